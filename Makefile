@@ -1,0 +1,52 @@
+# Every command of Holdfast. `make` lists them; each installs what it needs into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-services lint format lock bench-import explain
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: $(VENV)/runtime ## serve on http://localhost:8000 with SQLite and sample data (APP_PORT=8001 for another port)
+	@mkdir -p var/metrics
+	@AUTO_SEED=$${AUTO_SEED-true} PROMETHEUS_MULTIPROC_DIR=$${PROMETHEUS_MULTIPROC_DIR-var/metrics} $(BIN)/python run.py
+
+test: $(VENV)/development ## the whole suite on SQLite, with no service
+	$(BIN)/python -m pytest -m "not services"
+
+test-services: $(VENV)/development ## the same suite, and what needs them, on a real PostgreSQL and Redis that it starts and stops
+	$(BIN)/python -m tests.with_services $(BIN)/python -m pytest -m "services or not services" --cov-fail-under=95
+
+lint: $(VENV)/development ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/development ## put the code into the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-import: $(VENV)/development ## rows per second of both imports beside plain COPY, on a real PostgreSQL
+	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.imports
+
+explain: $(VENV)/development ## the plan of every list, redirect and stats query on a million rows of PostgreSQL
+	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.explain
+
+lock: ## pin the newest packages that pyproject.toml allows (needs uv)
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: requirements.lock | $(VENV)/bin/python
+	$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
+	$(PIP) -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,48 @@
+"""Joins the parts: the only module that knows them all."""
+
+from __future__ import annotations
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import cache, commands, database, errors, logs, routes
+from app.clicks import clicks
+from app.config import Settings
+from app.migrations import schema
+from app.routes.given import Given
+from app.services import freshness, seeding
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application for `settings`, or for the environment's; raises ConfigError when they cannot be used."""
+    settings = settings or Settings.from_env()
+    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes)
+    bind(settings)
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    for part in (logs, schema, database, errors, routes, commands):
+        part.install(app)
+    if schema.ensure() and settings.auto_seed:
+        seeding.seed_once()
+    return app
+
+
+def bind(settings: Settings) -> None:
+    """Gives the three handles, and the routes, what they are to use from now on."""
+    database.db.initialize(database.connect(settings.database_url))
+    store = cache.connect(settings.redis_url, freshness.due_entries, settings.cache_ttl_seconds)
+    cache.cache.bind(store, settings.cache_ttl_seconds)
+    clicks.bind(store)
+    schema.ready = False
+    routes.given.bind(
+        Given(
+            base_url=settings.base_url.rstrip("/"),
+            deactivated_status=settings.deactivated_status,
+            chaos_token=settings.chaos_token,
+            log_file=settings.log_file,
+            metrics_directory=settings.prometheus_multiproc_dir,
+        )
+    )

@@ -1,0 +1,218 @@
+"""What Redis remembers: links, each with its row's version, and answers for a minute; and how to do without Redis."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app import metrics
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_SECONDS = 0.25
+_PAUSE_SECONDS = 1.0
+
+ACTIVE, INACTIVE, DELETED = "a", "i", "d"
+
+
+class Link(NamedTuple):
+    """What a redirect needs to know of a link. Its entry is `state version url_id original_url`."""
+
+    state: str
+    version: int
+    url_id: int
+    original_url: str
+
+    def entry(self) -> str:
+        return f"{self.state} {self.version} {self.url_id} {self.original_url}"
+
+    @classmethod
+    def parse(cls, entry: bytes | str | None) -> Link | None:
+        """The link that an entry describes; None for none, and for one that nobody can have written."""
+        try:
+            text = entry.decode() if isinstance(entry, bytes) else entry or ""
+            state, version, url_id, original_url = text.split(" ", 3)
+            return cls(state, int(version), int(url_id), original_url) if state in (ACTIVE, INACTIVE, DELETED) else None
+        except ValueError:
+            return None
+
+
+class Away(Exception):
+    """Redis did not do it. `unsure`: it may have, or may still, because the command had been sent."""
+
+    def __init__(self, unsure: bool = False) -> None:
+        super().__init__("Redis is away")
+        self.unsure = unsure
+
+
+Due = Callable[[], Iterable[tuple[str, str]]]
+"""Returns (short_code, entry) for every change that Redis has yet to be told."""
+
+
+class Store(Protocol):
+    """What there is to remember with."""
+
+    shared: bool
+
+    def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any: ...
+    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None: ...
+    def state(self) -> str: ...
+
+
+class NoStore:
+    """Without Redis: every call finds it away, so that everything takes the way it takes when Redis is down."""
+
+    shared = False
+
+    def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any:
+        raise Away
+
+    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
+        raise Away
+
+    def state(self) -> str:
+        return "disabled"
+
+
+class RedisStore:
+    """Redis, asked with short timeouts and no retries, and left alone for a second after a failure."""
+
+    shared = True
+
+    def __init__(self, url: str, due: Due, ttl_seconds: int) -> None:
+        self._due, self._ttl_seconds = due, ttl_seconds
+        self._away_until = 0.0
+        self._scripts: dict[str, Any] = {}
+        self._client = redis.Redis.from_url(
+            url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,  # saves two round trips for each new connection
+            redis_connect_func=self._greet,
+        )
+
+    def _greet(self, connection: Any) -> None:
+        """A new connection may reach a Redis that has missed changes of links: they are told before anything is asked."""
+        connection.on_connect()
+        for short_code, entry in self._due():
+            connection.send_command("EVAL", PUT, 1, link_key(short_code), entry, self._ttl_seconds)
+            connection.read_response()
+
+    def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any:
+        """Runs a Lua script; raises Away when Redis cannot, or may not have."""
+        return self._guarded(lambda: self._script(script)(keys=keys, args=values))
+
+    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
+        """Runs a script for many keys in one write."""
+        pipeline = self._client.pipeline(transaction=False)
+        registered = self._script(script)
+        for keys, values in calls:
+            registered(keys=keys, args=values, client=pipeline)
+        self._guarded(pipeline.execute)
+
+    def state(self) -> str:
+        try:
+            self._guarded(self._client.ping)
+            return "connected"
+        except Away:
+            return "disconnected"
+
+    def _script(self, script: str) -> Any:
+        if script not in self._scripts:
+            self._scripts[script] = self._client.register_script(script)
+        return self._scripts[script]
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        if time.monotonic() < self._away_until:
+            raise Away
+        try:
+            return call()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self._away_until = time.monotonic() + _PAUSE_SECONDS
+            metrics.cache_failures.inc()
+            log.warning("Redis failed and is left alone for a second: %s", error)
+            raise Away(unsure=True) from error
+        except redis.RedisError as error:  # it is there, and refused: full, read only, a key of another type
+            metrics.cache_failures.inc()
+            log.warning("Redis refused: %s", error)
+            raise Away from error
+
+
+def link_key(short_code: str) -> str:
+    return f"link:{short_code}"
+
+
+# A slow reader must not put an old link back over a newer one; a poisoned entry counts as older than any.
+PUT = """
+local held = redis.call('GET', KEYS[1])
+local old = held and tonumber(string.match(held, '^%a (%d+) ')) or -1
+if old >= tonumber(string.match(ARGV[1], '^%a (%d+) ')) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+"""
+
+_GET = "return redis.call('GET', KEYS[1])"
+_SET = "return redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])"
+
+
+class Cache:
+    """The handle that create_app binds. Every method fails open: without Redis the answer is a miss."""
+
+    def __init__(self) -> None:
+        self.bind(NoStore(), 1)
+
+    def bind(self, store: Store, ttl_seconds: int) -> None:
+        self.store = store
+        self.ttl_seconds = ttl_seconds
+        self._answers: dict[str, tuple[float, str]] = {}
+        self._lock = threading.Lock()
+
+    def put_links(self, entries: Sequence[tuple[str, str]]) -> bool:
+        """Tells Redis what (short_code, entry) pairs are now, unless it knows newer; whether it heard them."""
+        try:
+            self.store.run_all(PUT, (((link_key(code),), (entry, self.ttl_seconds)) for code, entry in entries))
+            return True
+        except Away:
+            return False
+
+    def get_link(self, short_code: str) -> Link | None:
+        """What Redis holds for a code; None when it holds nothing that makes sense."""
+        try:
+            return Link.parse(self.store.run(_GET, (link_key(short_code),)))
+        except Away:
+            return None
+
+    def get_answer(self, name: str) -> str | None:
+        """A remembered answer; without Redis each process remembers its own."""
+        try:
+            held = self.store.run(_GET, (f"answer:{name}",))
+            return held.decode() if held else None
+        except Away:
+            return self._own_answer(name)
+
+    def _own_answer(self, name: str) -> str | None:
+        until, answer = self._answers.get(name, (0.0, ""))
+        return answer if time.monotonic() < until else None
+
+    def put_answer(self, name: str, answer: str, seconds: int) -> None:
+        try:
+            self.store.run(_SET, (f"answer:{name}",), answer, seconds)
+        except Away:
+            self._answers[name] = (time.monotonic() + seconds, answer)
+
+
+def connect(url: str, due: Due, ttl_seconds: int) -> Store:
+    """The store that `url` names; without one, none."""
+    return RedisStore(url, due, ttl_seconds) if url else NoStore()
+
+
+cache = Cache()

@@ -1,0 +1,116 @@
+"""What can go wrong, and the one place that turns every failure into the same JSON answer."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, json, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from app.database import AWAY
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A failure that the client is told about: its status, and a message that names the value."""
+
+    status = 500
+
+    def __init__(self, message: str, errors: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.errors = errors
+        self.headers: dict[str, str] = {}
+
+
+class InvalidInput(ApiError):
+    status = 400
+
+
+class Unauthorized(ApiError):
+    status = 401
+
+
+class NotFound(ApiError):
+    status = 404
+
+
+class Conflict(ApiError):
+    status = 409
+
+
+class Gone(ApiError):
+    status = 410
+
+
+class Unavailable(ApiError):
+    status = 503
+
+    def __init__(self, message: str = "Database is unavailable") -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": "1"}
+
+
+class DeadLink(ApiError):
+    """A short link that leads nowhere: a person in a browser gets a page, everybody else the usual JSON."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def render(error: ApiError) -> Response:
+    body: dict[str, Any] = {"error": HTTPStatus(error.status).phrase, "message": error.message, "status": error.status, "request_id": g.get("request_id", "")}
+    if error.errors:
+        body["errors"] = error.errors
+    if isinstance(error, DeadLink) and prefers_html():
+        response = Response(render_template("dead_link.html", **body), error.status, mimetype="text/html")
+    else:
+        response = Response(json.dumps(body) + "\n", error.status, mimetype="application/json")
+    response.headers.extend(error.headers)
+    return response
+
+
+def prefers_html() -> bool:
+    accepted = request.accept_mimetypes
+    return accepted["text/html"] > accepted["application/json"]
+
+
+def _render_http(error: HTTPException) -> Response:
+    """Flask's and Werkzeug's own errors keep their status and headers (Allow, above all) and get our body."""
+    problem = ApiError(_MESSAGES.get(error.code or 500, error.description or ""))
+    problem.status = error.code or 500
+    problem.message = problem.message.format(path=request.path[:200], method=request.method)
+    response = render(problem)
+    response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
+    return response
+
+
+_MESSAGES = {
+    400: "The request is not valid HTTP for this address",
+    404: "There is nothing at {path}",
+    405: "{method} is not allowed at {path}",
+    413: "The body is larger than 10 MiB",
+}
+
+
+def _render_away(error: Exception) -> Response:
+    log.warning("the database is away: %s", error)
+    return render(Unavailable())
+
+
+def _render_bug(error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    problem = ApiError("An unexpected error; the log has it under this request id")
+    return render(problem)
+
+
+def install(app: Flask) -> None:
+    app.register_error_handler(ApiError, render)
+    app.register_error_handler(HTTPException, _render_http)
+    for kind in AWAY:
+        app.register_error_handler(kind, _render_away)
+    app.register_error_handler(Exception, _render_bug)

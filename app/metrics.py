@@ -1,0 +1,90 @@
+"""Every Prometheus instrument, and the exposition that is right over all workers of a replica."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest, multiprocess
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from app.process import replica
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+__all__ = ["CONTENT_TYPE"]
+
+disable_created_metrics()
+registry = CollectorRegistry()
+_requests = Counter("http_requests_total", "Requests answered.", ("method", "endpoint", "status"), registry=registry)
+_durations = Histogram(
+    "http_request_duration_seconds", "Time from the request's arrival to its answer.", ("method", "endpoint"), buckets=_BUCKETS, registry=registry
+)
+urls_created = Counter("urls_created_total", "Short links made.", registry=registry)
+redirects = Counter("redirects_total", "Short links followed, each of them one click.", registry=registry)
+cache_hits = Counter("cache_hits_total", "Links and answers found in the cache.", registry=registry)
+cache_misses = Counter("cache_misses_total", "Links and answers that the cache did not have.", registry=registry)
+cache_failures = Counter("cache_failures_total", "Calls of Redis that failed.", registry=registry)
+
+Reading = Callable[[], Iterable[tuple[str, str, float]]]
+"""Returns (name, help, value) for figures that are read when they are asked for, such as the stream's length."""
+
+
+def observe_request(method: str, endpoint: str, status: int, seconds: float) -> None:
+    method = method if method in _METHODS else "OTHER"
+    _requests.labels(method, endpoint, str(status)).inc()
+    _durations.labels(method, endpoint).observe(seconds)
+
+
+class _Process:
+    """process_* over the master and all workers."""
+
+    _STARTED = time.time()
+
+    def collect(self) -> Iterator[Metric]:
+        resident = replica.resident_bytes()
+        yield CounterMetricFamily("process_cpu_seconds_total", "User and system CPU time of all processes.", value=replica.cpu_seconds())
+        yield GaugeMetricFamily("process_resident_memory_bytes", "Physical memory of all processes.", value=sum(resident))
+        yield GaugeMetricFamily("process_resident_memory_max_bytes", "Physical memory of the largest process.", value=max(resident))
+        yield GaugeMetricFamily("process_workers", "Worker processes alive.", value=max(1, len(resident) - 1))
+        yield GaugeMetricFamily("process_start_time_seconds", "When this worker started, in seconds since 1970.", value=self._STARTED)
+
+
+class _Readings:
+    """Figures that live in the database or in Redis; a source that does not answer is left out, never waited for."""
+
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self.readings = readings
+
+    def collect(self) -> Iterator[Metric]:
+        for reading in self.readings:
+            for name, text, value in reading():
+                family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+                yield family(name, text, value=value)
+
+
+def exposition(readings: Iterable[Reading], directory: str) -> bytes:
+    """The text that Prometheus scrapes: all that the workers counted in `directory` ("": this process alone), and `readings`."""
+    gathered = CollectorRegistry()
+    if directory:
+        multiprocess.MultiProcessCollector(gathered, path=directory)
+    else:
+        gathered.register(registry)
+    gathered.register(_Process())
+    gathered.register(_Readings(readings))
+    return generate_latest(gathered)
+
+
+def wipe(directory: str) -> None:
+    """Begins anew, before the first worker starts."""
+    shutil.rmtree(directory, ignore_errors=True)
+    Path(directory).mkdir(parents=True)
+
+
+def forget_worker(pid: int, directory: str) -> None:
+    """Drops what only a living process has; its counters stay."""
+    multiprocess.mark_process_dead(pid, directory)

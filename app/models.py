@@ -1,0 +1,102 @@
+"""The tables, all on one screen; what guards them is in app/migrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import BigAutoField, BigIntegerField, BooleanField, CharField, DateTimeField, DecimalField, ForeignKeyField, Model, TextField
+
+from app.database import db, now
+
+CLICK_TYPES = ("clicked", "click", "redirect")
+"""What a click is called: by Holdfast, and by the systems whose events are imported."""
+
+
+class Table(Model):
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+
+class User(Table):
+    id: Any = BigAutoField()
+    username: Any = CharField(max_length=100)
+    email: Any = CharField()
+    created_at: Any = DateTimeField(default=now)
+
+    class Meta:
+        table_name = "users"
+
+
+class Url(Table):
+    id: Any = BigAutoField()
+    user: Any = ForeignKeyField(User, null=True)
+    user_id: Any
+    short_code: Any = CharField(max_length=32)
+    original_url: Any = TextField()
+    title: Any = CharField(null=True)
+    is_active: Any = BooleanField(default=True)
+    created_at: Any = DateTimeField(default=now)
+    updated_at: Any = DateTimeField(default=now)
+    deleted_at: Any = DateTimeField(null=True)
+    version: Any = BigIntegerField(default=1)
+    click_count: Any = BigIntegerField(default=0)
+
+    class Meta:
+        table_name = "urls"
+
+
+class Event(Table):
+    id: Any = BigAutoField()
+    url: Any = ForeignKeyField(Url, null=True)
+    url_id: Any
+    user: Any = ForeignKeyField(User, null=True)
+    user_id: Any
+    event_type: Any = CharField(max_length=50)
+    timestamp: Any = DateTimeField(default=now)
+    details: Any = TextField(default="{}")  # a JSON object
+
+    class Meta:
+        table_name = "events"
+
+
+class Product(Table):
+    id: Any = BigAutoField()
+    name: Any = CharField()
+    category: Any = CharField(max_length=100)
+    price: Any = DecimalField(max_digits=12, decimal_places=2)
+    stock: Any = BigIntegerField()
+
+    class Meta:
+        table_name = "products"
+
+
+class Fact(Table):
+    """Single values: how far the click stream has been drained, whether the sample data was loaded."""
+
+    name: Any = CharField(max_length=50, primary_key=True)
+    value: Any = TextField()
+
+    class Meta:
+        table_name = "facts"
+
+
+class ClickClaim(Table):
+    """Clicks of which it was not certain whether Redis took them: who claims the id first records the click."""
+
+    click_id: Any = CharField(max_length=40, primary_key=True)
+    claimed_at: Any = DateTimeField(default=now)
+
+    class Meta:
+        table_name = "click_claims"
+
+
+class CacheUpdate(Table):
+    """Changes of links that Redis has yet to be told."""
+
+    id: Any = BigAutoField()
+    short_code: Any = CharField(max_length=32)
+    entry: Any = TextField()
+
+    class Meta:
+        table_name = "cache_updates"

@@ -1,0 +1,125 @@
+"""The OpenAPI 3.1 document, made from the routes and the very schemas that validate requests and shape answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from app.schemas import Error, definitions
+
+_PATH_PARAMETERS = {
+    "id": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+    "code": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"},
+}
+_EVERYWHERE = (503,)
+_UPLOAD = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "contentMediaType": "text/csv", "description": "CSV with the columns username and email"}},
+}
+
+
+class Operation(NamedTuple):
+    path: str
+    method: str
+    rule: Rule
+    view: Any
+
+
+def document(app: Flask, version: str) -> dict[str, Any]:
+    """The whole interface of `app`."""
+    operations = list(_operations(app))
+    shapes = _shapes(operations)
+    schemas, named = definitions(list(shapes.values()))
+    schema_of = dict(zip(shapes, schemas.values(), strict=True))
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = _describe(operation, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Holdfast", "version": version, "description": "A URL shortener that operators trust."},
+        "paths": paths,
+        "components": {"schemas": named},
+    }
+
+
+def _operations(app: Flask) -> Iterator[Operation]:
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if hasattr(view, "declaration"):
+            path = "".join(f"{{{part}}}" if converter else part for converter, part in _parts(rule))
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield Operation(path, method.lower(), rule, view)
+
+
+def _parts(rule: Rule) -> list[tuple[str | None, str]]:
+    """A rule such as /users/<id:user_id> as (converter or None, text) pairs."""
+    parts: list[tuple[str | None, str]] = []
+    for piece in rule.rule.replace(">", "<").split("<"):
+        converter, _, name = piece.rpartition(":")
+        parts.append((converter or None, name or piece))
+    return parts
+
+
+def _shapes(operations: list[Operation]) -> dict[str, Any]:
+    """Everything that a document of these operations needs a schema for, by what it is called."""
+    shapes: dict[str, Any] = {"error": Error}
+    for operation in operations:
+        declared = operation.view.declaration
+        wanted = {"answer": declared.answer, "body": declared.body, "query": declared.query}
+        shapes.update({f"{operation.rule.endpoint} {kind}": shape for kind, shape in wanted.items() if shape is not None})
+    return shapes
+
+
+def _describe(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
+    declared, endpoint = operation.view.declaration, operation.rule.endpoint
+    described: dict[str, Any] = {
+        "operationId": endpoint.rpartition(".")[2],
+        "tags": [endpoint.partition(".")[0]],
+        "summary": operation.view.__doc__,
+        "parameters": [_path_parameter(converter, name) for converter, name in _parts(operation.rule) if converter] + _query_parameters(declared.query),
+        "responses": _responses(declared, schema_of.get(f"{endpoint} answer"), schema_of["error"]),
+    }
+    body = schema_of.get(f"{endpoint} body")
+    if body:
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    if declared.upload:
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _UPLOAD}}}
+    return described
+
+
+def _path_parameter(converter: str, name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[converter]}
+
+
+def _query_parameters(query: Any) -> list[dict[str, Any]]:
+    if query is None:
+        return []
+    properties = query.model_json_schema()["properties"]
+    return [{"name": name, "in": "query", "description": schema.pop("description", ""), "schema": _without_null(schema)} for name, schema in properties.items()]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query cannot say null, it can only leave a value out."""
+    if "anyOf" in schema:
+        return dict(schema["anyOf"][0])
+    return {key: value for key, value in schema.items() if key not in ("title", "default")}
+
+
+def _responses(declared: Any, answer: Any, error: Any) -> dict[str, Any]:
+    good: dict[str, Any] = {"description": HTTPStatus(declared.status).phrase}
+    if answer is not None:
+        good["content"] = {"application/json": {"schema": answer}}
+    bad_input = (400, 413) if declared.body or declared.upload else (400,) if declared.query else ()
+    statuses = sorted({*declared.errors, *bad_input, *_EVERYWHERE})
+    return {str(declared.status): good, **{str(status): _failure(status, error) for status in statuses}}
+
+
+def _failure(status: int, error: Any) -> dict[str, Any]:
+    phrase = HTTPStatus(status).phrase
+    example = {"error": phrase, "message": "What was wrong, and with which value", "status": status, "request_id": "4f1f0a5b9c3d2e17"}
+    return {"description": phrase, "content": {"application/json": {"schema": error, "example": example}}}

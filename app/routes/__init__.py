@@ -1,0 +1,18 @@
+"""HTTP: the list of all routes, in the order in which the documents name them."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.routes import events, logs, ops, products, redirects, urls, users
+from app.routes.given import given
+from app.routes.inputs import CodeConverter, IdConverter
+
+__all__ = ["given", "install"]
+
+
+def install(app: Flask) -> None:
+    app.url_map.converters.update(id=IdConverter, code=CodeConverter)
+    app.url_map.merge_slashes = False
+    for module in (users, urls, events, products, logs, ops, redirects):
+        app.register_blueprint(module.bp)

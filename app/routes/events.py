@@ -1,0 +1,40 @@
+"""/events over HTTP."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from app.routes.inputs import Answer, created, declares, listing
+from app.schemas import Event, EventCreate, EventQuery, show_event
+from app.services import events, paging
+
+bp = Blueprint("events", __name__)
+
+
+@bp.get("/events")
+@declares(query=EventQuery, answer=list[Event])
+def list_events(query: EventQuery) -> Answer:
+    """All events, newest first, every click answered so far among them."""
+    return listing(paging.shown(events.page(query), show_event), query)
+
+
+@bp.post("/events")
+@declares(body=EventCreate, answer=Event, status=201, errors=(404, 409))
+def create_event(body: EventCreate) -> Answer:
+    """Record an event of the client's own."""
+    event = events.create(body)
+    return created(show_event(event), f"/events/{event.id}")
+
+
+@bp.get("/events/<id:event_id>")
+@declares(answer=Event, errors=(404,))
+def get_event(event_id: int) -> Event:
+    """One event."""
+    return show_event(events.get(event_id))
+
+
+@bp.delete("/events/<id:event_id>")
+@declares(status=204, errors=(404,))
+def delete_event(event_id: int) -> None:
+    """Delete an event."""
+    events.delete(event_id)

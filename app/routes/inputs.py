@@ -1,0 +1,168 @@
+"""The one gate for what comes in, and the declaration beside each endpoint of what it takes and what it answers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from flask import Response, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.routing import BaseConverter, ValidationError
+
+from app.errors import InvalidInput
+from app.routes.given import given
+from app.schemas import ListQuery, check, encode, load_object
+from app.services import urls
+from app.services.paging import Page, number, size
+
+# ---- what a path may contain ----
+
+
+class IdConverter(BaseConverter):
+    """Plain ASCII digits; more of them than any id has are not worth reading."""
+
+    regex = "[0-9]{1,40}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+class CodeConverter(BaseConverter):
+    """One segment that is not the name of a route, so that a wrong method on a route stays a 405."""
+
+    regex = "[^/]+"
+
+    def to_python(self, value: str) -> str:
+        if value.lower() in urls.RESERVED:
+            raise ValidationError
+        return value
+
+
+# ---- bodies, queries, uploads ----
+
+
+def _body(schema: type[Any]) -> Any:
+    if not request.is_json:
+        raise InvalidInput(f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}")
+    return check(schema, _object(request.get_data()))
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        return load_object(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise InvalidInput("The body is not valid UTF-8") from None
+    except ValueError as error:
+        raise InvalidInput(f"The body is not valid JSON: {str(error)[:200]}") from None
+
+
+def _query(schema: type[Any]) -> Any:
+    values = request.args.to_dict()
+    if "event_type" not in values and "type" in values:
+        values["event_type"] = values["type"]
+    return check(schema, values)
+
+
+def upload() -> FileStorage:
+    """The file of a multipart form, in its field `file`."""
+    file = request.files.get("file")
+    if file is None:
+        raise InvalidInput("The request must be multipart/form-data with a CSV file in its field file", errors={"file": "is required"})
+    return file
+
+
+def base_url() -> str:
+    """What short links begin with, without a slash at the end."""
+    return given.base_url or request.host_url.rstrip("/")
+
+
+# ---- the declaration ----
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What the OpenAPI document says of an endpoint."""
+
+    answer: Any = None
+    status: int = 200
+    body: type[Any] | None = None
+    query: type[Any] | None = None
+    errors: tuple[int, ...] = ()
+    upload: bool = False
+
+
+class Answer(NamedTuple):
+    payload: Any
+    headers: dict[str, str]
+
+
+def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
+    """Reads `body` and `query` as declared, gives them to the view by those names, and turns what it returns into JSON."""
+    declared = Declaration(**declaration)
+
+    def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
+        @functools.wraps(view)
+        def answer(**arguments: Any) -> Response:
+            if declared.body:
+                arguments["body"] = _body(declared.body)
+            if declared.query:
+                arguments["query"] = _query(declared.query)
+            return _respond(view(**arguments), declared.status)
+
+        answer.declaration = declared  # type: ignore[attr-defined]
+        return answer
+
+    return wrap
+
+
+def _respond(result: Any, status: int) -> Response:
+    if isinstance(result, Response):
+        return result
+    payload, headers = result if isinstance(result, Answer) else (result, {})
+    response = empty(status) if payload is None else Response(encode(payload) + b"\n", status, mimetype="application/json")
+    response.headers.extend(headers)
+    return response
+
+
+def empty(status: int) -> Response:
+    """An answer that has no body, and so no type of one."""
+    response = Response(status=status)
+    del response.headers["Content-Type"]
+    return response
+
+
+def created(payload: Any, location: str) -> Answer:
+    return Answer(payload, {"Location": location})
+
+
+def listing(page: Page, query: ListQuery) -> Answer:
+    """A bare array, with links to the pages around it."""
+    headers = {}
+    links = [f'<{address}>; rel="{rel}"' for rel, address in _around(page, query)]
+    if links:
+        headers["Link"] = ", ".join(links)
+    if page.total is not None:
+        headers["X-Total-Count"] = str(page.total)
+    return Answer(page.rows, headers)
+
+
+def _around(page: Page, query: ListQuery) -> list[tuple[str, str]]:
+    if query.after is not None:
+        return [("next", _with(after=_id_of(page.rows[-1]), per_page=size(query)))] if page.more else []
+    around = []
+    if page.more:
+        around.append(("next", _with(page=number(query) + 1, per_page=size(query))))
+    if number(query) > 1:
+        around.append(("prev", _with(page=number(query) - 1, per_page=size(query))))
+    return around
+
+
+def _id_of(row: Any) -> int:
+    return int(row["id"] if isinstance(row, dict) else row.id)
+
+
+def _with(**changed: int) -> str:
+    return f"{request.path}?{urlencode({**request.args.to_dict(), **changed})}"

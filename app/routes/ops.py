@@ -1,0 +1,74 @@
+"""What operators and their tools ask for: health, readiness, metrics, chaos, the index and the OpenAPI document."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from flask import Blueprint, Response, current_app, render_template, request
+
+from app import metrics, openapi
+from app.errors import Unauthorized, Unavailable, prefers_html
+from app.process import replica
+from app.routes.given import given
+from app.routes.inputs import declares, empty
+from app.schemas import Health, Index, Readiness
+from app.services import health
+from app.version import VERSION
+
+bp = Blueprint("ops", __name__)
+
+
+@bp.get("/health")
+@declares(answer=Health)
+def show_health() -> dict[str, str]:
+    """Whether this process lives; 200 as long as it can say so."""
+    return health.alive()
+
+
+@bp.get("/health/ready")
+@declares(answer=Readiness, errors=(503,))
+def show_readiness() -> Response | dict[str, Any]:
+    """Whether this replica can serve traffic."""
+    state = health.ready()
+    if state["status"] == "ready":
+        return state
+    raise Unavailable(
+        f"This replica is not ready: database {state['database']}, cache {state['cache']}, schema {'applied' if state['schema_applied'] else 'not applied'}"
+    )
+
+
+@bp.get("/metrics")
+@declares()
+def show_metrics() -> Response:
+    """Prometheus' text format, over all worker processes of this replica."""
+    text = metrics.exposition(health.readings(), given.metrics_directory)
+    return Response(text, content_type=metrics.CONTENT_TYPE)
+
+
+@bp.get("/chaos")
+@declares(status=204, errors=(401,))
+def stop_replica() -> Response:
+    """End this replica, to see it come back: needs the header X-Chaos-Token."""
+    offered = request.headers.get("X-Chaos-Token", "").encode("utf-8", "replace")
+    if not given.chaos_token or not hmac.compare_digest(offered, given.chaos_token.encode()):
+        raise Unauthorized("X-Chaos-Token is missing or wrong")
+    response = empty(204)
+    response.call_on_close(replica.stop)
+    return response
+
+
+@bp.get("/openapi.json")
+@declares(answer=dict[str, Any])
+def show_openapi() -> dict[str, Any]:
+    """This interface as an OpenAPI 3.1 document."""
+    return openapi.document(current_app, VERSION)
+
+
+@bp.get("/")
+@declares(answer=Index)
+def show_index() -> Response | dict[str, Any]:
+    """What this is and where to go from here."""
+    rules = sorted({rule.rule for rule in current_app.url_map.iter_rules()})
+    index = {"name": "Holdfast", "version": VERSION, "documentation": "/openapi.json", "endpoints": rules}
+    return Response(render_template("index.html", **index)) if prefers_html() else index

@@ -1,0 +1,20 @@
+"""/products over HTTP."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from app.routes.inputs import Answer, declares, listing
+from app.schemas import ListQuery, Product
+from app.services import products
+
+bp = Blueprint("products", __name__)
+
+
+@bp.get("/products")
+@declares(query=ListQuery, answer=list[Product])
+def list_products(query: ListQuery) -> Answer:
+    """All products, as they were at most a minute ago."""
+    page, cached = products.page(query)
+    answer = listing(page, query)
+    return Answer(answer.payload, {**answer.headers, "X-Cache": "HIT" if cached else "MISS"})

@@ -1,0 +1,58 @@
+"""The redirect: the one request that must be fast, exact, and up when everything else is down."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+from werkzeug.urls import iri_to_uri
+
+from app import metrics
+from app.cache import ACTIVE
+from app.clicks import visitor
+from app.errors import DeadLink
+from app.routes.given import given
+from app.routes.inputs import declares, empty
+from app.services import urls
+
+bp = Blueprint("redirects", __name__)
+
+
+@bp.get("/<code:short_code>")
+@declares(status=302, errors=(404, 410))
+def follow_code(short_code: str) -> Response:
+    """Follow a short link; each GET that is answered with 302 is one click."""
+    found = _find(short_code)
+    if found is None:
+        raise DeadLink(404, f"Short code {short_code[:64]} not found")
+    if found.link.state != ACTIVE:
+        raise DeadLink(given.deactivated_status, f"Short code {short_code} is deactivated")
+    return _redirect(found)
+
+
+@bp.get("/urls/<code:short_code>/redirect")
+@declares(status=302, errors=(404, 410))
+def follow_url(short_code: str) -> Response:
+    """The same as GET /{short_code}."""
+    return follow_code(short_code=short_code)
+
+
+def _find(short_code: str) -> urls.Found | None:
+    if not urls.POSSIBLE_CODE.fullmatch(short_code):
+        return None
+    if request.method == "HEAD":
+        return urls.peek(short_code)
+    return urls.follow(short_code, visitor(request.remote_addr or "", request.headers.get("User-Agent", ""), request.headers.get("Referer", "")))
+
+
+def _redirect(found: urls.Found) -> Response:
+    if request.method != "HEAD":
+        metrics.redirects.inc()
+    response = empty(302)
+    response.headers["Location"] = location(found.link.original_url)
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["X-Cache"] = "HIT" if found.cached else "MISS"
+    return response
+
+
+def location(original_url: str) -> str:
+    """The URL as a header can carry it: ASCII stays as it was given."""
+    return original_url if original_url.isascii() else iri_to_uri(original_url)

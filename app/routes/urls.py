@@ -1,0 +1,74 @@
+"""/urls and /shorten over HTTP."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from app.routes.inputs import Answer, base_url, created, declares, listing
+from app.schemas import Event, ListQuery, ShortenUrl, Url, UrlCreate, UrlQuery, UrlStats, UrlUpdate, show_event, show_url
+from app.services import events, paging, urls
+
+bp = Blueprint("urls", __name__)
+
+
+@bp.post("/urls")
+@declares(body=UrlCreate, answer=Url, status=201, errors=(404,))
+def create_url(body: UrlCreate) -> Answer:
+    """Make a short link; the same URL twice makes two."""
+    return _make(body)
+
+
+@bp.post("/shorten")
+@declares(body=ShortenUrl, answer=Url, status=201)
+def shorten_url(body: ShortenUrl) -> Answer:
+    """Make a short link from nothing but a URL."""
+    return _make(UrlCreate(original_url=body.url))
+
+
+def _make(data: UrlCreate) -> Answer:
+    url = urls.create(data)
+    return created(show_url(url, base_url()), f"/urls/{url.id}")
+
+
+@bp.get("/urls")
+@declares(query=UrlQuery, answer=list[Url])
+def list_urls(query: UrlQuery) -> Answer:
+    """All links by id, or a user's, or the active or inactive ones."""
+    base = base_url()
+    return listing(paging.shown(urls.page(query), lambda url: show_url(url, base)), query)
+
+
+@bp.get("/urls/<id:url_id>")
+@declares(answer=Url, errors=(404,))
+def get_url(url_id: int) -> Url:
+    """One link, with its exact number of clicks."""
+    return show_url(urls.get(url_id), base_url())
+
+
+@bp.put("/urls/<id:url_id>")
+@declares(body=UrlUpdate, answer=Url, errors=(404,))
+def update_url(url_id: int, body: UrlUpdate) -> Url:
+    """Change the title, the target, or whether the link works."""
+    return show_url(urls.update(url_id, body), base_url())
+
+
+@bp.delete("/urls/<id:url_id>")
+@declares(status=204, errors=(404,))
+def delete_url(url_id: int) -> None:
+    """Delete a link for good; its events stay, its code is never given out again."""
+    urls.delete(url_id)
+
+
+@bp.get("/urls/<id:url_id>/stats")
+@declares(answer=UrlStats, errors=(404,))
+def get_url_stats(url_id: int) -> UrlStats:
+    """How often a link was followed."""
+    url, redirect_count = urls.stats(url_id)
+    return UrlStats(url=show_url(url, base_url()), redirect_count=redirect_count)
+
+
+@bp.get("/urls/<id:url_id>/events")
+@declares(query=ListQuery, answer=list[Event], errors=(404,))
+def list_url_events(url_id: int, query: ListQuery) -> Answer:
+    """What happened to a link, newest first."""
+    return listing(paging.shown(events.page_of_url(url_id, query), show_event), query)

@@ -1,0 +1,72 @@
+"""What endpoints accept, in bodies and in queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.schemas.rules import Details, Email, EventType, QueryBoolean, QueryInteger, Title, Username, WebAddress
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+    def changes(self) -> dict[str, Any]:
+        """Only what the client sent."""
+        return self.model_dump(exclude_unset=True)
+
+
+class UserCreate(Body):
+    username: Username
+    email: Email
+
+
+class UserUpdate(Body):
+    username: Username = Field(default_factory=str)
+    email: Email = Field(default_factory=str)
+
+
+class UrlCreate(Body):
+    original_url: WebAddress = Field(description="`url` is accepted for it")
+    user_id: int | None = None
+    title: Title | None = None
+
+
+class ShortenUrl(Body):
+    url: WebAddress
+
+
+class UrlUpdate(Body):
+    title: Title | None = None
+    is_active: bool = Field(default_factory=bool)
+    original_url: WebAddress = Field(default_factory=str)
+
+
+class EventCreate(Body):
+    event_type: EventType
+    url_id: int | None = None
+    user_id: int | None = None
+    details: Details | None = None
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+class ListQuery(Query):
+    page: QueryInteger = Field(1, description="from 1; smaller is 1")
+    per_page: QueryInteger = Field(20, description="1 to 100; larger is 100")
+    after: QueryInteger | None = Field(None, description="only what comes after this id: constant cost at any depth")
+    count: QueryBoolean = Field(False, description="adds X-Total-Count")
+
+
+class UrlQuery(ListQuery):
+    user_id: QueryInteger | None = None
+    is_active: QueryBoolean | None = None
+
+
+class EventQuery(ListQuery):
+    url_id: QueryInteger | None = None
+    user_id: QueryInteger | None = None
+    event_type: str | None = Field(None, description="`type` is accepted for it; clicked, click and redirect are synonyms")

@@ -1,0 +1,1 @@
+"""What Holdfast does, without HTTP: one module for each noun."""

@@ -1,0 +1,83 @@
+"""Events: what happened to links, written by the service itself and by clients."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from peewee import IntegrityError
+
+from app.clicks import clicks
+from app.database import db
+from app.errors import Conflict, NotFound
+from app.models import CLICK_TYPES, Event, Url
+from app.schemas import EventCreate, EventQuery, ListQuery
+from app.services import paging, urls, users
+from app.services.paging import Page
+
+
+def create(data: EventCreate) -> Event:
+    """A client's own event; one that is called a click counts as one."""
+    try:
+        with db.atomic():
+            users.require(data.user_id)
+            if data.url_id is not None:
+                urls.require(data.url_id)
+                _count(data.event_type, data.url_id, +1)
+            details = json.dumps(data.details or {})
+            return Event.create(url=data.url_id, user=data.user_id, event_type=data.event_type, details=details)
+    except IntegrityError:
+        raise Conflict("The link or the user was deleted at this moment") from None
+
+
+def _count(event_type: str, url_id: int, clicks_more: int) -> None:
+    if event_type in CLICK_TYPES:
+        Url.update(click_count=Url.click_count + clicks_more).where(Url.id == url_id).execute()
+
+
+def get(event_id: int) -> Event:
+    clicks.drain()
+    return _found(event_id)
+
+
+def _found(event_id: int) -> Event:
+    event = Event.get_or_none(Event.id == event_id) if paging.possible(event_id) else None
+    if event is None:
+        raise NotFound(f"Event {event_id} not found")
+    return event
+
+
+def delete(event_id: int) -> None:
+    clicks.drain()
+    with db.atomic():
+        event = _found(event_id)
+        if event.url_id is not None:
+            _count(event.event_type, event.url_id, -1)
+        if not Event.delete().where(Event.id == event_id).execute():
+            raise NotFound(f"Event {event_id} not found")
+
+
+def page(query: EventQuery) -> Page:
+    """Newest first, after all clicks that were answered before have been counted."""
+    clicks.drain()
+    if not (paging.possible(query.url_id) and paging.possible(query.user_id)):
+        return paging.nothing(query)
+    select = Event.select()
+    if query.url_id is not None:
+        select = select.where(Event.url == query.url_id)
+    if query.user_id is not None:
+        select = select.where(Event.user == query.user_id)
+    if query.event_type is not None:
+        if "\x00" in query.event_type:
+            return paging.nothing(query)
+        select = select.where(_is_of_type(query.event_type))
+    return paging.read(select, Event.id, query, newest_first=True)
+
+
+def _is_of_type(event_type: str) -> Any:
+    return Event.event_type.in_(CLICK_TYPES) if event_type in CLICK_TYPES else Event.event_type == event_type
+
+
+def page_of_url(url_id: int, query: ListQuery) -> Page:
+    urls.require(url_id)
+    return page(EventQuery.model_construct(**dict(query), url_id=url_id))

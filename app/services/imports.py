@@ -1,0 +1,214 @@
+"""CSV import: reads files into staging tables, then merges all of them in one transaction, or nothing."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from peewee import IntegrityError
+
+from app import database
+from app.database import db
+from app.errors import InvalidInput
+from app.schemas import BadRow as BadRowShape
+from app.schemas import ImportReport
+from app.services import merging
+from app.services.csvfile import BadRow, CsvFile
+from app.services.rows import KINDS, USERS, Kind, parser
+
+_MOST_ERRORS = 100
+_TRIES = 5
+_LONGEST_VALUE = 100
+
+Progress = Callable[[str, int], None]
+"""Called now and then with a file's name and how many of its rows have been read."""
+
+
+class Stopped(Exception):
+    """A strict import met its first bad row: nothing was loaded."""
+
+
+@dataclass
+class FileReport:
+    """What became of one file: its rows are `created`, `skipped` (there already) or `failed`."""
+
+    name: str
+    kind: Kind
+    created: int = 0
+    skipped: int = 0
+    failed: int = 0
+    errors: list[BadRow] = field(default_factory=list)
+
+    def refuse(self, bad: BadRow) -> None:
+        self.failed += 1
+        if len(self.errors) < _MOST_ERRORS:
+            self.errors.append(bad)
+
+
+@dataclass
+class LoadReport:
+    """What became of all files, in the order in which they were given; `notes` say what was changed to fit."""
+
+    files: list[FileReport]
+    notes: list[str] = field(default_factory=list)
+    more_notes: int = 0
+
+    def created(self, kind: Kind) -> int:
+        return sum(file.created for file in self.files if file.kind is kind)
+
+
+# ---- from HTTP ----
+
+
+def import_users(stream: IO[bytes]) -> ImportReport:
+    """A CSV of users from `stream`; raises InvalidInput, with nothing stored, when it is none."""
+    file = CsvFile(stream, "The file", broken_rows=False)
+    report = FileReport("file", USERS)
+    _require_columns(file, USERS)
+    _run([(file, report)], strict=False, progress=_quietly)
+    stored = report.created + report.skipped
+    return ImportReport(
+        imported=stored,
+        count=stored,
+        created=report.created,
+        skipped=report.skipped,
+        failed=report.failed,
+        total=stored + report.failed,
+        errors=[BadRowShape(line=bad.line, error=bad.reason, value=bad.value[:_LONGEST_VALUE]) for bad in report.errors],
+    )
+
+
+def _quietly(_name: str, _rows: int) -> None:
+    pass
+
+
+# ---- from files ----
+
+
+def load(paths: Sequence[str], strict: bool = False, progress: Progress = _quietly) -> LoadReport:
+    """Loads CSV files of any kind, in the order of their dependencies; raises InvalidInput when one cannot be used."""
+    with _opened(paths) as files:
+        pairs = [(file, FileReport(file.name, _kind_of(file))) for file in files]
+        notes = _run(pairs, strict, progress)
+    reports = [report for _, report in pairs]
+    return LoadReport(reports, [f"{reports[number].name}:{line}: {note}" for number, line, note in notes[0]], notes[1] - len(notes[0]))
+
+
+@contextmanager
+def _opened(paths: Sequence[str]) -> Iterator[list[CsvFile]]:
+    streams: list[Any] = []
+    try:
+        for path in paths:
+            streams.append(_open(path))
+        yield [CsvFile(stream, path, broken_rows=True) for stream, path in zip(streams, paths, strict=True)]
+    except (OSError, EOFError) as error:
+        raise InvalidInput(f"{paths[len(streams) - 1] if streams else paths[0]} cannot be read: {error}") from None
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def _open(path: str) -> IO[bytes]:
+    if path == "-":
+        return sys.stdin.buffer
+    if path.endswith(".gz"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # a GzipFile reads bytes
+    return Path(path).open("rb")
+
+
+def _kind_of(file: CsvFile) -> Kind:
+    """The kind whose required columns the file has; the one that most of the file's columns belong to."""
+    fitting = [kind for kind in KINDS if kind.required() <= set(file.columns)]
+    if not fitting:
+        raise InvalidInput(f"{file.name} is neither users, URLs, events nor products: its columns are {', '.join(file.columns)[:200]}")
+    return max(fitting, key=lambda kind: len({column.name for column in kind.columns} & set(file.columns)))
+
+
+def _require_columns(file: CsvFile, kind: Kind) -> None:
+    missing = sorted(kind.required() - set(file.columns))
+    if missing:
+        raise InvalidInput(f"{file.name} has no column {' and no column '.join(missing)}", errors=dict.fromkeys(missing, "is required"))
+
+
+# ---- both ----
+
+Notes = tuple[list[tuple[int, int, str]], int]
+
+
+def _run(pairs: Sequence[tuple[CsvFile, FileReport]], strict: bool, progress: Progress) -> Notes:
+    with database.patience():
+        merging.create_staging()
+        try:
+            with _staging():
+                number = 0
+                for index, (file, report) in enumerate(pairs):
+                    number = _stage(file, report, index, _Reader(number, strict, progress))
+            return _merge([report for _, report in pairs])
+        finally:
+            merging.drop_staging()
+
+
+@contextmanager
+def _staging() -> Iterator[None]:
+    begin, end = database.dialect().staging
+    db.execute_sql(begin)
+    yield
+    db.execute_sql(end)
+
+
+@dataclass
+class _Reader:
+    """How rows are read: numbered from `number` on, stopping at a bad one or not."""
+
+    number: int
+    strict: bool
+    progress: Progress
+
+    def rows(self, file: CsvFile, report: FileReport, index: int) -> Iterator[list[Any]]:
+        parse = parser(report.kind, file.places(column.name for column in report.kind.columns))
+        for row in file.rows():
+            self.number += 1
+            try:
+                if isinstance(row, BadRow):
+                    raise row
+                yield [self.number, index, row.line, *parse(row.values)]
+            except BadRow as bad:
+                report.refuse(bad if bad.line else BadRow(bad.reason, bad.value, row.line))
+                if self.strict:
+                    raise Stopped from bad
+            if self.number % 10_000 == 0:
+                self.progress(file.name, self.number)
+
+
+def _stage(file: CsvFile, report: FileReport, index: int, reader: _Reader) -> int:
+    columns = ("n", "file", "line", *(column.name for column in report.kind.columns))
+    database.bulk_insert(f"staged_{report.kind.table}", columns, reader.rows(file, report, index))
+    return reader.number
+
+
+def _merge(reports: Sequence[FileReport]) -> Notes:
+    with db.atomic():
+        database.lock("import")
+        for _ in range(_TRIES - 1):
+            try:
+                return _merge_once(reports)
+            except IntegrityError:
+                continue  # somebody stored the same user, or took the same id, at this very moment
+        return _merge_once(reports)
+
+
+def _merge_once(reports: Sequence[FileReport]) -> Notes:
+    with db.atomic():
+        given = {report.kind for report in reports}
+        for kind in KINDS:
+            if kind in given:
+                merging.merge(kind.table)
+                merging.note_repeats(kind.table)
+        for index, report in enumerate(reports):
+            report.created, report.skipped = merging.counts(report.kind.table).get(index, (0, 0))
+        return merging.notes(_MOST_ERRORS)

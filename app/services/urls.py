@@ -1,0 +1,213 @@
+"""Short links: made, found, followed, changed, deleted; every change is an event, and the cache is told after the commit."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import string
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from peewee import IntegrityError
+
+from app import database, metrics
+from app.cache import ACTIVE, DELETED, INACTIVE, Link, cache
+from app.clicks import Click, clicks
+from app.database import db, now
+from app.errors import NotFound, Unavailable
+from app.models import Event, Url
+from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
+from app.services import freshness, paging, users
+from app.services.paging import Page
+
+RESERVED = frozenset(
+    ("users", "urls", "events", "logs", "products", "shorten", "health", "metrics", "chaos", "openapi", "docs", "static", "robots", "nginx-health")
+)
+"""Codes that are never given out, because they are, or may become, routes."""
+
+POSSIBLE_CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_ALPHABET = string.ascii_letters + string.digits
+_TRIES = 10
+
+
+def new_code() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(6))
+
+
+def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Url:
+    """A new link under a code that nobody ever had; raises NotFound for an unknown user."""
+    for _ in range(_TRIES):
+        try:
+            url = _insert(data, code())
+            break
+        except IntegrityError:
+            continue  # the code was taken
+    else:
+        raise Unavailable("No free short code was found")
+    metrics.urls_created.inc()
+    if cache.store.shared:
+        cache.put_links([(url.short_code, as_link(url).entry())])
+    return url
+
+
+def _insert(data: UrlCreate, short_code: str) -> Url:
+    if short_code.lower() in RESERVED:
+        raise IntegrityError(f"{short_code} is reserved")
+    with db.atomic():
+        users.require(data.user_id)
+        url = Url.create(short_code=short_code, original_url=data.original_url, user=data.user_id, title=data.title)
+        _note(url, "created", short_code=short_code, original_url=url.original_url)
+    return url
+
+
+def _note(url: Url, event_type: str, **details: Any) -> None:
+    Event.insert(url=url.id, user=url.user_id, event_type=event_type, details=json.dumps(details)).execute()
+
+
+def as_link(url: Any) -> Link:
+    return Link(ACTIVE if url.is_active else INACTIVE, url.version, url.id, url.original_url)
+
+
+def get(url_id: int) -> Url:
+    """The link, its clicks counted up to now."""
+    clicks.drain()
+    return _found(_living(), url_id)
+
+
+def require(url_id: int) -> None:
+    _found(_living(Url.id), url_id)
+
+
+def _living(*columns: Any) -> Any:
+    return Url.select(*columns).where(Url.deleted_at.is_null())
+
+
+def _found(select: Any, url_id: int) -> Url:
+    url: Url | None = select.where(Url.id == url_id).first() if paging.possible(url_id) else None
+    if url is None:
+        raise NotFound(f"URL {url_id} not found")
+    return url
+
+
+def page(query: UrlQuery) -> Page:
+    clicks.drain()
+    if not paging.possible(query.user_id):
+        return paging.nothing(query)
+    select = _living()
+    if query.user_id is not None:
+        select = select.where(Url.user == query.user_id)
+    if query.is_active is not None:
+        select = select.where(Url.is_active == query.is_active)
+    return paging.read(select, Url.id, query)
+
+
+def page_of_user(user_id: int, query: ListQuery) -> Page:
+    users.require(user_id)
+    return page(UrlQuery.model_construct(**dict(query), user_id=user_id))
+
+
+def update(url_id: int, data: UrlUpdate) -> Url:
+    """Changes what differs, with one event for each field; what has the value already is no change."""
+    clicks.drain()
+    updates: list[Any] = []
+    with db.atomic():
+        url = _found(database.for_update(_living()), url_id)
+        changes = {name: value for name, value in data.changes().items() if getattr(url, name) != value}
+        for name, value in changes.items():
+            setattr(url, name, value)
+            _note(url, "updated", field=name, new_value=value)
+        if changes:
+            updates = _save(url, updated_at=now())
+    freshness.deliver(updates)
+    return url
+
+
+def delete(url_id: int) -> None:
+    """Hides the link for good: only its events stay, and its code is never given out again."""
+    with db.atomic():
+        url = _found(database.for_update(_living()), url_id)
+        _note(url, "deleted", reason="user_requested")
+        updates = _save(url, deleted_at=now())
+    freshness.deliver(updates)
+
+
+def _save(url: Url, **times: Any) -> list[Any]:
+    """Writes a changed link under its next version; returns what the cache must be told."""
+    url.version += 1
+    for name, value in times.items():
+        setattr(url, name, value)
+    Url.update(title=url.title, is_active=url.is_active, original_url=url.original_url, version=url.version, **times).where(Url.id == url.id).execute()
+    link = as_link(url) if url.deleted_at is None else Link(DELETED, url.version, url.id, "")
+    return freshness.keep([(url.short_code, link)])
+
+
+class Stats(NamedTuple):
+    url: Url
+    redirect_count: int
+
+
+def stats(url_id: int) -> Stats:
+    """What is known of a link's clicks: the counter is kept with the link, so that it costs the same however many there are."""
+    url = get(url_id)
+    return Stats(url, url.click_count)
+
+
+class Found(NamedTuple):
+    link: Link
+    cached: bool
+
+
+def follow(short_code: str, visitor: str) -> Found | None:
+    """The link behind a code, its click recorded when it is active; None when there is none."""
+    click = Click(short_code, visitor)
+    link = clicks.follow(click)
+    if link is None:
+        link = _look_up(short_code)
+        if link is None:
+            return None
+        if link.state == ACTIVE:
+            clicks.record(click, link)
+        return Found(link, cached=False)
+    return None if link.state == DELETED else Found(link, cached=True)
+
+
+def peek(short_code: str) -> Found | None:
+    """As follow, without a click."""
+    link = cache.get_link(short_code)
+    if link is None:
+        link = _look_up(short_code)
+        return link and Found(link, cached=False)
+    return None if link.state == DELETED else Found(link, cached=True)
+
+
+def _look_up(short_code: str) -> Link | None:
+    """The link as the database has it; the cache is told."""
+    url = Url.select(Url.id, Url.version, Url.is_active, Url.original_url).where(Url.short_code == short_code, Url.deleted_at.is_null()).first()
+    if url is None:
+        return None
+    link = as_link(url)
+    if cache.store.shared:
+        cache.put_links([(short_code, link.entry())])
+    return link
+
+
+def code_of(url_id: int) -> str:
+    return str(_found(_living(Url.short_code), url_id).short_code)
+
+
+def count_active() -> int:
+    return int(_living().where(Url.is_active).count())
+
+
+def warm_up() -> int:
+    """Puts all active links into Redis, many in one write; returns how many."""
+    last = told = 0
+    while True:
+        batch = list(_living().where(Url.is_active, Url.id > last).order_by(Url.id).limit(_WARM_UP_BATCH))
+        if not batch or not cache.put_links([(url.short_code, as_link(url).entry()) for url in batch]):
+            return told
+        last, told = batch[-1].id, told + len(batch)
+
+
+_WARM_UP_BATCH = 1000

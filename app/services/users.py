@@ -1,0 +1,79 @@
+"""Users: made, found, changed and deleted with all that is theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import IntegrityError, fn
+
+from app import database
+from app.cache import DELETED, Link
+from app.database import db
+from app.errors import Conflict, NotFound
+from app.models import Url, User
+from app.schemas import ListQuery, UserCreate, UserUpdate
+from app.services import freshness, paging
+from app.services.paging import Page
+
+
+def create(data: UserCreate) -> User:
+    """A new user; raises Conflict when the username or the email, in whatever case, is taken."""
+    try:
+        with db.atomic():
+            return User.create(**data.changes())
+    except IntegrityError:
+        _refuse_taken(data.changes())
+        return User.create(**data.changes())  # an import had just taken the id that this one was given
+
+
+def _refuse_taken(values: dict[str, Any], but: int = 0) -> None:
+    if "username" in values and User.select().where(User.username == values["username"], User.id != but).exists():
+        raise Conflict(f"Username already exists: {values['username']}")
+    if "email" in values and User.select().where(fn.lower(User.email) == fn.lower(values["email"]), User.id != but).exists():
+        raise Conflict(f"Email already exists: {values['email']}")
+
+
+def get(user_id: int) -> User:
+    return _found(User.select(), user_id)
+
+
+def require(user_id: int | None) -> None:
+    """Raises NotFound unless there is such a user; None stands for nobody."""
+    if user_id is not None:
+        _found(User.select(User.id), user_id)
+
+
+def _found(select: Any, user_id: int) -> User:
+    user: User | None = select.where(User.id == user_id).first() if paging.possible(user_id) else None
+    if user is None:
+        raise NotFound(f"User {user_id} not found")
+    return user
+
+
+def page(query: ListQuery) -> Page:
+    return paging.read(User.select(), User.id, query)
+
+
+def update(user_id: int, data: UserUpdate) -> User:
+    """Changes what `data` names; raises Conflict when somebody else has the username or the email."""
+    values = data.changes()
+    try:
+        with db.atomic():
+            user = _found(database.for_update(User.select()), user_id)
+            if values:
+                User.update(**values).where(User.id == user_id).execute()
+    except IntegrityError:
+        _refuse_taken(values, but=user_id)
+        raise
+    return get(user_id) if values else user
+
+
+def delete(user_id: int) -> None:
+    """Deletes the user, its links and their events; what it did on others' links stays, without a user."""
+    with database.patience(), db.atomic():
+        database.lock("drain")  # a drain holds links and then needs their owners, we the other way round
+        _found(User.select(User.id), user_id)
+        links = list(database.for_update(Url.select(Url.id, Url.short_code, Url.version).where(Url.user == user_id).order_by(Url.id)))
+        updates = freshness.keep([(url.short_code, Link(DELETED, url.version + 1, url.id, "")) for url in links])
+        User.delete().where(User.id == user_id).execute()
+    freshness.deliver(updates)

@@ -1,0 +1,3 @@
+"""The version of this Holdfast."""
+
+VERSION = "0.1.0"

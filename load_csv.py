@@ -1,0 +1,75 @@
+"""Loads CSV files into the database: `python load_csv.py users.csv urls.csv events.csv`, in any order, any number of times."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from app import bind
+from app.config import ConfigError, Settings
+from app.database import AWAY, released
+from app.errors import InvalidInput
+from app.migrations import apply
+from app.services.imports import FileReport, LoadReport, Progress, Stopped, load
+from app.services.rows import KINDS, PRODUCTS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        bind(Settings.from_env())
+        with released():
+            apply()
+            report = load(options.files, options.strict, _show_progress if sys.stderr.isatty() else _quietly)
+    except (ConfigError, InvalidInput) as error:
+        return _fail(str(error))
+    except Stopped as stop:
+        bad = stop.__cause__
+        return _fail(f"{bad}; nothing was loaded")
+    except AWAY as error:
+        return _fail(f"The database does not answer: {str(error).splitlines()[0]}")
+    _print(report)
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="load_csv.py", description="Load CSV files of users, URLs, events and products.")
+    parser.add_argument("files", nargs="+", help="a CSV file, a .gz of one, or - for standard input")
+    parser.add_argument("--strict", action="store_true", help="stop at the first bad row, with nothing loaded")
+    return parser.parse_args(arguments)
+
+
+def _fail(sentence: str) -> int:
+    print(f"load_csv.py: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _show_progress(name: str, rows: int) -> None:
+    print(f"\r{name}: {rows:,} rows read", end="", file=sys.stderr, flush=True)
+
+
+_quietly: Progress = lambda _name, _rows: None  # noqa: E731
+
+
+def _print(report: LoadReport) -> None:
+    for file in report.files:
+        _print_trouble(file)
+        there = f" ({file.skipped} were there already)" if file.skipped else ""
+        print(f"Loaded {file.created} rows into {file.kind.model}{there}")
+    for note in report.notes:
+        print(note, file=sys.stderr)
+    if report.more_notes:
+        print(f"... and {report.more_notes} more like these", file=sys.stderr)
+    kinds = [kind for kind in KINDS if kind is not PRODUCTS or any(file.kind is PRODUCTS for file in report.files)]
+    print("Loaded " + ", ".join(f"{report.created(kind)} {kind.noun}" for kind in kinds))
+
+
+def _print_trouble(file: FileReport) -> None:
+    for bad in file.errors:
+        print(f"{file.name}:{bad.line}: skipped: {bad.reason}", file=sys.stderr)
+    if file.failed > len(file.errors):
+        print(f"{file.name}: ... and {file.failed - len(file.errors)} more bad rows", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Real PostgreSQL and Redis servers on free loopback ports, which tests may kill, stop and start again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from glob import glob
+from pathlib import Path
+
+
+class Missing(Exception):
+    """A program is not installed; the text says what to install."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20, what: str = "the condition") -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come true within {seconds} s")
+        time.sleep(0.02)
+
+
+class Server:
+    """A process that listens on `port`; its data are in `folder` and outlive it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder, **_as_nobody())
+        wait_for(self.answers, what=f"{type(self).__name__} (log in {self.folder}/log)")
+
+    def send(self, name: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(name)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self.send(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.send(signal.SIGCONT)
+            self.process.send_signal(self.goodbye)
+            self.process.wait()
+
+    goodbye = signal.SIGTERM
+
+    def destroy(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Postgres(Server):
+    """A cluster with the database `holdfast`, fast rather than safe against power cuts."""
+
+    goodbye = signal.SIGINT
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.programs = _postgres_programs()
+        _give_to_nobody(self.folder)
+        initdb = [f"{self.programs}/initdb", "-D", str(self.folder / "data"), "-U", "holdfast", "--auth=trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **_as_nobody())
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+pool://holdfast@127.0.0.1:{self.port}/holdfast"
+
+    def command(self) -> list[str]:
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_connections": "200",
+            "shared_buffers": "256MB",
+            "max_wal_size": "4GB",
+        }
+        settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+        return [f"{self.programs}/postgres", "-D", str(self.folder / "data"), "-p", str(self.port), *settings]
+
+    def answers(self) -> bool:
+        return self._run("psql", "-c", "SELECT 1", "postgres") == 0
+
+    def start(self) -> None:
+        super().start()
+        self._run("createdb", "holdfast")
+
+    def _run(self, program: str, *arguments: str) -> int:
+        command = [f"{self.programs}/{program}", "-h", "127.0.0.1", "-p", str(self.port), "-U", "holdfast", *arguments]
+        return subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/").returncode
+
+
+class Redis(Server):
+    """Redis as Holdfast wants it: every write on disk before it is answered, and nothing dropped that has no TTL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.program = shutil.which("redis-server")
+        if self.program is None:
+            raise Missing("redis-server is not installed: apt-get install redis-server")
+        _give_to_nobody(self.folder)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        options = ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "volatile-lru", "--save", ""]
+        return [str(self.program), "--port", str(self.port), "--dir", str(self.folder), *options]
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 0.5) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def _postgres_programs() -> str:
+    folders = sorted(glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
+    found = folders[-1] if folders else shutil.which("initdb")
+    if found is None:
+        raise Missing("PostgreSQL is not installed: apt-get install postgresql")
+    return str(Path(found).parent)
+
+
+def _as_nobody() -> dict[str, object]:
+    """PostgreSQL refuses to run as root; as anybody else it is us."""
+    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _give_to_nobody(folder: Path) -> None:
+    if os.geteuid() == 0:
+        shutil.chown(folder, "nobody", "nogroup")

@@ -1,0 +1,34 @@
+"""Runs a command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers that live as long as it: `python -m tests.with_services COMMAND`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+
+from tests.servers import Missing, Postgres, Redis, Server
+
+
+def main(command: list[str]) -> int:
+    with ExitStack() as stack:
+        environment = dict(os.environ)
+        try:
+            for name, kind in (("TEST_DATABASE_URL", Postgres), ("TEST_REDIS_URL", Redis)):
+                if not environment.get(name):
+                    environment[name] = _started(kind, stack).url  # type: ignore[attr-defined]
+        except Missing as missing:
+            print(missing, file=sys.stderr)
+            return 1
+        return subprocess.run(command, check=False, env=environment).returncode
+
+
+def _started(kind: type[Server], stack: ExitStack) -> Server:
+    server = kind()
+    stack.callback(server.destroy)
+    server.start()
+    return server
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
