@@ -10,7 +10,7 @@ from app.config import ConfigError, Settings
 from app.database import AWAY, released
 from app.errors import InvalidInput
 from app.migrations import apply
-from app.services.imports import FileReport, LoadReport, Progress, Stopped, load
+from app.services.imports import FileReport, LoadReport, load
 from app.services.rows import KINDS, PRODUCTS
 
 
@@ -20,14 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
         bind(Settings.from_env())
         with released():
             apply()
-            report = load(options.files, options.strict, _show_progress if sys.stderr.isatty() else _quietly)
+            report = _load(options)
     except (ConfigError, InvalidInput) as error:
         return _fail(str(error))
-    except Stopped as stop:
-        bad = stop.__cause__
-        return _fail(f"{bad}; nothing was loaded")
     except AWAY as error:
-        return _fail(f"The database does not answer: {str(error).splitlines()[0]}")
+        return _fail("The database does not answer: " + " ".join(str(error).split()))
     _print(report)
     return 0
 
@@ -44,11 +41,22 @@ def _fail(sentence: str) -> int:
     return 1
 
 
+def _load(options: argparse.Namespace) -> LoadReport:
+    if not sys.stderr.isatty():
+        return load(options.files, options.strict)
+    try:
+        return load(options.files, options.strict, _show_progress)
+    finally:
+        _show("")
+
+
 def _show_progress(name: str, rows: int) -> None:
-    print(f"\r{name}: {rows:,} rows read", end="", file=sys.stderr, flush=True)
+    _show(f"{name}: {rows:,} rows read")
 
 
-_quietly: Progress = lambda _name, _rows: None  # noqa: E731
+def _show(line: str) -> None:
+    """On the terminal's last line, in place of what was shown there before."""
+    print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def _print(report: LoadReport) -> None:

@@ -16,9 +16,9 @@ from app.services import freshness, seeding
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application for `settings`, or for the environment's; raises ConfigError when they cannot be used."""
     settings = settings or Settings.from_env()
-    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes)
+    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
     bind(settings)
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import redis
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
+_MOST_ANSWERS = 500
+_GREETING = 500
 
 ACTIVE, INACTIVE, DELETED = "a", "i", "d"
 
@@ -62,7 +66,7 @@ class Store(Protocol):
     shared: bool
 
     def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any: ...
-    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None: ...
+    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None: ...
     def state(self) -> str: ...
 
 
@@ -74,7 +78,7 @@ class NoStore:
     def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any:
         raise Away
 
-    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
+    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None:
         raise Away
 
     def state(self) -> str:
@@ -87,11 +91,13 @@ class RedisStore:
     shared = True
 
     def __init__(self, url: str, due: Due, ttl_seconds: int) -> None:
-        self._due, self._ttl_seconds = due, ttl_seconds
+        self._url, self._due, self._ttl_seconds = url, due, ttl_seconds
         self._away_until = 0.0
-        self._scripts: dict[str, Any] = {}
-        self._client = redis.Redis.from_url(
-            url,
+        self._client = self._new_client()
+
+    def _new_client(self) -> redis.Redis:
+        return redis.Redis.from_url(
+            self._url,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -103,48 +109,74 @@ class RedisStore:
     def _greet(self, connection: Any) -> None:
         """A new connection may reach a Redis that has missed changes of links: they are told before anything is asked."""
         connection.on_connect()
-        for short_code, entry in self._due():
-            connection.send_command("EVAL", PUT, 1, link_key(short_code), entry, self._ttl_seconds)
-            connection.read_response()
+        missed = list(self._due())
+        for start in range(0, len(missed), _GREETING):
+            told = [("EVAL", PUT, 1, link_key(code), entry, self._ttl_seconds) for code, entry in missed[start : start + _GREETING]]
+            connection.send_packed_command(connection.pack_commands(told))
+            for _ in told:
+                connection.read_response()
 
     def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any:
         """Runs a Lua script; raises Away when Redis cannot, or may not have."""
-        return self._guarded(lambda: self._script(script)(keys=keys, args=values))
+        return self._guarded(lambda client: _evaluate(client, script, (len(keys), *keys, *values)))
 
-    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
-        """Runs a script for many keys in one write."""
-        pipeline = self._client.pipeline(transaction=False)
-        registered = self._script(script)
-        for keys, values in calls:
-            registered(keys=keys, args=values, client=pipeline)
-        self._guarded(pipeline.execute)
+    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None:
+        """Runs a script for many keys in one write; `insist`: also while Redis is being left alone."""
+        self._guarded(lambda client: _evaluate_all(client, script, calls), insist)
 
     def state(self) -> str:
         try:
-            self._guarded(self._client.ping)
+            self._guarded(lambda client: client.ping())
             return "connected"
         except Away:
             return "disconnected"
 
-    def _script(self, script: str) -> Any:
-        if script not in self._scripts:
-            self._scripts[script] = self._client.register_script(script)
-        return self._scripts[script]
-
-    def _guarded(self, call: Callable[[], Any]) -> Any:
-        if time.monotonic() < self._away_until:
+    def _guarded(self, call: Callable[[redis.Redis], Any], insist: bool = False) -> Any:
+        if time.monotonic() < self._away_until and not insist:
             raise Away
+        client = self._client
         try:
-            return call()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            self._away_until = time.monotonic() + _PAUSE_SECONDS
-            metrics.cache_failures.inc()
-            log.warning("Redis failed and is left alone for a second: %s", error)
-            raise Away(unsure=True) from error
-        except redis.RedisError as error:  # it is there, and refused: full, read only, a key of another type
+            answer = call(client)
+        except redis.ResponseError as error:  # it is there, and refused: full, read only, a key of another type
             metrics.cache_failures.inc()
             log.warning("Redis refused: %s", error)
             raise Away from error
+        except (redis.RedisError, ValueError) as error:  # gone, silent, or something else than Redis
+            metrics.cache_failures.inc()
+            self._leave_alone(client, error)
+            raise Away(unsure=True) from error
+        self._away_until = 0.0
+        return answer
+
+    def _leave_alone(self, client: redis.Redis, error: Exception) -> None:
+        """None of the connections is used again: who comes back must greet, for changes may have been made meanwhile."""
+        if time.monotonic() >= self._away_until:
+            log.warning("Redis failed and is left alone for a second: %s", error)
+        if client is self._client:
+            self._client = self._new_client()
+            client.connection_pool.disconnect(inuse_connections=False)
+        self._away_until = time.monotonic() + _PAUSE_SECONDS
+
+
+@lru_cache
+def _name(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def _evaluate(client: redis.Redis, script: str, arguments: Sequence[str | int]) -> Any:
+    try:
+        return client.evalsha(_name(script), *arguments)  # type: ignore[arg-type]  # numbers are arguments too
+    except redis.exceptions.NoScriptError:
+        return client.eval(script, *arguments)  # type: ignore[arg-type]
+
+
+def _evaluate_all(client: redis.Redis, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
+    """All in one write, so that a Redis that hangs at this moment still does it first of all when it goes on."""
+    pipeline = client.pipeline(transaction=False)
+    pipeline.script_load(script)
+    for keys, values in calls:
+        pipeline.evalsha(_name(script), len(keys), *keys, *values)
+    pipeline.execute()
 
 
 def link_key(short_code: str) -> str:
@@ -152,11 +184,12 @@ def link_key(short_code: str) -> str:
 
 
 # A slow reader must not put an old link back over a newer one; a poisoned entry counts as older than any.
+# When Redis is full, what it holds is at least forgotten.
 PUT = """
-local held = redis.call('GET', KEYS[1])
-local old = held and tonumber(string.match(held, '^%a (%d+) ')) or -1
+local held = redis.pcall('GET', KEYS[1])
+local old = type(held) == 'string' and tonumber(string.match(held, '^[aid] (%d+) %d+ ')) or -1
 if old >= tonumber(string.match(ARGV[1], '^%a (%d+) ')) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if redis.pcall('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]).err then return redis.call('DEL', KEYS[1]) end
 return 1
 """
 
@@ -176,10 +209,10 @@ class Cache:
         self._answers: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def put_links(self, entries: Sequence[tuple[str, str]]) -> bool:
+    def put_links(self, entries: Sequence[tuple[str, str]], insist: bool = False) -> bool:
         """Tells Redis what (short_code, entry) pairs are now, unless it knows newer; whether it heard them."""
         try:
-            self.store.run_all(PUT, (((link_key(code),), (entry, self.ttl_seconds)) for code, entry in entries))
+            self.store.run_all(PUT, [((link_key(code),), (entry, self.ttl_seconds)) for code, entry in entries], insist)
             return True
         except Away:
             return False
@@ -207,6 +240,8 @@ class Cache:
         try:
             self.store.run(_SET, (f"answer:{name}",), answer, seconds)
         except Away:
+            if len(self._answers) >= _MOST_ANSWERS:
+                self._answers.clear()  # there is no end of pages to ask for
             self._answers[name] = (time.monotonic() + seconds, answer)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 
 class ConfigError(Exception):
@@ -25,16 +27,44 @@ def _one_of(*allowed: object, default: object) -> Any:
 
 
 def _url(*schemes: str, default: str) -> Any:
-    rule = "a URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes)
+    rule = "a URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes) + " and names where it leads"
     return field(default=default, repr=False, metadata={"check": lambda v: not v or _is_url(v, schemes), "rule": rule})
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
-        return parts.scheme in schemes and (parts.port is None or parts.port > 0)
+        return value.isprintable() and parts.scheme in schemes and (parts.port is None or parts.port > 0) and _leads_somewhere(parts)
     except ValueError:
         return False
+
+
+def _leads_somewhere(parts: SplitResult) -> bool:
+    if parts.scheme == "sqlite":
+        return len(parts.path) > 1 and ":memory:" not in parts.path  # each connection would have a database of its own
+    if "@" in parts.path:
+        return False  # half of a password that was not percent-encoded; it would be printed with the address
+    if parts.scheme in ("http", "https"):
+        return bool(parts.hostname) and not parts.query and not parts.fragment
+    return bool(parts.hostname) if parts.scheme in ("redis", "rediss") else len(parts.path) > 1
+
+
+def _directory(default: str) -> Any:
+    return field(default=default, metadata={"check": lambda v: not v or _is_directory(v), "rule": "a directory that exists or can be made"})
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        return True
+    except OSError:
+        return False
+
+
+def metrics_directory(environ: Mapping[str, str] = os.environ) -> str:
+    """Where the workers' counters meet; asked when app.metrics is imported, because its library looks into the environment by itself."""
+    path = environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    return path if path and _is_directory(path) else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,20 +87,32 @@ class Settings:
     log_file: str = "var/holdfast.log"
     log_level: str = _one_of("DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
     log_max_bytes: int = _between(10_000, 10**12, 10_000_000)
-    prometheus_multiproc_dir: str = ""
+    prometheus_multiproc_dir: str = _directory("")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may show, in every way it may be written."""
+        passwords = [urlsplit(url).password or "" for url in (self.database_url, self.redis_url)]
+        return tuple(sorted({secret for text in (*passwords, self.chaos_token) for secret in (text, unquote(text)) if secret}, key=len, reverse=True))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """The settings that `environ` asks for; raises ConfigError with one line for each value that cannot be used."""
         problems: list[str] = []
         given = _fold_reference_names(_with_secret_files(environ, problems))
-        values = {f.name: _parse(f.name, f.type, given[f.name.upper()], problems) for f in fields(cls) if given.get(f.name.upper())}
-        for f in fields(cls):
-            if f.name in values and "check" in f.metadata and values[f.name] is not None and not f.metadata["check"](values[f.name]):
-                problems.append(f"{f.name.upper()} must be {f.metadata['rule']}")
+        texts = {f: given.get(f.name.upper(), "").strip() for f in fields(cls)}
+        values = {f.name: _parse(f, text, problems) for f, text in texts.items() if text}
         if problems:
             raise ConfigError("\n".join(problems))
         return cls(**values)
+
+    @classmethod
+    def or_exit(cls) -> Settings:
+        """The environment's settings; a process that cannot use them says why and ends."""
+        try:
+            return cls.from_env()
+        except ConfigError as error:
+            sys.exit(str(error))
 
 
 def _with_secret_files(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
@@ -79,22 +121,31 @@ def _with_secret_files(environ: Mapping[str, str], problems: list[str]) -> dict[
     for name in _readable_names():
         path = environ.get(f"{name}_FILE")
         if path:
-            try:
-                given[name] = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
-                problems.append(f"{name}_FILE names {path}, which cannot be read")
+            given[name] = _read(f"{name}_FILE", path, problems)
     return given
 
 
+def _read(name: str, path: str, problems: list[str]) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        problems.append(f"{name} names {path}, which cannot be read")
+        return ""
+    if not text:
+        problems.append(f"{name} names {path}, which is empty")
+    return text
+
+
 def _readable_names() -> list[str]:
-    names = [f.name.upper() for f in fields(Settings) if f.name != "log_file"]
+    """All settings but the one that a library reads by itself."""
+    names = [f.name.upper() for f in fields(Settings) if f.name != "prometheus_multiproc_dir"]
     return [*names, "DATABASE_PASSWORD"]
 
 
 def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
     """DATABASE_NAME/HOST/PORT/USER/PASSWORD and REDIS_HOST/PORT are what older deployments set instead of the URLs."""
     if not given.get("DATABASE_URL") and (given.get("DATABASE_HOST") or given.get("DATABASE_NAME")):
-        part = {name: given.get(f"DATABASE_{name}", default) for name, default in _POSTGRES_DEFAULTS.items()}
+        part = {name: given.get(f"DATABASE_{name}") or default for name, default in _POSTGRES_DEFAULTS.items()}
         login = f"{quote(part['USER'], safe='')}:{quote(part['PASSWORD'], safe='')}"
         given["DATABASE_URL"] = f"postgresql+pool://{login}@{part['HOST']}:{part['PORT']}/{part['NAME']}"
     if not given.get("REDIS_URL") and given.get("REDIS_HOST"):
@@ -106,14 +157,17 @@ _POSTGRES_DEFAULTS = {"NAME": "holdfast", "HOST": "localhost", "PORT": "5432", "
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
-def _parse(name: str, kind: Any, text: str, problems: list[str]) -> Any:
-    if kind == "int":
-        if text.strip().lstrip("-").isascii() and text.strip().lstrip("-").isdigit():
-            return int(text)
-        problems.append(f"{name.upper()} must be a whole number, not {text!r}")
+def _parse(setting: Field[Any], text: str, problems: list[str]) -> Any:
+    """`text` as the type of `setting`; what is wrong with it goes to `problems`, where no secret may go."""
+    name = setting.name.upper()
+    if setting.type == "bool":
+        if text.lower() not in _BOOLEANS:
+            problems.append(f"{name} must be true or false, not {text!r}")
+        return _BOOLEANS.get(text.lower())
+    if setting.type == "int" and not re.fullmatch("-?[0-9]{1,18}", text):
+        problems.append(f"{name} must be a whole number, not {text!r}")
         return None
-    if kind == "bool":
-        if text.strip().lower() not in _BOOLEANS:
-            problems.append(f"{name.upper()} must be true or false, not {text!r}")
-        return _BOOLEANS.get(text.strip().lower())
-    return text.strip()
+    value = int(text) if setting.type == "int" else text
+    if "check" in setting.metadata and not setting.metadata["check"](value):
+        problems.append(f"{name} must be {setting.metadata['rule']}")
+    return value

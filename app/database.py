@@ -1,32 +1,37 @@
-"""The database handle: opens what a URL names, knows where the two engines differ, and leaves a dead one alone for a second."""
+"""The database handle: opens what a URL names, and knows where the two engines differ."""
 
 from __future__ import annotations
 
-import select
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask
-from peewee import DatabaseProxy, InterfaceError, OperationalError
+from peewee import DatabaseProxy, InterfaceError, OperationalError, PeeweeException, __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.db_url import connect as open_url
 from playhouse.db_url import parse, register_database
-from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase, PooledSqliteDatabase
+from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
+
+from app.postgres import CONNECT_SECONDS, STATEMENT_SECONDS, Postgres
 
 db: Any = DatabaseProxy()  # bound once, by create_app
 
 AWAY = (OperationalError, InterfaceError, MaxConnectionsExceeded)
 """What the drivers raise when the database cannot do its work now."""
 
-_PAUSE_SECONDS = 1.0
-# Two seconds is the shortest connect_timeout that libpq honours. A statement that takes five has lost its client.
-_POSTGRES = {"connect_timeout": 2, "timeout": 5, "max_connections": 20, "options": "-c statement_timeout=5000 -c lock_timeout=4000"}
+_COPY_BYTES = 65_536
+_POSTGRES = {
+    "connect_timeout": CONNECT_SECONDS,
+    "timeout": 5,
+    "max_connections": 20,
+    "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout=4000",
+}
 _SQLITE = {
     # `full`: a click that was answered survives a power cut, not only the death of the process
     "pragmas": [("busy_timeout", 10_000), ("journal_mode", "wal"), ("synchronous", "full"), ("foreign_keys", 1)],
@@ -41,30 +46,11 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 
-class Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # the pool is untyped
-    """A pool that notices a server that went away without asking it, and refuses at once while it is known to be away."""
-
-    _away_until = 0.0
-
-    def _connect(self) -> Any:
-        if time.monotonic() < self._away_until:
-            raise OperationalError("the database did not answer a moment ago")
-        try:
-            return super()._connect()
-        except OperationalError:
-            self._away_until = time.monotonic() + _PAUSE_SECONDS
-            raise
-
-    def _is_closed(self, conn: Any) -> bool:
-        if conn.closed:
-            return True
-        poll = select.poll()  # an idle connection has nothing to say, unless the server closed it
-        poll.register(conn.fileno(), select.POLLIN | select.POLLHUP)
-        return bool(poll.poll(0))
-
-
 class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]  # the pool is untyped
     """A pool of connections to one file."""
+
+    def be_patient(self, patient: bool) -> None:
+        """There is nobody to wait for but other writers."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +62,11 @@ class Dialect:
     locks_rows: bool  # whether a SELECT can keep other writers off its rows; without, BEGIN has shut everybody out
     lock: str  # keeps everybody else out of a named section until the transaction ends
     new_ids: str  # numbers the rows of a staging table that have no id yet, as the sequence of `table` would
+    own_id: str  # the id of a staged row, or a new one when it has none
     past_ids: str  # makes ids that are given out from now on larger than `largest`
-    patient: str  # lifts the timeouts of this connection
-    impatient: str  # puts them back
     staging: tuple[str, str]  # makes one transaction of what is between them, without locking anybody out
     analyze: str  # tells the planner what a staging table holds
+    roomy: str  # lets this transaction sort and hash in memory
 
 
 DIALECTS = {
@@ -91,11 +77,11 @@ DIALECTS = {
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
         new_ids="UPDATE {staged} SET target = given.id FROM (SELECT n AS row, nextval(pg_get_serial_sequence('{table}', 'id')) AS id FROM "
         "(SELECT n FROM {staged} WHERE {which} ORDER BY n) AS ordered) AS given WHERE given.row = {staged}.n",
-        past_ids="SELECT setval(pg_get_serial_sequence('{table}', 'id'), {largest}) FROM {table}_id_seq WHERE last_value < {largest}",
-        patient="SET statement_timeout = 0; SET lock_timeout = 0",
-        impatient="RESET statement_timeout; RESET lock_timeout",
+        own_id="coalesce(id, nextval(pg_get_serial_sequence('{table}', 'id')))",
+        past_ids="SELECT setval(pg_get_serial_sequence('{table}', 'id'), {largest}) FROM {table}_id_seq WHERE last_value < {largest} + (NOT is_called)::int",
         staging=("SELECT 1", "SELECT 1"),  # COPY is one statement
         analyze="ANALYZE {staged}",
+        roomy="SET LOCAL work_mem = '64MB'",
     ),
     Sqlite: Dialect(
         identity="INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -103,13 +89,14 @@ DIALECTS = {
         locks_rows=False,
         lock="SELECT 1",  # BEGIN IMMEDIATE is one
         new_ids="UPDATE {staged} SET target = given.id FROM (SELECT n AS row, row_number() OVER (ORDER BY n) + max("
-        "coalesce((SELECT max(id) FROM {table}), 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)) AS id "
+        "coalesce((SELECT max(id) FROM {table}), 0), {largest}, "
+        "coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)) AS id "
         "FROM {staged} WHERE {which}) AS given WHERE given.row = {staged}.n",
+        own_id="id",
         past_ids="UPDATE sqlite_sequence SET seq = {largest} WHERE name = '{table}' AND seq < {largest}",
-        patient="SELECT 1",
-        impatient="SELECT 1",
         staging=("SAVEPOINT staging", "RELEASE staging"),  # BEGIN IMMEDIATE would lock the main database; staging tables are elsewhere
         analyze="SELECT 1",
+        roomy="SELECT 1",
     ),
 }
 
@@ -138,9 +125,9 @@ def lock(name: str) -> None:
     db.execute_sql(dialect().lock.format(name=name))
 
 
-def for_update(query: Any) -> Any:
+def for_update(query: Any, strength: str = "FOR UPDATE") -> Any:
     """`query`, keeping other writers off its rows until the running transaction ends."""
-    return query.for_update() if dialect().locks_rows else query
+    return query.for_update(strength) if dialect().locks_rows else query
 
 
 def ping() -> None:
@@ -149,15 +136,25 @@ def ping() -> None:
 
 
 def bulk_insert(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Appends many rows within the running transaction, the fastest way the engine has; returns how many."""
-    cursor = db.connection().cursor()
+    """Appends many rows within the running transaction, the fastest way the engine has; returns how many. None of the texts may be empty."""
     names = ", ".join(columns)
-    if isinstance(db.obj, Sqlite):
-        marks = ", ".join("?" * len(columns))
-        cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", _plain(rows))  # noqa: S608 - names are ours
+    with __exception_wrapper__:
+        cursor = db.connection().cursor()
+        if isinstance(db.obj, Sqlite):
+            marks = ", ".join("?" * len(columns))
+            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", _plain(rows))  # noqa: S608 - names are ours
+        else:
+            _copy(cursor, f"COPY {table} ({names}) FROM STDIN", _CopyText(rows))
         return int(cursor.rowcount)
-    cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN", _CopyText(rows))
-    return int(cursor.rowcount)
+
+
+def _copy(cursor: Any, sql: str, text: _CopyText) -> None:
+    try:
+        cursor.copy_expert(sql, text, size=_COPY_BYTES)
+    except Exception:
+        if text.failure is not None:
+            raise text.failure from None  # the driver would tell us of it as an error of the server's
+        raise
 
 
 def _plain(rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
@@ -166,36 +163,53 @@ def _plain(rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
 
 
 class _CopyText:
-    """Rows as PostgreSQL's COPY text, made while it is read, so that memory does not grow with their number."""
-
-    _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    """Rows as the text that PostgreSQL's COPY reads, made while it is read, so that memory does not grow with their number."""
 
     def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
         self._rows = iter(rows)
         self._rest = StringIO()
+        self.failure: BaseException | None = None
 
     def read(self, size: int) -> str:
-        chunk = self._rest.read(size)
-        if chunk:
-            return chunk
-        self._rest = StringIO("".join(self._lines(500)))
-        return self._rest.read(size)
+        return self._rest.read(size) or self._more().read(size)
 
-    def _lines(self, most: int) -> Iterator[str]:
-        escapes = self._ESCAPES
-        for _, row in zip(range(most), self._rows, strict=False):
-            yield "\t".join("\\N" if value is None else str(value).translate(escapes) for value in row) + "\n"
+    def _more(self) -> StringIO:
+        try:
+            self._rest = StringIO("".join(map(_copy_line, islice(self._rows, 500))))
+        except BaseException as failure:
+            self.failure = failure
+            raise
+        return self._rest
+
+
+def _copy_line(row: Sequence[Any]) -> str:
+    line = "\t".join(["\\N" if value is None else str(value) for value in row])
+    if line.count("\\") == row.count(None) and line.count("\t") == len(row) - 1 and "\n" not in line and "\r" not in line:
+        return line + "\n"
+    return "\t".join(["\\N" if value is None else str(value).translate(_ESCAPES) for value in row]) + "\n"
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 @contextmanager
 def patience() -> Iterator[None]:
     """For work that may take as long as it takes, unlike a request's statements."""
-    db.execute_sql(dialect().patient)
+    db.be_patient(True)
     try:
         yield
     finally:
+        with suppress(PeeweeException):
+            if not db.is_closed():
+                db.be_patient(False)
+
+
+def clean_up(*statements: str) -> None:
+    """Runs them unless the connection is dead or its transaction failed: then what they would undo is gone anyway."""
+    with suppress(PeeweeException):
         if not db.is_closed():
-            db.execute_sql(dialect().impatient)
+            for statement in statements:
+                db.execute_sql(statement)
 
 
 @contextmanager

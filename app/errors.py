@@ -60,6 +60,7 @@ class DeadLink(ApiError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}  # it may be activated again at any moment
 
 
 def render(error: ApiError) -> Response:
@@ -81,9 +82,9 @@ def prefers_html() -> bool:
 
 def _render_http(error: HTTPException) -> Response:
     """Flask's and Werkzeug's own errors keep their status and headers (Allow, above all) and get our body."""
-    problem = ApiError(_MESSAGES.get(error.code or 500, error.description or ""))
+    words = _MESSAGES.get(error.code or 500)
+    problem = ApiError(words.format(path=request.path[:200], method=request.method) if words else error.description or "")
     problem.status = error.code or 500
-    problem.message = problem.message.format(path=request.path[:200], method=request.method)
     response = render(problem)
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest, multiprocess, values
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from app.config import metrics_directory
 from app.process import replica
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
@@ -19,6 +19,8 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 __all__ = ["CONTENT_TYPE"]
 
 disable_created_metrics()
+# The library would look for the variable itself, take a blank one for the current directory, and fail where there is none.
+values.ValueClass = values.MultiProcessValue() if metrics_directory() else values.MutexValue
 registry = CollectorRegistry()
 _requests = Counter("http_requests_total", "Requests answered.", ("method", "endpoint", "status"), registry=registry)
 _durations = Histogram(
@@ -30,8 +32,10 @@ cache_hits = Counter("cache_hits_total", "Links and answers found in the cache."
 cache_misses = Counter("cache_misses_total", "Links and answers that the cache did not have.", registry=registry)
 cache_failures = Counter("cache_failures_total", "Calls of Redis that failed.", registry=registry)
 
-Reading = Callable[[], Iterable[tuple[str, str, float]]]
-"""Returns (name, help, value) for figures that are read when they are asked for, such as the stream's length."""
+connections_in_use = Gauge("database_connections_in_use", "Pooled connections taken.", registry=registry, multiprocess_mode="livesum")
+
+Reading = tuple[str, str, float]
+"""The name, the help and the value of a figure that is read when it is asked for, such as the stream's length."""
 
 
 def observe_request(method: str, endpoint: str, status: int, seconds: float) -> None:
@@ -43,7 +47,7 @@ def observe_request(method: str, endpoint: str, status: int, seconds: float) -> 
 class _Process:
     """process_* over the master and all workers."""
 
-    _STARTED = time.time()
+    _STARTED = time.time()  # the master imports this module, and its workers inherit it
 
     def collect(self) -> Iterator[Metric]:
         resident = replica.resident_bytes()
@@ -51,27 +55,42 @@ class _Process:
         yield GaugeMetricFamily("process_resident_memory_bytes", "Physical memory of all processes.", value=sum(resident))
         yield GaugeMetricFamily("process_resident_memory_max_bytes", "Physical memory of the largest process.", value=max(resident))
         yield GaugeMetricFamily("process_workers", "Worker processes alive.", value=max(1, len(resident) - 1))
-        yield GaugeMetricFamily("process_start_time_seconds", "When this worker started, in seconds since 1970.", value=self._STARTED)
+        yield GaugeMetricFamily("process_start_time_seconds", "When the server started, in seconds since 1970.", value=self._STARTED)
 
 
 class _Readings:
-    """Figures that live in the database or in Redis; a source that does not answer is left out, never waited for."""
+    """Figures that live in the database or in Redis."""
 
     def __init__(self, readings: Iterable[Reading]) -> None:
         self.readings = readings
 
     def collect(self) -> Iterator[Metric]:
-        for reading in self.readings:
-            for name, text, value in reading():
-                family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-                yield family(name, text, value=value)
+        for name, text, value in self.readings:
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            yield family(name, text, value=value)
+
+
+class _Workers(multiprocess.MultiProcessCollector):
+    """What all workers counted, those that died too."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in Path(self._path).glob("*.db") if _is_begun(file)]
+        return self.merge(files, accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _is_begun(file: Path) -> bool:
+    """A worker that has just started may have made its file and written nothing; one that has just died has none any more."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def exposition(readings: Iterable[Reading], directory: str) -> bytes:
     """The text that Prometheus scrapes: all that the workers counted in `directory` ("": this process alone), and `readings`."""
     gathered = CollectorRegistry()
     if directory:
-        multiprocess.MultiProcessCollector(gathered, path=directory)
+        _Workers(gathered, path=directory)  # type: ignore[no-untyped-call]
     else:
         gathered.register(registry)
     gathered.register(_Process())
@@ -80,9 +99,9 @@ def exposition(readings: Iterable[Reading], directory: str) -> bytes:
 
 
 def wipe(directory: str) -> None:
-    """Begins anew, before the first worker starts."""
-    shutil.rmtree(directory, ignore_errors=True)
-    Path(directory).mkdir(parents=True)
+    """Begins anew, before the first worker starts; what else may lie there is not ours."""
+    for file in Path(directory).glob("*.db"):
+        file.unlink(missing_ok=True)
 
 
 def forget_worker(pid: int, directory: str) -> None:

@@ -82,10 +82,14 @@ class Fact(Table):
 
 
 class ClickClaim(Table):
-    """Clicks of which it was not certain whether Redis took them: who claims the id first records the click."""
+    """Clicks that are in the database, for as long as somebody else may still bring them: a sender, and the `numbers` of its clicks."""
 
-    click_id: Any = CharField(max_length=40, primary_key=True)
-    claimed_at: Any = DateTimeField(default=now)
+    id: Any = BigAutoField()
+    sender: Any = CharField(max_length=40)
+    lowest: Any = BigIntegerField()
+    highest: Any = BigIntegerField()
+    numbers: Any = TextField()  # a JSON array, ascending
+    forget_at: Any = DateTimeField()
 
     class Meta:
         table_name = "click_claims"

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import signal
 from typing import Any
 
-from app import metrics
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from app import logs, metrics
 from app.config import Settings
 from app.process import replica
 
-_settings = Settings.from_env()
+_settings = Settings.or_exit()
+
+
+class ServerLog(Logger):  # type: ignore[misc]  # Gunicorn is untyped
+    """What Gunicorn itself has to say goes where all of our lines go."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.addFilter(without_secrets)
+
+
+def without_secrets(record: logging.LogRecord) -> bool:
+    """Gunicorn quotes the request lines and headers that it cannot read, and the whole address of a request that broke."""
+    text = re.sub(r"\?\S+", "?...", record.getMessage())
+    record.msg, record.args = re.split("['\"]", text)[0] if text.startswith("Invalid request") else text, ()
+    return True
+
 
 bind = f"{_settings.app_host}:{_settings.app_port}"
 workers = _settings.web_workers
@@ -21,15 +44,23 @@ limit_request_line = 8190  # a path of 5,000 characters is a 404, not broken HTT
 control_socket_disable = True
 accesslog = None
 loglevel = "warning"
+logger_class = ServerLog
 
 
 def on_starting(_server: Any) -> None:
+    logs.configure(_settings.log_level, _settings.instance, _settings.log_file, _settings.log_max_bytes, _settings.secrets)
     if _settings.prometheus_multiproc_dir:
         metrics.wipe(_settings.prometheus_multiproc_dir)
 
 
 def post_fork(server: Any, _worker: Any) -> None:
     replica.master_pid = server.pid
+
+
+def post_worker_init(worker: Any) -> None:
+    """Ctrl-C ends a worker as SIGTERM does: Gunicorn's quicker way waits for a lock that the interrupted thread may hold itself."""
+    for name in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(name, worker.handle_exit)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from datetime import timedelta
 from types import FrameType
 
-from app import bind, logs
-from app.clicks import clicks, forget_old_claims
+from app import bind, ledger, logs
+from app.cache import cache
+from app.clicks import clicks
 from app.config import Settings
-from app.database import AWAY, now, released
+from app.database import AWAY, released
 from app.migrations import schema
 from app.services import freshness, urls
 
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.2
-_CLAIMS_KEPT = timedelta(days=1)
+_AWAY_SECONDS = 1.0
+_ROUNDS_BETWEEN_CLEANINGS = 1000
 
 
 class Worker:
@@ -47,21 +48,23 @@ class Worker:
                 return self._work() if schema.ensure() else 0
         except AWAY as error:
             log.warning("the database is away, the clicks wait in the stream: %s", error)
+            self.stopping.wait(_AWAY_SECONDS)
             return 0
 
     def _work(self) -> int:
-        if not self.warm:
+        if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
+            ledger.forget_claims()
+        self.rounds += 1
+        moved = freshness.deliver_due() + clicks.drain()
+        if not self.warm and cache.store.state() == "connected":
             self.warm = True
             log.info("warmed the cache up with %d links", urls.warm_up())
-        self.rounds += 1
-        if self.rounds % 10_000 == 0:
-            forget_old_claims(now() - _CLAIMS_KEPT)
-        return freshness.deliver_due() + clicks.drain()
+        return moved
 
 
 def main() -> None:
-    settings = Settings.from_env()
-    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes)
+    settings = Settings.or_exit()
+    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
     bind(settings)
     Worker().run()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import create_app
+from app import bind, create_app
 from app.config import Settings
 from app.database import db, release
+from app.migrations import schema
 from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
+from tests.servers import Postgres, Redis
 
 TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
 
@@ -62,6 +65,52 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def api(client: FlaskClient) -> Api:
     return Api(client)
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Redis]:
+    """A Redis for this test alone."""
+    yield from _running(Redis())
+
+
+@pytest.fixture(scope="session")
+def session_postgres() -> Iterator[Postgres]:
+    yield from _running(Postgres())
+
+
+def _running(server: Any) -> Iterator[Any]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def postgres_server(session_postgres: Postgres) -> Postgres:
+    """A PostgreSQL that a test may kill, stop and start; what is in it stays for the next test."""
+    if not session_postgres.running:
+        session_postgres.start()
+    return session_postgres
+
+
+@pytest.fixture
+def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]]:
+    """Binds the application to other servers, finds them empty, and puts everything back at the end."""
+
+    def bind_to(**changes: Any) -> Api:
+        other = replace(settings, **changes)
+        release()
+        bind(other)
+        schema.ensure()
+        if schema.ready:
+            empty(replace(other, redis_url=""))
+            release()
+        return Api(session_app.test_client())
+
+    yield bind_to
+    release()
+    bind(settings)
 
 
 class Api:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 
 class Missing(Exception):
     """A program is not installed; the text says what to install."""
+
+
+ROOT = Path(__file__).parents[1]
 
 
 def free_port() -> int:
@@ -46,24 +53,52 @@ class Server:
     def answers(self) -> bool:
         raise NotImplementedError
 
+    def options(self) -> dict[str, Any]:
+        """How its process is started."""
+        return {"cwd": self.folder, **_as_nobody()}
+
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder, **_as_nobody())
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, **self.options())
         wait_for(self.answers, what=f"{type(self).__name__} (log in {self.folder}/log)")
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def send(self, name: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(name)
 
     def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
-        self.send(signal.SIGKILL)
+        """kill -9 of it and its children, and wait until it is gone."""
+        self.send_all(signal.SIGKILL)
         assert self.process is not None
         self.process.wait()
 
+    def send_all(self, name: signal.Signals) -> None:
+        self.send(name)
+        for child in self.children():
+            with suppress(ProcessLookupError):
+                os.kill(child, name)
+
+    def children(self) -> list[int]:
+        assert self.process is not None
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It accepts connections, and answers nobody."""
+        self.send_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send_all(signal.SIGCONT)
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.send(signal.SIGCONT)
+            self.send_all(signal.SIGCONT)
             self.process.send_signal(self.goodbye)
             self.process.wait()
 
@@ -88,7 +123,16 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        return f"postgresql+pool://holdfast@127.0.0.1:{self.port}/holdfast"
+        return self._url_of("holdfast")
+
+    def _url_of(self, name: str) -> str:
+        return f"postgresql+pool://holdfast@127.0.0.1:{self.port}/{name}"
+
+    def another_database(self) -> str:
+        """The URL of a new, empty one."""
+        name = f"holdfast_{secrets.token_hex(4)}"
+        assert self._run("createdb", name) == 0
+        return self._url_of(name)
 
     def command(self) -> list[str]:
         options = {
@@ -141,6 +185,62 @@ class Redis(Server):
             return False
 
 
+class Program(Server):
+    """One of our own processes, run from the repository with `environ` and no other settings."""
+
+    module = ""
+
+    def __init__(self, **environ: str) -> None:
+        super().__init__()
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self.environ = {**inherited, "LOG_FILE": str(self.folder / "holdfast.log"), "APP_PORT": str(self.port), **environ}
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", *self.module.split()]
+
+    def options(self) -> dict[str, Any]:
+        return {"cwd": ROOT, "env": self.environ}
+
+    def answers(self) -> bool:
+        return True
+
+
+class App(Program):
+    """The web server as it is run in production."""
+
+    module = "gunicorn -c python:app.serving app:create_app()"
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                return connection.recv(16).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+
+class ClickWorker(Program):
+    """The background process."""
+
+    module = "app.worker"
+
+    def answers(self) -> bool:
+        log = self.folder / "holdfast.log"
+        return log.exists() and "warmed the cache up" in log.read_text()
+
+
+class Silent:
+    """Something that listens on `port`, takes connections and never says a word."""
+
+    def __enter__(self) -> Silent:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.port = int(self._socket.getsockname()[1])
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._socket.close()
+
+
 def _postgres_programs() -> str:
     folders = sorted(glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
     found = folders[-1] if folders else shutil.which("initdb")
@@ -149,7 +249,7 @@ def _postgres_programs() -> str:
     return str(Path(found).parent)
 
 
-def _as_nobody() -> dict[str, object]:
+def _as_nobody() -> dict[str, Any]:
     """PostgreSQL refuses to run as root; as anybody else it is us."""
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 

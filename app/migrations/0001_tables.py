@@ -60,9 +60,14 @@ CREATE TABLE facts (
 );
 
 CREATE TABLE click_claims (
-    click_id VARCHAR(40) PRIMARY KEY,
-    claimed_at TIMESTAMP NOT NULL
+    id {identity},
+    sender VARCHAR(40) {text} NOT NULL,
+    lowest BIGINT NOT NULL,
+    highest BIGINT NOT NULL,
+    numbers TEXT NOT NULL,
+    forget_at TIMESTAMP NOT NULL
 );
+CREATE INDEX click_claims_sender ON click_claims (sender, highest);
 
 CREATE TABLE cache_updates (
     id {identity},

@@ -38,7 +38,7 @@ class Schema:
         app.before_request(self._ensure_for_requests)
 
     def _ensure_for_requests(self) -> None:
-        if not self.ready and request.endpoint != "ops.show_health":
+        if not self.ready and request.blueprint not in ("ops", "logs"):
             self.ensure()
 
 

@@ -6,7 +6,7 @@ from flask import Flask
 
 from app.routes import events, logs, ops, products, redirects, urls, users
 from app.routes.given import given
-from app.routes.inputs import CodeConverter, IdConverter
+from app.routes.inputs import CodeConverter, IdConverter, refuse_misfits, without_type
 
 __all__ = ["given", "install"]
 
@@ -14,5 +14,7 @@ __all__ = ["given", "install"]
 def install(app: Flask) -> None:
     app.url_map.converters.update(id=IdConverter, code=CodeConverter)
     app.url_map.merge_slashes = False
+    app.before_request(refuse_misfits)
+    app.after_request(without_type)
     for module in (users, urls, events, products, logs, ops, redirects):
         app.register_blueprint(module.bp)

@@ -19,7 +19,7 @@ def list_events(query: EventQuery) -> Answer:
 
 
 @bp.post("/events")
-@declares(body=EventCreate, answer=Event, status=201, errors=(404, 409))
+@declares(body=EventCreate, answer=Event, status=201, errors=(404, 409), headers=("Location",))
 def create_event(body: EventCreate) -> Answer:
     """Record an event of the client's own."""
     event = events.create(body)

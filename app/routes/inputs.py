@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, abort, current_app, request
 from werkzeug.datastructures import FileStorage
-from werkzeug.routing import BaseConverter, ValidationError
+from werkzeug.routing import BaseConverter, RequestRedirect
 
 from app.errors import InvalidInput
 from app.routes.given import given
 from app.schemas import ListQuery, check, encode, load_object
-from app.services import urls
 from app.services.paging import Page, number, size
+from app.services.urls import ROUTE_NAMES
 
 # ---- what a path may contain ----
 
@@ -31,23 +32,30 @@ class IdConverter(BaseConverter):
 
 
 class CodeConverter(BaseConverter):
-    """One segment that is not the name of a route, so that a wrong method on a route stays a 405."""
+    """One segment that is not the name of a route, so that a wrong method on a route is a 405 that allows what is there."""
 
-    regex = "[^/]+"
-
-    def to_python(self, value: str) -> str:
-        if value.lower() in urls.RESERVED:
-            raise ValidationError
-        return value
+    regex = rf"(?!(?:{'|'.join(map(re.escape, ROUTE_NAMES))})$)[^/]+"
+    part_isolating = True
 
 
 # ---- bodies, queries, uploads ----
 
 
+def refuse_misfits() -> None:
+    """What Werkzeug would let pass: //users as /users, an empty path as /, and a body that is too large where nobody reads it."""
+    if request.environ["PATH_INFO"].startswith("//") or isinstance(request.routing_exception, RequestRedirect):
+        abort(404)
+    if (request.content_length or 0) > current_app.config["MAX_CONTENT_LENGTH"]:
+        abort(413)
+
+
 def _body(schema: type[Any]) -> Any:
     if not request.is_json:
         raise InvalidInput(f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}")
-    return check(schema, _object(request.get_data()))
+    data = request.get_data()
+    if request.content_length is None and len(data) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        abort(413)  # chunked, and cut off without a word
+    return check(schema, _object(data))
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -59,13 +67,6 @@ def _object(data: bytes) -> dict[str, Any]:
         raise InvalidInput(f"The body is not valid JSON: {str(error)[:200]}") from None
 
 
-def _query(schema: type[Any]) -> Any:
-    values = request.args.to_dict()
-    if "event_type" not in values and "type" in values:
-        values["event_type"] = values["type"]
-    return check(schema, values)
-
-
 def upload() -> FileStorage:
     """The file of a multipart form, in its field `file`."""
     file = request.files.get("file")
@@ -75,8 +76,9 @@ def upload() -> FileStorage:
 
 
 def base_url() -> str:
-    """What short links begin with, without a slash at the end."""
-    return given.base_url or request.host_url.rstrip("/")
+    """What short links begin with, without a slash at the end; a client that named no legal host gets our own."""
+    own = f"{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}"
+    return given.base_url or f"{request.scheme}://{request.host or own}"
 
 
 # ---- the declaration ----
@@ -91,10 +93,15 @@ class Declaration:
     body: type[Any] | None = None
     query: type[Any] | None = None
     errors: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+    media: str = "application/json"
     upload: bool = False
+    secured: bool = False
 
 
 class Answer(NamedTuple):
+    """A payload that comes with headers."""
+
     payload: Any
     headers: dict[str, str]
 
@@ -109,7 +116,7 @@ def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[...,
             if declared.body:
                 arguments["body"] = _body(declared.body)
             if declared.query:
-                arguments["query"] = _query(declared.query)
+                arguments["query"] = check(declared.query, request.args.to_dict())
             return _respond(view(**arguments), declared.status)
 
         answer.declaration = declared  # type: ignore[attr-defined]
@@ -127,9 +134,16 @@ def _respond(result: Any, status: int) -> Response:
     return response
 
 
-def empty(status: int) -> Response:
+def without_type(response: Response) -> Response:
+    """OPTIONS is answered by its headers; Flask would call the nothing that follows HTML."""
+    if request.method == "OPTIONS" and response.status_code == 200:
+        response.headers.remove("Content-Type")
+    return response
+
+
+def empty(status: int, kind: type[Response] = Response) -> Response:
     """An answer that has no body, and so no type of one."""
-    response = Response(status=status)
+    response = kind(status=status)
     del response.headers["Content-Type"]
     return response
 

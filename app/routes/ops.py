@@ -11,12 +11,13 @@ from app import metrics, openapi
 from app.errors import Unauthorized, Unavailable, prefers_html
 from app.process import replica
 from app.routes.given import given
-from app.routes.inputs import declares, empty
+from app.routes.inputs import Answer, base_url, declares, empty
 from app.schemas import Health, Index, Readiness
 from app.services import health
 from app.version import VERSION
 
 bp = Blueprint("ops", __name__)
+bp.teardown_app_request(health.note_connections)
 
 
 @bp.get("/health")
@@ -39,7 +40,7 @@ def show_readiness() -> Response | dict[str, Any]:
 
 
 @bp.get("/metrics")
-@declares()
+@declares(answer=str, media="text/plain")
 def show_metrics() -> Response:
     """Prometheus' text format, over all worker processes of this replica."""
     text = metrics.exposition(health.readings(), given.metrics_directory)
@@ -47,7 +48,7 @@ def show_metrics() -> Response:
 
 
 @bp.get("/chaos")
-@declares(status=204, errors=(401,))
+@declares(status=204, errors=(401,), secured=True)
 def stop_replica() -> Response:
     """End this replica, to see it come back: needs the header X-Chaos-Token."""
     offered = request.headers.get("X-Chaos-Token", "").encode("utf-8", "replace")
@@ -67,8 +68,8 @@ def show_openapi() -> dict[str, Any]:
 
 @bp.get("/")
 @declares(answer=Index)
-def show_index() -> Response | dict[str, Any]:
+def show_index() -> Response | Answer:
     """What this is and where to go from here."""
-    rules = sorted({rule.rule for rule in current_app.url_map.iter_rules()})
-    index = {"name": "Holdfast", "version": VERSION, "documentation": "/openapi.json", "endpoints": rules}
-    return Response(render_template("index.html", **index)) if prefers_html() else index
+    index = {"name": "Holdfast", "version": VERSION, "documentation": f"{base_url()}/openapi.json", "endpoints": openapi.endpoints(current_app)}
+    vary = {"Vary": "Accept"}
+    return Response(render_template("index.html", **index), headers=vary) if prefers_html() else Answer(index, vary)

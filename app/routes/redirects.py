@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response, request
-from werkzeug.urls import iri_to_uri
+from werkzeug.datastructures import Headers
 
 from app import metrics
 from app.cache import ACTIVE
@@ -11,13 +13,14 @@ from app.clicks import visitor
 from app.errors import DeadLink
 from app.routes.given import given
 from app.routes.inputs import declares, empty
+from app.schemas import location
 from app.services import urls
 
 bp = Blueprint("redirects", __name__)
 
 
 @bp.get("/<code:short_code>")
-@declares(status=302, errors=(404, 410))
+@declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
 def follow_code(short_code: str) -> Response:
     """Follow a short link; each GET that is answered with 302 is one click."""
     found = _find(short_code)
@@ -29,7 +32,7 @@ def follow_code(short_code: str) -> Response:
 
 
 @bp.get("/urls/<code:short_code>/redirect")
-@declares(status=302, errors=(404, 410))
+@declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
 def follow_url(short_code: str) -> Response:
     """The same as GET /{short_code}."""
     return follow_code(short_code=short_code)
@@ -43,16 +46,20 @@ def _find(short_code: str) -> urls.Found | None:
     return urls.follow(short_code, visitor(request.remote_addr or "", request.headers.get("User-Agent", ""), request.headers.get("Referer", "")))
 
 
+class _Verbatim(Response):
+    """Werkzeug would rewrite Location; a link leads exactly where its owner said."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        headers = super().get_wsgi_headers(environ)
+        headers["Location"] = self.headers["Location"]
+        return headers
+
+
 def _redirect(found: urls.Found) -> Response:
     if request.method != "HEAD":
         metrics.redirects.inc()
-    response = empty(302)
+    response = empty(302, _Verbatim)
     response.headers["Location"] = location(found.link.original_url)
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["X-Cache"] = "HIT" if found.cached else "MISS"
     return response
-
-
-def location(original_url: str) -> str:
-    """The URL as a header can carry it: ASCII stays as it was given."""
-    return original_url if original_url.isascii() else iri_to_uri(original_url)

@@ -12,14 +12,14 @@ bp = Blueprint("urls", __name__)
 
 
 @bp.post("/urls")
-@declares(body=UrlCreate, answer=Url, status=201, errors=(404,))
+@declares(body=UrlCreate, answer=Url, status=201, errors=(404,), headers=("Location",))
 def create_url(body: UrlCreate) -> Answer:
     """Make a short link; the same URL twice makes two."""
     return _make(body)
 
 
 @bp.post("/shorten")
-@declares(body=ShortenUrl, answer=Url, status=201)
+@declares(body=ShortenUrl, answer=Url, status=201, headers=("Location",))
 def shorten_url(body: ShortenUrl) -> Answer:
     """Make a short link from nothing but a URL."""
     return _make(UrlCreate(original_url=body.url))

@@ -12,7 +12,7 @@ bp = Blueprint("users", __name__)
 
 
 @bp.post("/users")
-@declares(body=UserCreate, answer=User, status=201, errors=(409,))
+@declares(body=UserCreate, answer=User, status=201, errors=(409,), headers=("Location",))
 def create_user(body: UserCreate) -> Answer:
     """Make a user. A taken username or email is refused."""
     user = users.create(body)

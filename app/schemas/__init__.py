@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from app.schemas.addresses import location
 from app.schemas.checking import check, load_object, validator
-from app.schemas.inputs import EventCreate, EventQuery, ListQuery, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
+from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
 from app.schemas.outputs import (
     BadRow,
     Error,
@@ -42,6 +43,7 @@ __all__ = [
     "Index",
     "ListQuery",
     "LogEntry",
+    "LogQuery",
     "LogSearch",
     "Product",
     "QueryBoolean",
@@ -64,6 +66,7 @@ __all__ = [
     "definitions",
     "encode",
     "load_object",
+    "location",
     "show_event",
     "show_product",
     "show_url",

@@ -16,7 +16,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def validator(annotation: Any) -> Callable[[Any], Any]:
     """A function that applies one of the named types above; it raises ValueError in our own words."""
-    validate = TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python
+    validate = TypeAdapter(annotation, config=ConfigDict(strict=True)).validator.validate_python
 
     def valid(value: Any) -> Any:
         try:
@@ -30,7 +30,7 @@ def validator(annotation: Any) -> Callable[[Any], Any]:
 def load_object(text: str) -> dict[str, Any]:
     """A JSON object that can be stored and written out again; raises ValueError in a few words."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = _decoder.decode(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if not isinstance(value, dict):
@@ -47,6 +47,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is too large a number")
     return value
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def check(model: type[Model], values: Mapping[str, Any]) -> Model:
@@ -71,8 +74,6 @@ def _quote(values: Mapping[str, Any], name: str) -> str:
 _WORDS = {
     "missing": "is required",
     "string_type": "must be a string",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must be at most {max_length} characters",
     "int_type": "must be an integer",
     "bool_type": "must be true or false",
     "dict_type": "must be an object",

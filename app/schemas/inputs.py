@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from app.schemas.rules import Details, Email, EventType, QueryBoolean, QueryInteger, Title, Username, WebAddress
+from app.schemas.rules import Details, Email, EventType, LogLimit, LogLines, QueryBoolean, QueryInteger, Title, Username, WebAddress
 
 
 class Body(BaseModel):
@@ -28,7 +28,7 @@ class UserUpdate(Body):
 
 
 class UrlCreate(Body):
-    original_url: WebAddress = Field(description="`url` is accepted for it")
+    original_url: WebAddress = Field(validation_alias=AliasChoices("original_url", "url"), description="`url` is accepted for it")
     user_id: int | None = None
     title: Title | None = None
 
@@ -69,4 +69,16 @@ class UrlQuery(ListQuery):
 class EventQuery(ListQuery):
     url_id: QueryInteger | None = None
     user_id: QueryInteger | None = None
-    event_type: str | None = Field(None, description="`type` is accepted for it; clicked, click and redirect are synonyms")
+    event_type: str | None = Field(
+        None, validation_alias=AliasChoices("event_type", "type"), description="`type` is accepted for it; clicked, click and redirect are synonyms"
+    )
+
+
+class LogQuery(Query):
+    lines: LogLines = Field(100, description="how many, at most 1000; what is no number is 100")
+    limit: LogLimit = Field(50, description="how many at most, up to 200; what is no number is 50")
+    filter: str = Field("", description="only entries that contain this, in any case")
+    level: str = Field("", description="only entries of this level, such as ERROR")
+
+    def is_search(self) -> bool:
+        return bool(self.model_fields_set & {"limit", "filter", "level"})

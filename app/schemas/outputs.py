@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from pydantic_core import to_json
 
-from app.schemas.rules import Timestamp
+from app.schemas.examples import EXAMPLES
+from app.schemas.rules import JSON_DETAIL, Timestamp
 
 
 class Out(BaseModel):
@@ -158,4 +159,7 @@ def definitions(shapes: Sequence[Any]) -> tuple[dict[Any, dict[str, Any]], dict[
     """The JSON Schema of each shape, by its position, and the named schemas that they refer to."""
     adapters = [(position, "validation", TypeAdapter(shape)) for position, shape in enumerate(shapes)]
     schemas, rest = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    return {key[0]: schema for key, schema in schemas.items()}, rest.get("$defs", {})
+    named = {"Detail": JSON_DETAIL, **rest.get("$defs", {})}
+    for name in named.keys() & EXAMPLES.keys():
+        named[name]["examples"] = [EXAMPLES[name]]
+    return {key[0]: schema for key, schema in schemas.items()}, named

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from annotated_types import GroupedMetadata
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from app.schemas.addresses import is_printable, is_web_address
 
 LARGEST_ID = 2**63 - 1
 _DEEPEST = 32
@@ -31,32 +32,27 @@ def _storable(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not re.fullmatch(_ADDRESS, text):
+    if not _IS_ADDRESS.fullmatch(text):
         raise _refuse("not a valid email address")
     return text
 
 
-_ATOM = r"[^\s\x00-\x20\x7f@<>()\[\],;:\\\".]+"
-_LABEL_END = r"[^\s\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]"
-_LABEL = rf"{_LABEL_END}(-*{_LABEL_END})*"
+# JSON Schema's regular expressions mean something else by \s, so white space is spelled out.
+_WIDE = r"\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPACE = rf"\x09-\x0d\x1c-\x20\x85{_WIDE}"
+_ATOM = rf"[^\x00-\x20\x7f-\x9f{_WIDE}@<>()\[\],;:\\\".]+"
+_LABEL_END = rf"[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x9f{_WIDE}]"
+_LABEL = rf"{_LABEL_END}+(-+{_LABEL_END}+)*"
 _ADDRESS = rf"{_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})+"
+_IS_ADDRESS = re.compile(_ADDRESS)
 
 
 def _web_address(text: str) -> str:
-    """An absolute http or https address that a browser can go to."""
-    if any(c.isspace() or ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+    if not is_printable(text):
         raise _refuse("must not contain white space or control characters")
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not set(parts.hostname or "") & _NOT_IN_HOSTS
-    except ValueError:
-        usable = False
-    if not usable:
-        raise _refuse("must be an absolute http or https URL")
+    if not is_web_address(text):
+        raise _refuse("must be an absolute http or https URL with a host")
     return text
-
-
-_NOT_IN_HOSTS = set('<>"{}|\\^`%')
 
 
 def storable_object(value: dict[str, Any]) -> dict[str, Any]:
@@ -98,24 +94,53 @@ class _Text(GroupedMetadata):
 
     longest: int
     example: str
-    rule: Callable[[str], str] = _storable
-    pattern: str = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    rule: Callable[[str], str] = str
+    pattern: str = rf"^[^\x00]*[^{_SPACE}\x00][^\x00]*$"
 
     def __iter__(self) -> Iterator[Any]:
-        yield StringConstraints(strip_whitespace=True, min_length=1, max_length=self.longest)
-        yield AfterValidator(_storable)
-        yield AfterValidator(self.rule)
+        yield AfterValidator(self._checked)
         yield WithJsonSchema({"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": self.pattern, "examples": [self.example]})
 
+    def _checked(self, text: str) -> str:
+        text = text.strip()
+        if not text:
+            raise _refuse("must not be empty")
+        if len(text) > self.longest:
+            raise _refuse(f"must be at most {self.longest} characters")
+        return self.rule(_storable(text))
 
-_PLAIN_ADDRESS = r"^https?://[a-z0-9]+(-[a-z0-9]+)*(\.[a-z0-9]+(-[a-z0-9]+)*)*(/[!-~]*)?$"
+
+@dataclass(frozen=True)
+class _Lenient(GroupedMetadata):
+    """A number in a query that is never refused: too large is `most`, anything else that makes no sense is `default`."""
+
+    most: int
+    default: int
+
+    def __iter__(self) -> Iterator[Any]:
+        yield BeforeValidator(self._read)
+        yield WithJsonSchema({"type": "string", "examples": [str(self.default)]})
+
+    def _read(self, text: Any) -> int:
+        digits = str(text).lstrip("0")
+        return min(int(digits[:9]), self.most) if re.fullmatch("[0-9]+", digits) else self.default
+
+
+_PLAIN_ADDRESS = r"^https?://[a-z0-9]{1,20}(\.[a-z0-9]{1,20}){0,3}(/[!-~]*)?$"  # narrower than what is accepted
+
+_DETAIL = {"$ref": "#/components/schemas/Detail"}
+_JSON = {"propertyNames": {"pattern": "^[^\x00]*$"}, "additionalProperties": _DETAIL}
+JSON_DETAIL = {"type": ["string", "number", "boolean", "null", "array", "object"], "pattern": "^[^\x00]*$", "items": _DETAIL, **_JSON}
+"""What details may hold, as JSON Schema: any JSON whose strings can be stored."""
 
 Username = Annotated[str, _Text(100, "ada")]
 Email = Annotated[str, _Text(255, "ada@example.com", _email, f"^{_ADDRESS}$")]
 WebAddress = Annotated[str, _Text(2048, "https://example.com/a/long/path?with=query", _web_address, _PLAIN_ADDRESS)]
 Title = Annotated[str, _Text(255, "An example")]
 EventType = Annotated[str, _Text(50, "shared")]
-Details = Annotated[dict[str, Any], AfterValidator(storable_object), WithJsonSchema({"type": "object", "examples": [{"by": "mail"}]})]
+Details = Annotated[dict[str, Any], AfterValidator(storable_object), WithJsonSchema({**_JSON, "type": "object", "examples": [{"by": "mail"}]})]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
+LogLines = Annotated[int, _Lenient(1000, 100)]
+LogLimit = Annotated[int, _Lenient(200, 50)]
 QueryBoolean = Annotated[bool, BeforeValidator(_query_boolean), WithJsonSchema({"type": "string", "enum": [*_TRUE, *_FALSE]})]
 Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", "description": "UTC"})]

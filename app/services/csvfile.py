@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, NamedTuple
+from contextlib import contextmanager
+from typing import IO
 
 from app.errors import InvalidInput
 
@@ -23,9 +25,8 @@ class BadRow(Exception):
         self.reason, self.value, self.line = reason, value, line
 
 
-class Row(NamedTuple):
-    line: int
-    values: list[str]
+Row = tuple[int, list[str]]
+"""The line on which a row begins, and its fields."""
 
 
 class CsvFile:
@@ -41,22 +42,27 @@ class CsvFile:
         self.columns = [column.strip().lower() for column in next(csv.reader([header], delimiter=self._separator), [])]
 
     def _header(self) -> str:
-        try:
+        with self._readable():
             header = self._text.readline(_LONGEST_HEADER)
-        except UnicodeDecodeError:
-            raise self._not_utf8() from None
         if not header.strip():
             raise InvalidInput(f"{self.name} is empty")
         if len(header) == _LONGEST_HEADER or _BROKEN.search(header):
             raise InvalidInput(f"{self.name} is not a CSV file")
         return header
 
-    def _not_utf8(self) -> InvalidInput:
-        return InvalidInput(f"{self.name} is not valid UTF-8")
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except UnicodeDecodeError:
+            raise InvalidInput(f"{self.name} is not valid UTF-8") from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise InvalidInput(f"{self.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
     def rows(self) -> Iterator[Row | BadRow]:
         """Every row that is not blank, in order; one that cannot be read is a BadRow."""
         reader = csv.reader(self._lines(), delimiter=self._separator)
+        width = len(self.columns)
         while True:
             line = reader.line_num + 2  # the header is line 1
             try:
@@ -64,26 +70,28 @@ class CsvFile:
             except StopIteration:
                 return
             except csv.Error as error:
+                self._broken = False
                 yield BadRow(f"is not readable as CSV: {error}", line=line)
                 continue
-            except UnicodeDecodeError:
-                raise self._not_utf8() from None
-            if values:
-                yield self._row(line, values)
+            if self._broken or len(values) > width:
+                yield self._odd(line, values)
+            elif values:
+                yield line, values
 
     def _lines(self) -> Iterator[str]:
-        for line in self._text:
-            if not line.isascii() or "\x00" in line:
-                self._broken = self._broken or bool(_BROKEN.search(line))
-            yield line
+        with self._readable():
+            for line in self._text:
+                if not line.isascii() or "\x00" in line:
+                    self._broken = self._broken or bool(_BROKEN.search(line))
+                yield line
 
-    def _row(self, line: int, values: list[str]) -> Row | BadRow:
+    def _odd(self, line: int, values: list[str]) -> Row | BadRow:
         if self._broken:
             self._broken = False
-            return BadRow("contains NUL or is not valid UTF-8", line=line)
-        if len(values) > len(self.columns) and any(values[len(self.columns) :]):
-            return BadRow(f"has {len(values)} fields where the header has {len(self.columns)}", line=line)
-        return Row(line, values)
+            return BadRow("contains NUL or is not valid UTF-8", ascii(self._separator.join(values))[1:-1], line)
+        if any(values[len(self.columns) :]):
+            return BadRow(f"has {len(values)} fields where the header has {len(self.columns)}", self._separator.join(values), line)
+        return line, values
 
     def places(self, columns: Iterable[str]) -> list[int]:
         """Where each of `columns` stands in a row; -1 for one that the file does not have."""

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from app import database
+from peewee import DatabaseError
+
+from app import database, metrics
 from app.cache import Away, cache
 from app.clicks import clicks, drained_total
 from app.database import AWAY, db, released
+from app.metrics import Reading
 from app.migrations import schema
 from app.services import freshness, urls
 
-log = logging.getLogger(__name__)
-
 _PATIENCE_SECONDS = 0.2
+_METRICS_PATIENCE_SECONDS = 1.0
+_UNUSABLE = (*AWAY, DatabaseError)
+"""Away, or there and unwilling: no such table, no permission, read only."""
+
+T = TypeVar("T")
 
 
-class Probe:
+class Probe(Generic[T]):
     """Asks one question at a time on a thread of its own; who asks waits a moment for the answer, no longer."""
 
-    def __init__(self, ask: Callable[[], str], silent: str) -> None:
+    def __init__(self, ask: Callable[[], T], silent: T) -> None:
         self._ask, self._silent = ask, silent
         self._lock = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None  # made by the first question, which comes after the fork
-        self._pending: Future[str] | None = None
+        self._pending: Future[T] | None = None
 
-    def start(self) -> Future[str]:
+    def start(self) -> Callable[[float], T]:
+        """Asks, unless that was done and is not answered yet; returns what gives the answer, at the latest at a given moment."""
         with self._lock:
             self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="probe")
             if self._pending is None or self._pending.done():
                 self._pending = self._thread.submit(self._ask)
-            return self._pending
+            return partial(self._answer, self._pending)
 
-    def answer(self, deadline: float) -> str:
+    def _answer(self, pending: Future[T], deadline: float) -> T:
         try:
-            return self.start().result(max(0.0, deadline - time.monotonic()))
+            return pending.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             return self._silent
 
@@ -50,7 +57,7 @@ def _ask_database() -> str:
             schema.ensure()
             database.ping()
         return "connected"
-    except AWAY:
+    except _UNUSABLE:
         return "disconnected"
 
 
@@ -60,9 +67,8 @@ _cache = Probe(lambda: cache.store.state(), "disconnected")
 
 def _state() -> dict[str, str]:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    for probe in (_database, _cache):
-        probe.start()
-    return {"database": _database.answer(deadline), "cache": _cache.answer(deadline)}
+    database_state, cache_state = _database.start(), _cache.start()
+    return {"database": database_state(deadline), "cache": cache_state(deadline)}
 
 
 def alive() -> dict[str, str]:
@@ -80,14 +86,15 @@ def ready() -> dict[str, Any]:
 class ActiveUrls:
     """Counting takes longer the more links there are, so it is done at most every now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._count, self._again_at = 0, 0.0
 
     def count(self) -> int:
-        began = time.monotonic()
+        began = self._clock()
         if began >= self._again_at:
             self._count = urls.count_active()
-            ended = time.monotonic()
+            ended = self._clock()
             self._again_at = ended + 50 * (ended - began)
         return self._count
 
@@ -95,23 +102,19 @@ class ActiveUrls:
 _active_urls = ActiveUrls()
 
 
-def readings() -> list[Callable[[], list[tuple[str, str, float]]]]:
-    """Figures for /metrics that live outside of the process."""
-    return [_database_readings, _stream_readings, _pool_readings]
-
-
-def _database_readings() -> list[tuple[str, str, float]]:
+def _database_figures() -> list[Reading]:
     try:
-        return [
-            ("active_urls", "Links that work.", _active_urls.count()),
-            ("cache_updates_due", "Changes of links that Redis has yet to be told.", freshness.count_due()),
-            ("clicks_drained_total", "Clicks moved from the stream into the database, by all replicas, ever.", drained_total()),
-        ]
-    except AWAY:
+        with released():
+            return [
+                ("active_urls", "Links that work.", _active_urls.count()),
+                ("cache_updates_due", "Changes of links that Redis has yet to be told.", freshness.count_due()),
+                ("clicks_drained_total", "Clicks moved from the stream into the database, by all replicas, ever.", drained_total()),
+            ]
+    except _UNUSABLE:
         return []
 
 
-def _stream_readings() -> list[tuple[str, str, float]]:
+def _stream_figures() -> list[Reading]:
     try:
         length, age = clicks.backlog()
     except Away:
@@ -122,5 +125,16 @@ def _stream_readings() -> list[tuple[str, str, float]]:
     ]
 
 
-def _pool_readings() -> list[tuple[str, str, float]]:
-    return [("database_connections_in_use", "Pooled connections taken by this worker's threads.", len(db.obj._in_use))]
+_figures: list[Probe[list[Reading]]] = [Probe(_database_figures, []), Probe(_stream_figures, [])]
+
+
+def readings() -> list[Reading]:
+    """Figures for /metrics that live outside of the process; a source that does not answer is left out, never waited for."""
+    deadline = time.monotonic() + _METRICS_PATIENCE_SECONDS
+    answers = [probe.start() for probe in _figures]
+    return [reading for answer in answers for reading in answer(deadline)]
+
+
+def note_connections(_error: BaseException | None = None) -> None:
+    """At the end of a request, when its own connection is about to be given back."""
+    metrics.connections_in_use.set(len(db.obj._in_use) - (not db.is_closed()))

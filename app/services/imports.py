@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from peewee import IntegrityError
+from peewee import IntegrityError, OperationalError
 
 from app import database
 from app.database import db
@@ -24,12 +24,13 @@ from app.services.rows import KINDS, USERS, Kind, parser
 _MOST_ERRORS = 100
 _TRIES = 5
 _LONGEST_VALUE = 100
+_PROGRESS_EVERY = 10_000
 
 Progress = Callable[[str, int], None]
 """Called now and then with a file's name and how many of its rows have been read."""
 
 
-class Stopped(Exception):
+class Stopped(InvalidInput):
     """A strict import met its first bad row: nothing was loaded."""
 
 
@@ -101,24 +102,22 @@ def load(paths: Sequence[str], strict: bool = False, progress: Progress = _quiet
 
 @contextmanager
 def _opened(paths: Sequence[str]) -> Iterator[list[CsvFile]]:
-    streams: list[Any] = []
-    try:
+    files: list[CsvFile] = []
+    with ExitStack() as stack:
         for path in paths:
-            streams.append(_open(path))
-        yield [CsvFile(stream, path, broken_rows=True) for stream, path in zip(streams, paths, strict=True)]
-    except (OSError, EOFError) as error:
-        raise InvalidInput(f"{paths[len(streams) - 1] if streams else paths[0]} cannot be read: {error}") from None
-    finally:
-        for stream in streams:
-            stream.close()
+            files.append(CsvFile(stack.enter_context(_open(path)), path, broken_rows=True))
+        yield files
 
 
 def _open(path: str) -> IO[bytes]:
-    if path == "-":
-        return sys.stdin.buffer
-    if path.endswith(".gz"):
-        return gzip.open(path, "rb")  # type: ignore[return-value]  # a GzipFile reads bytes
-    return Path(path).open("rb")
+    try:
+        if path == "-":
+            return sys.stdin.buffer
+        if path.endswith(".gz"):
+            return gzip.open(path, "rb")  # type: ignore[return-value]  # a GzipFile reads bytes
+        return Path(path).open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _kind_of(file: CsvFile) -> Kind:
@@ -141,24 +140,31 @@ Notes = tuple[list[tuple[int, int, str]], int]
 
 
 def _run(pairs: Sequence[tuple[CsvFile, FileReport]], strict: bool, progress: Progress) -> Notes:
-    with database.patience():
-        merging.create_staging()
-        try:
-            with _staging():
-                number = 0
-                for index, (file, report) in enumerate(pairs):
-                    number = _stage(file, report, index, _Reader(number, strict, progress))
-            return _merge([report for _, report in pairs])
-        finally:
-            merging.drop_staging()
+    with database.patience(), _staging_tables():
+        with _staging():
+            number = 0
+            for index, (file, report) in enumerate(pairs):
+                number = _stage(file, report, index, _Reader(number, strict, progress))
+        return _merge([report for _, report in pairs])
+
+
+@contextmanager
+def _staging_tables() -> Iterator[None]:
+    merging.create_staging()
+    try:
+        yield
+    finally:
+        database.clean_up(*merging.DROP_STAGING)
 
 
 @contextmanager
 def _staging() -> Iterator[None]:
     begin, end = database.dialect().staging
     db.execute_sql(begin)
-    yield
-    db.execute_sql(end)
+    try:
+        yield
+    finally:
+        database.clean_up(end)
 
 
 @dataclass
@@ -171,18 +177,23 @@ class _Reader:
 
     def rows(self, file: CsvFile, report: FileReport, index: int) -> Iterator[list[Any]]:
         parse = parser(report.kind, file.places(column.name for column in report.kind.columns))
-        for row in file.rows():
-            self.number += 1
+        before = number = self.number
+        for number, row in enumerate(file.rows(), before + 1):
             try:
                 if isinstance(row, BadRow):
                     raise row
-                yield [self.number, index, row.line, *parse(row.values)]
+                line, fields = row
+                yield [number, index, line, *parse(fields)]
             except BadRow as bad:
-                report.refuse(bad if bad.line else BadRow(bad.reason, bad.value, row.line))
-                if self.strict:
-                    raise Stopped from bad
-            if self.number % 10_000 == 0:
-                self.progress(file.name, self.number)
+                self._refuse(report, BadRow(bad.reason, bad.value, bad.line or line))
+            if (number - before) % _PROGRESS_EVERY == 0:
+                self.progress(file.name, number - before)
+        self.number = number
+
+    def _refuse(self, report: FileReport, bad: BadRow) -> None:
+        if self.strict:
+            raise Stopped(f"{report.name}:{bad.line}: {bad.reason}; nothing was loaded")
+        report.refuse(bad)
 
 
 def _stage(file: CsvFile, report: FileReport, index: int, reader: _Reader) -> int:
@@ -194,11 +205,12 @@ def _stage(file: CsvFile, report: FileReport, index: int, reader: _Reader) -> in
 def _merge(reports: Sequence[FileReport]) -> Notes:
     with db.atomic():
         database.lock("import")
+        db.execute_sql(database.dialect().roomy)
         for _ in range(_TRIES - 1):
             try:
                 return _merge_once(reports)
-            except IntegrityError:
-                continue  # somebody stored the same user, or took the same id, at this very moment
+            except (IntegrityError, OperationalError):
+                continue  # somebody stored the same user or took the same id at this very moment, or each waited for the other
         return _merge_once(reports)
 
 

@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
 def page(query: ListQuery) -> Found:
     """A page as it was at most a minute ago; the database is asked only when nobody remembers it."""
-    name = f"products:{query.page}:{query.per_page}:{query.after}:{query.count}"
+    name = f"products:{paging.number(query)}:{paging.size(query)}:{query.after}:{query.count}"
     held = cache.get_answer(name)
     (metrics.cache_hits if held else metrics.cache_misses).inc()
     if held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -53,8 +54,16 @@ def _optional(rule: Rule) -> Rule:
 
 def _identity(text: str) -> int | None:
     """An id, of this row or of one that it refers to; what cannot be one is none."""
+    if text.isdigit() and text.isascii() and len(text) < _SURELY_SMALL:
+        return int(text) or None
     text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 30 and 0 < int(text) <= LARGEST_ID else None
+    if not (text.isascii() and text.isdigit() and len(text) < 30):
+        return None
+    number = int(text)
+    return number if 0 < number <= LARGEST_ID else None
+
+
+_SURELY_SMALL = 19  # so many digits may be more than the largest id
 
 
 def _reference(text: str) -> int | None:
@@ -62,18 +71,21 @@ def _reference(text: str) -> int | None:
     return _identity(text) or 0 if text.strip() else None
 
 
-@lru_cache(maxsize=4096)
-def _moment(text: str) -> datetime:
+def _moment(text: str) -> datetime | str:
     """ISO 8601 with a blank or a T, fractions, Z or an offset; nothing is now."""
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return now()
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text)
+        if _STORED_MOMENT.fullmatch(text):
+            return text  # writing a moment out again costs more than all else that is done to it
         return (moment.astimezone(UTC) if moment.tzinfo else moment).replace(tzinfo=None, microsecond=0)
     except (ValueError, OverflowError):
         raise BadRow("is not a date", text) from None
 
 
+_STORED_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} ([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}")
 _BOOLEANS = dict.fromkeys(("true", "1", "t", "yes", "y", ""), True) | dict.fromkeys(("false", "0", "f", "no", "n"), False)
 
 
@@ -95,13 +107,18 @@ def _code(text: str) -> str:
 
 def _details(text: str) -> str:
     """A JSON object as it is; anything else is kept as what it was."""
-    try:
-        if text.strip():
-            storable_object(load_object(text))
-            return text
+    if not text.strip():
         return "{}"
+    try:
+        details = load_object(text)
+        if "\\u" in text or text.count("{") + text.count("[") > _SURELY_SHALLOW:  # else there is nothing in it that could not be stored
+            storable_object(details)
+        return text
     except ValueError:
         return json.dumps({"raw": text})
+
+
+_SURELY_SHALLOW = 10
 
 
 def _price(text: str) -> Decimal:
@@ -175,17 +192,34 @@ KINDS = (USERS, URLS, EVENTS, PRODUCTS)
 
 def parser(kind: Kind, places: Sequence[int]) -> Callable[[list[str]], list[Any]]:
     """A function from a row's fields to the values of `kind`'s columns; it raises BadRow for the first one that is wrong."""
-    plan = [(column.name, column.rule, column.required, place) for column, place in zip(kind.columns, places, strict=True)]
+    plan = [(column.rule, place) for column, place in zip(kind.columns, places, strict=True)]
+    required = [(column.name, place) for column, place in zip(kind.columns, places, strict=True) if column.required]
+    width = max(places) + 1
 
     def parse(fields: list[str]) -> list[Any]:
-        values = []
-        for name, rule, required, place in plan:
-            if required and place >= len(fields):
-                raise BadRow(f"{name}: is missing")
-            try:
-                values.append(rule(fields[place] if 0 <= place < len(fields) else ""))
-            except BadRow as bad:
-                raise BadRow(f"{name}: {bad.reason}", bad.value) from None
-        return values
+        if len(fields) < width:
+            _lengthen(fields, width, required)
+        fields.append("")  # what a column that the file does not have, at place -1, contains
+        try:
+            return [rule(fields[place]) for rule, place in plan]
+        except BadRow as bad:
+            raise BadRow(f"{_name_of_bad(kind, places, fields)}: {bad.reason}", bad.value) from None
 
     return parse
+
+
+def _name_of_bad(kind: Kind, places: Sequence[int], fields: Sequence[str]) -> str:
+    """Which column the rules refuse; they are asked again, for it is only now that the name is of use."""
+    for column, place in zip(kind.columns, places, strict=True):
+        try:
+            column.rule(fields[place])
+        except BadRow:
+            return column.name
+    return "row"
+
+
+def _lengthen(fields: list[str], width: int, required: Sequence[tuple[str, int]]) -> None:
+    for name, place in required:
+        if place >= len(fields):
+            raise BadRow(f"{name}: is missing")
+    fields.extend([""] * (width - len(fields)))

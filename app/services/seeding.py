@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from app import database
-from app.database import db, now, released
+from app.database import db, now, patience, released
 from app.models import Event, Fact, Product, Url, User
 from app.services import imports
 
@@ -14,7 +14,7 @@ _FOLDER = Path(__file__).parents[2] / "seed_data"
 
 def seed_once(folder: Path = _FOLDER) -> bool:
     """Loads all CSV files of `folder` unless that was done before or any row is there; whether it did."""
-    with released(), db.atomic():
+    with released(), patience(), db.atomic():
         database.lock("seeding")
         if Fact.get_or_none(Fact.name == "seeded_at") or any(table.select().exists() for table in (User, Url, Event, Product)):
             return False

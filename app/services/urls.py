@@ -21,9 +21,8 @@ from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
 from app.services import freshness, paging, users
 from app.services.paging import Page
 
-RESERVED = frozenset(
-    ("users", "urls", "events", "logs", "products", "shorten", "health", "metrics", "chaos", "openapi", "docs", "static", "robots", "nginx-health")
-)
+ROUTE_NAMES = ("users", "urls", "events", "logs", "products", "shorten", "health", "metrics", "chaos", "openapi.json")
+RESERVED = frozenset((*ROUTE_NAMES, "openapi", "docs", "static", "robots", "nginx-health"))
 """Codes that are never given out, because they are, or may become, routes."""
 
 POSSIBLE_CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -55,7 +54,7 @@ def _insert(data: UrlCreate, short_code: str) -> Url:
     if short_code.lower() in RESERVED:
         raise IntegrityError(f"{short_code} is reserved")
     with db.atomic():
-        users.require(data.user_id)
+        users.hold(data.user_id)
         url = Url.create(short_code=short_code, original_url=data.original_url, user=data.user_id, title=data.title)
         _note(url, "created", short_code=short_code, original_url=url.original_url)
     return url
@@ -125,6 +124,7 @@ def update(url_id: int, data: UrlUpdate) -> Url:
 
 def delete(url_id: int) -> None:
     """Hides the link for good: only its events stay, and its code is never given out again."""
+    clicks.drain()
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
         _note(url, "deleted", reason="user_requested")
@@ -164,11 +164,11 @@ def follow(short_code: str, visitor: str) -> Found | None:
     link = clicks.follow(click)
     if link is None:
         link = _look_up(short_code)
-        if link is None:
-            return None
-        if link.state == ACTIVE:
+        if link is not None and link.state == ACTIVE:
             clicks.record(click, link)
-        return Found(link, cached=False)
+        else:
+            clicks.refuse(click)
+        return link and Found(link, cached=False)
     return None if link.state == DELETED else Found(link, cached=True)
 
 

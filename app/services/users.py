@@ -15,22 +15,33 @@ from app.schemas import ListQuery, UserCreate, UserUpdate
 from app.services import freshness, paging
 from app.services.paging import Page
 
+_TRIES = 3
+
 
 def create(data: UserCreate) -> User:
     """A new user; raises Conflict when the username or the email, in whatever case, is taken."""
-    try:
-        with db.atomic():
-            return User.create(**data.changes())
-    except IntegrityError:
-        _refuse_taken(data.changes())
-        return User.create(**data.changes())  # an import had just taken the id that this one was given
+    for _ in range(_TRIES):
+        try:
+            with db.atomic():
+                return User.create(**data.changes())
+        except IntegrityError:
+            _refuse_taken(data.changes())  # else an import had just taken the id that this one was given
+    raise Conflict(_DISPUTED)
+
+
+_DISPUTED = "Somebody else took and left the same username or email at this moment"
 
 
 def _refuse_taken(values: dict[str, Any], but: int = 0) -> None:
     if "username" in values and User.select().where(User.username == values["username"], User.id != but).exists():
         raise Conflict(f"Username already exists: {values['username']}")
-    if "email" in values and User.select().where(fn.lower(User.email) == fn.lower(values["email"]), User.id != but).exists():
+    if "email" in values and User.select().where(fn.lower(User.email) == _ascii_lower(values["email"]), User.id != but).exists():
         raise Conflict(f"Email already exists: {values['email']}")
+
+
+def _ascii_lower(text: str) -> str:
+    """As the unique index does it; a database's own lower() of a parameter goes by its locale."""
+    return "".join(c.lower() if c.isascii() else c for c in text)
 
 
 def get(user_id: int) -> User:
@@ -41,6 +52,12 @@ def require(user_id: int | None) -> None:
     """Raises NotFound unless there is such a user; None stands for nobody."""
     if user_id is not None:
         _found(User.select(User.id), user_id)
+
+
+def hold(user_id: int | None) -> None:
+    """As require; and until the running transaction ends, the user is not deleted."""
+    if user_id is not None:
+        _found(database.for_update(User.select(User.id), "FOR SHARE"), user_id)
 
 
 def _found(select: Any, user_id: int) -> User:
@@ -64,15 +81,19 @@ def update(user_id: int, data: UserUpdate) -> User:
                 User.update(**values).where(User.id == user_id).execute()
     except IntegrityError:
         _refuse_taken(values, but=user_id)
-        raise
-    return get(user_id) if values else user
+        raise Conflict(_DISPUTED) from None
+    for name, value in values.items():
+        setattr(user, name, value)
+    return user
 
 
 def delete(user_id: int) -> None:
     """Deletes the user, its links and their events; what it did on others' links stays, without a user."""
     with database.patience(), db.atomic():
-        database.lock("drain")  # a drain holds links and then needs their owners, we the other way round
-        _found(User.select(User.id), user_id)
+        for work in ("import", "drain"):  # they too write to many links at once, in another order
+            database.lock(work)
+        # Whoever is making a link for this user is waited for, and nobody begins to; who changes one of its links only needs it to be there.
+        _found(database.for_update(User.select(User.id), "FOR NO KEY UPDATE"), user_id)
         links = list(database.for_update(Url.select(Url.id, Url.short_code, Url.version).where(Url.user == user_id).order_by(Url.id)))
         updates = freshness.keep([(url.short_code, Link(DELETED, url.version + 1, url.id, "")) for url in links])
         User.delete().where(User.id == user_id).execute()

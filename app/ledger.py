@@ -1,0 +1,137 @@
+"""Writes clicks into the database, rows and counters alike, and each once: whoever comes second, its sender or the stream, finds it claimed."""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any, NamedTuple
+
+from app import database
+from app.cache import Link
+from app.database import db, now
+from app.models import ClickClaim, Event, Fact
+
+_SENDER_MAY_STILL_COME = timedelta(minutes=10)  # a server whose request takes longer than a minute is killed
+_STREAM_MAY_STILL_COME = timedelta(days=30)  # a Redis that was away may come back with what it had
+
+_SENDER_LENGTH = 12
+CLICK_ID = re.compile(r"[0-9a-f]{12}(0|[1-9a-f][0-9a-f]{0,14})")
+
+
+class Entry(NamedTuple):
+    """A click as it is written down. Its id is its sender, and the hexadecimal number that the sender counted up to."""
+
+    id: str
+    ms: int
+    short_code: str
+    visitor: str
+    link: Link
+
+    def details(self) -> str:
+        return json.dumps({"short_code": self.short_code, "original_url": self.link.original_url, **json.loads(self.visitor)})
+
+
+def store(entries: Sequence[Entry]) -> None:
+    """Writes a batch of the stream within the transaction that holds the lock `drain`; clicks on links that are gone for good go with them."""
+    by_id = {entry.id: entry for entry in entries}
+    mine = [by_id[click_id] for click_id in by_id.keys() - _claimed(by_id)]
+    mine.sort(key=lambda entry: entry.ms)
+    owners = _count(Counter(entry.link.url_id for entry in mine))
+    rows = (
+        (entry.link.url_id, owners[entry.link.url_id], "clicked", datetime.fromtimestamp(entry.ms // 1000, UTC).replace(tzinfo=None), entry.details())
+        for entry in mine
+        if entry.link.url_id in owners
+    )
+    database.bulk_insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
+    _claim([entry.id for entry in mine], _SENDER_MAY_STILL_COME)
+
+
+def write(entry: Entry, unsure: bool) -> None:
+    """Writes one click at once; an unsure one only when the stream has not brought it, and never will."""
+    with db.atomic():
+        if unsure and not _claim_alone(entry.id):
+            return
+        owners = _count(Counter((entry.link.url_id,)))
+        if entry.link.url_id in owners:
+            Event.insert(url=entry.link.url_id, user=owners[entry.link.url_id], event_type="clicked", details=entry.details()).execute()
+
+
+def void(click_id: str) -> None:
+    """Sees to it that the stream never brings this click, whose request was refused after all."""
+    with db.atomic():
+        _claim_alone(click_id)
+
+
+def _count(clicks_of: Counter[int]) -> dict[int, int | None]:
+    """Adds to the counters of links; returns the owner of each link that still exists."""
+    if not clicks_of:
+        return {}
+    pairs = ", ".join(f"({url_id}, {count})" for url_id, count in sorted(clicks_of.items()))
+    rows = db.execute_sql(
+        f"WITH more (id, clicks) AS (VALUES {pairs}) UPDATE urls SET click_count = click_count + more.clicks "  # noqa: S608 - integers
+        "FROM more WHERE urls.id = more.id RETURNING urls.id, urls.user_id"
+    )
+    return dict(rows.fetchall())
+
+
+# ---- claims: one row for each sender in a batch, so that they cost next to nothing ----
+
+
+def _claim_alone(click_id: str) -> bool:
+    """Claims an id for its sender; False when the stream was faster. A drain that runs at this moment is waited for."""
+    database.lock("drain")
+    if _claimed([click_id]):
+        return False
+    _claim([click_id], _STREAM_MAY_STILL_COME)
+    return True
+
+
+def _claim(ids: Iterable[str], keep: timedelta) -> None:
+    rows = [
+        {"sender": sender, "lowest": numbers[0], "highest": numbers[-1], "numbers": json.dumps(numbers), "forget_at": now() + keep}
+        for sender, numbers in _by_sender(ids).items()
+    ]
+    if rows:
+        ClickClaim.insert_many(rows).execute()
+
+
+def _claimed(ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that are in the database already."""
+    overlapping = [
+        (ClickClaim.sender == sender) & (ClickClaim.highest >= numbers[0]) & (ClickClaim.lowest <= numbers[-1]) for sender, numbers in _by_sender(ids).items()
+    ]
+    if not overlapping:
+        return set()
+    claims = ClickClaim.select(ClickClaim.sender, ClickClaim.numbers).where(reduce(operator.or_, overlapping))
+    return {f"{claim.sender}{number:x}" for claim in claims for number in json.loads(claim.numbers)}
+
+
+def _by_sender(ids: Iterable[str]) -> dict[str, list[int]]:
+    numbers = defaultdict(list)
+    for click_id in ids:
+        numbers[click_id[:_SENDER_LENGTH]].append(int(click_id[_SENDER_LENGTH:], 16))
+    return {sender: sorted(of_sender) for sender, of_sender in numbers.items()}
+
+
+def forget_claims() -> int:
+    """Drops the claims that can no longer matter."""
+    return int(ClickClaim.delete().where(ClickClaim.forget_at < now()).execute())
+
+
+# ---- how far the stream has been read ----
+
+
+def position() -> dict[str, Any]:
+    """The stream's epoch, the last id that was read of it, and how many entries were read ever."""
+    fact = Fact.get_or_none(Fact.name == "clicks")
+    return json.loads(fact.value) if fact else {"epoch": "", "last": "0-0", "drained": 0}
+
+
+def keep_position(reached: dict[str, Any]) -> None:
+    value = json.dumps(reached)
+    Fact.insert(name="clicks", value=value).on_conflict(conflict_target=[Fact.name], update={Fact.value: value}).execute()

@@ -1,0 +1,136 @@
+"""The log file that all processes share: appended to, renamed when it is long enough, and read from its end."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_BLOCK = 64 * 1024
+_NOT_OPEN = -1
+
+
+class SharedFile(logging.Handler):
+    """Appends whole lines from many processes; who finds the file long enough renames it to NAME.1, and the others follow."""
+
+    def __init__(self, path: str, max_bytes: int) -> None:
+        super().__init__()
+        self.path, self.max_bytes = os.path.abspath(path), max_bytes
+        self._fd, self._pid = _NOT_OPEN, 0
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):  # a full disk must not stop the service, nor must a broken log call: stdout has the line, or says why not
+            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+            if self._fd == _NOT_OPEN or self._pid != os.getpid():
+                self._open()  # a lock on a file that was opened before a fork would be the parent's as well
+            while not self._append(line):
+                self._open()
+
+    def _append(self, line: bytes) -> bool:
+        """Writes the line, unless `path` is another file by now; nobody can rename the file in between."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            size = self._size_if_current()
+            if size is None or (size >= self.max_bytes and self._renamed()):
+                return False
+            if os.write(self._fd, line) < len(line):
+                os.ftruncate(self._fd, size)  # the disk is full: half a line would spoil the next one too
+            return True
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _size_if_current(self) -> int | None:
+        mine = os.fstat(self._fd)
+        return mine.st_size if _identity(self.path) == (mine.st_dev, mine.st_ino) else None
+
+    def _renamed(self) -> bool:
+        try:
+            os.replace(self.path, f"{self.path}.1")
+            return True
+        except OSError:
+            return False  # a directory that we may not write to: rather a long file than none
+
+    def _open(self) -> None:
+        self._close()
+        self._fd, self._pid = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), os.getpid()
+
+    def _close(self) -> None:
+        if self._fd != _NOT_OPEN:
+            os.close(self._fd)
+            self._fd = _NOT_OPEN
+
+    def close(self) -> None:
+        self._close()
+        super().close()
+
+
+def tail(path: str, most: int, needle: str = "", level: str = "") -> list[dict[str, Any]]:
+    """The last `most` entries of the shared file that contain `needle` (any case) and have `level`, oldest first."""
+    found: list[dict[str, Any]] = []
+    needle = needle.casefold()
+    with _generations(path) as files:
+        for line in (line for file in files for line in _lines_backwards(file)):
+            if len(found) == most:
+                break
+            entry = _entry(line) if needle in line.casefold() else None
+            if entry and (not level or entry.get("level") == level.upper()):
+                found.append(entry)
+    return found[::-1]
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None  # cut off by a power failure
+    return entry if isinstance(entry, dict) else None
+
+
+@contextmanager
+def _generations(path: str) -> Iterator[list[BinaryIO]]:
+    """The file and, behind it, the one that was renamed last, as both were at one moment."""
+    with ExitStack() as stack:
+        while True:
+            before = _identity(path)
+            names = (path, f"{path}.1") if path else ()
+            files = [stack.enter_context(file) for file in map(_opened, names) if file]
+            if _identity(path) == before:
+                yield files
+                return
+            stack.close()
+
+
+def _opened(path: str) -> BinaryIO | None:
+    try:
+        return open(path, "rb") if os.path.isfile(path) else None  # a pipe would keep its reader waiting
+    except OSError:
+        return None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _lines_backwards(file: BinaryIO) -> Iterator[str]:
+    position = file.seek(0, os.SEEK_END)
+    rest = b""
+    while position > 0:
+        size = min(_BLOCK, position)
+        position -= size
+        file.seek(position)
+        lines = (file.read(size) + rest).split(b"\n")
+        rest = lines[0]
+        yield from (line.decode("utf-8", "replace") for line in reversed(lines[1:]) if line)
+    if rest:
+        yield rest.decode("utf-8", "replace")

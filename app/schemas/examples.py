@@ -1,0 +1,66 @@
+"""What the OpenAPI document shows of each noun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_URL = {
+    "id": 7,
+    "user_id": 1,
+    "short_code": "aB3xY9",
+    "original_url": "https://example.com/a/long/path",
+    "title": "An example",
+    "is_active": True,
+    "created_at": "2026-01-02T03:04:05",
+    "updated_at": "2026-01-02T03:04:05",
+    "short_url": "http://localhost:8000/aB3xY9",
+    "click_count": 3,
+}
+_LOG = {
+    "timestamp": "2026-01-02T03:04:05.678Z",
+    "level": "INFO",
+    "logger": "app.requests",
+    "message": "request finished",
+    "method": "GET",
+    "path": "/aB3xY9",
+    "status": 302,
+    "duration_ms": 0.412,
+    "request_id": "4f1f0a5b9c3d2e17",
+    "instance": "replica-1",
+}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "User": {"id": 1, "username": "ada", "email": "ada@example.com", "created_at": "2026-01-02T03:04:05"},
+    "UserCreate": {"username": "ada", "email": "ada@example.com"},
+    "UserUpdate": {"email": "ada@example.org"},
+    "Url": _URL,
+    "UrlCreate": {"original_url": "https://example.com/a/long/path", "title": "An example"},
+    "UrlUpdate": {"title": None, "is_active": False},
+    "ShortenUrl": {"url": "https://example.com/a/long/path"},
+    "UrlStats": {"url": _URL, "redirect_count": 3},
+    "Event": {
+        "id": 12,
+        "url_id": 7,
+        "user_id": 1,
+        "event_type": "updated",
+        "timestamp": "2026-01-02T03:04:05",
+        "details": {"field": "title", "new_value": "x"},
+    },
+    "EventCreate": {"event_type": "shared", "details": {"by": "mail"}},
+    "Product": {"id": 1, "name": "Short link plan", "category": "plans", "price": 4.5, "stock": 100},
+    "BadRow": {"line": 3, "error": "email: not a valid email address", "value": "ada"},
+    "ImportReport": {
+        "imported": 2,
+        "count": 2,
+        "created": 1,
+        "skipped": 1,
+        "failed": 1,
+        "total": 3,
+        "errors": [{"line": 3, "error": "email: not a valid email address", "value": "ada"}],
+    },
+    "LogEntry": _LOG,
+    "LogSearch": {"count": 1, "logs": [_LOG]},
+    "Health": {"status": "ok", "database": "connected", "cache": "disabled"},
+    "Readiness": {"status": "ready", "database": "connected", "cache": "connected", "schema_applied": True},
+    "Index": {"name": "Holdfast", "version": "0.1.0", "documentation": "http://localhost:8000/openapi.json", "endpoints": ["POST /users", "GET /{short_code}"]},
+}

@@ -1,0 +1,116 @@
+"""Many clients at once over keep-alive connections, which remember what became of every request."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.servers import wait_for
+
+LOST = 0
+"""The status of a request whose connection broke before its answer came: nobody knows whether it was a click."""
+
+
+class Client:
+    """One keep-alive connection, opened again when it breaks."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, bytes]:
+        """Status, Location and body; (LOST, "", b"") when the connection broke."""
+        content = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+            self._connection.request(method, path, json.dumps(body) if body is not None else None, {**content, **headers})
+            response = self._connection.getresponse()
+            return response.status, response.headers.get("Location", ""), response.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            return LOST, "", b""
+
+    def json(self, method: str, path: str, body: Any = None) -> Any:
+        status, _, content = self.request(method, path, body)
+        assert status in (200, 201), (status, content)
+        return json.loads(content)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@dataclass
+class Load:
+    """`total` redirects of `codes` by `clients` threads; each request says in its User-Agent which one it is."""
+
+    port: int
+    codes: list[str]
+    total: int = 5000
+    clients: int = 16
+    statuses: dict[str, int] = field(default_factory=dict)
+    _numbers: Any = field(default_factory=itertools.count)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Load:
+        self._threads = [threading.Thread(target=self._follow) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _follow(self) -> None:
+        client = Client(self.port)
+        for number in iter(self._numbers.__next__, None):
+            if number >= self.total:
+                break
+            name = f"request-{number}"
+            self.statuses[name] = client.request("GET", f"/{self.codes[number % len(self.codes)]}", **{"User-Agent": name})[0]
+            if self.statuses[name] == LOST:
+                time.sleep(0.05)  # whoever is to be reached has just died
+        client.close()
+
+    def when(self, share: float, happens: Callable[[], Any]) -> None:
+        """Does something after that share of the requests."""
+        wait_for(lambda: len(self.statuses) >= share * self.total, 60, f"{share:.0%} of the requests")
+        happens()
+
+    def count(self, status: int) -> int:
+        return Counter(self.statuses.values())[status]
+
+
+def click_events(client: Client) -> list[dict[str, Any]]:
+    """All of them, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = f"&after={found[-1]['id']}" if found else ""
+        page = client.json("GET", f"/events?event_type=clicked&per_page=100{after}")
+        found += page
+        if len(page) < 100:
+            return found
+
+
+def assert_exact(load: Load, urls: list[dict[str, Any]], client: Client) -> None:
+    """Every 302 that was received is exactly one event; of the rest only requests that were cut off may be one."""
+    client.close()  # its server process may be gone
+    events = click_events(client)
+    stored = Counter(event["details"]["user_agent"] for event in events)
+    answered = {name for name, status in load.statuses.items() if status == 302}
+    assert not answered - stored.keys(), "lost"
+    assert max(stored.values()) == 1, "doubled"
+    assert {load.statuses[name] for name in stored.keys() - answered} <= {LOST}
+    per_url = Counter(event["url_id"] for event in events)
+    for url in urls:
+        assert client.json("GET", f"/urls/{url['id']}")["click_count"] == per_url[url["id"]]

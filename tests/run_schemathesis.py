@@ -1,0 +1,46 @@
+"""Drives schemathesis, all its checks and at least 2,000 generated requests, against a real server: `python -m tests.run_schemathesis`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.webserver import WebServer
+
+# Every check runs. What it must be told of this service:
+# - a deactivated link answers 410 to a request in which nothing is wrong;
+# - links between operations are found by their fields, not by the addresses in answers as well: it would take
+#   the index' /openapi.json for an address of /{short_code}.
+CONFIG = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", "401", "404", "409", "410"]
+
+[phases.stateful.inference]
+algorithms = ["dependency-analysis"]
+"""
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="holdfast-schemathesis-") as folder, WebServer(Path(folder), **_backends()) as server:
+        return _run(Path(folder), server.port)
+
+
+def _backends() -> dict[str, str]:
+    """The servers that the caller names, else SQLite alone. No CHAOS_TOKEN: a lucky guess would stop the server."""
+    named = {"DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""), "REDIS_URL": os.environ.get("TEST_REDIS_URL", "")}
+    return {name: url for name, url in named.items() if url}
+
+
+def _run(folder: Path, port: int) -> int:
+    config = folder / "schemathesis.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run", f"http://127.0.0.1:{port}/openapi.json"]
+    options = ["--checks=all", "--max-examples=60", "--generation-deterministic", "--continue-on-failure", "--no-color"]
+    return subprocess.run([*command, *options], check=False, cwd=folder).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

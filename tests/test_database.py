@@ -1,0 +1,231 @@
+"""The database handle: connections that died, a pool that is empty, a server that is silent, and many writers at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peewee import IntegrityError
+
+from app import database, postgres
+from app.database import bulk_insert, db, released
+from app.models import Event
+from tests.conftest import Api
+from tests.servers import Postgres, Redis, Silent, wait_for
+
+Bound = Callable[..., Api]
+
+
+def at_once(times: int, work: Callable[[int], Any]) -> list[Any]:
+    """What `work` returns, called on so many threads at the same time."""
+    results: list[Any] = [None] * times
+    barrier = threading.Barrier(times)
+
+    def run(number: int) -> None:
+        barrier.wait()
+        results[number] = work(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def assert_unavailable(response: Any) -> None:
+    assert (response.status_code, response.headers["Retry-After"], response.json["message"]) == (503, "1", "Database is unavailable")
+
+
+# ---- PostgreSQL comes and goes ----
+
+
+@pytest.mark.services
+def test_idle_connections_of_a_server_that_was_restarted_are_not_used(bound: Bound, postgres_server: Postgres) -> None:
+    api = bound(database_url=postgres_server.url, redis_url="")
+    assert at_once(5, lambda _: api.client.application.test_client().get("/users").status_code) == [200] * 5
+    postgres_server.stop()
+    postgres_server.start()
+    assert [api.client.get("/users").status_code for _ in range(6)] == [200] * 6
+
+
+@pytest.mark.services
+def test_a_server_that_is_gone_is_a_503_at_once_and_noticed_when_it_is_back(bound: Bound, postgres_server: Postgres) -> None:
+    api = bound(database_url=postgres_server.url, redis_url="")
+    postgres_server.kill()
+    began = time.monotonic()
+    for _ in range(5):
+        assert_unavailable(api.client.get("/users"))
+    assert time.monotonic() - began < 2
+    postgres_server.start()
+    wait_for(lambda: api.client.get("/users").status_code == 200, 5)
+
+
+@pytest.mark.services
+def test_a_replica_that_starts_while_the_database_is_away_works_when_it_is_back(bound: Bound, postgres_server: Postgres) -> None:
+    postgres_server.kill()
+    api = bound(database_url=postgres_server.url, redis_url="")
+    assert_unavailable(api.client.get("/users"))
+    assert api.client.get("/health/ready").status_code == 503
+    assert api.get("/health")["database"] == "disconnected"
+    postgres_server.start()
+    wait_for(lambda: api.client.get("/users").status_code == 200, 5)
+    assert api.client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.services
+def test_a_transaction_whose_server_dies_changes_nothing_and_is_a_503(bound: Bound, postgres_server: Postgres) -> None:
+    api = bound(database_url=postgres_server.url, redis_url="")
+    user = api.user()
+    with released(), ExitStack() as stack:
+        stack.enter_context(db.atomic())
+        database.for_update(Event.select()).execute()
+        db.execute_sql("LOCK TABLE events")
+        waiting = threading.Thread(target=lambda: answers.append(api.client.application.test_client().post("/urls", json=body)))
+        answers: list[Any] = []
+        body = {"original_url": "https://example.com/", "user_id": user["id"]}
+        waiting.start()
+        time.sleep(0.3)  # until it waits for the table
+        postgres_server.kill()
+        waiting.join()
+        assert_unavailable(answers[0])
+        with pytest.raises(database.AWAY):
+            stack.close()
+    postgres_server.start()
+    wait_for(lambda: api.client.get("/users").status_code == 200, 5)
+    assert api.get("/urls") == []
+
+
+@pytest.mark.services
+def test_a_pool_that_is_empty_is_a_503(bound: Bound, postgres_server: Postgres) -> None:
+    api = bound(database_url=f"{postgres_server.url}?max_connections=1&timeout=1", redis_url="")
+    with released():
+        db.execute_sql("SELECT 1")
+        answers = at_once(1, lambda _: api.client.application.test_client().get("/users"))
+    assert_unavailable(answers[0])
+    assert api.client.get("/users").status_code == 200
+
+
+# ---- PostgreSQL is silent ----
+
+
+@pytest.mark.services
+def test_health_is_answered_in_time_while_the_database_is_frozen(bound: Bound, postgres_server: Postgres) -> None:
+    api = bound(database_url=postgres_server.url, redis_url="")
+    assert api.get("/health")["database"] == "connected"
+    with postgres_server.frozen():
+        began = time.monotonic()
+        health = api.get("/health")
+        assert time.monotonic() - began < 0.5
+        assert (health["status"], health["database"]) == ("degraded", "disconnected")
+    wait_for(lambda: api.get("/health")["database"] == "connected", 10)
+
+
+@pytest.mark.services
+def test_health_is_answered_in_time_while_redis_is_frozen(bound: Bound, redis_server: Redis) -> None:
+    api = bound(redis_url=redis_server.url)
+    assert api.get("/health")["cache"] == "connected"
+    with redis_server.frozen():
+        began = time.monotonic()
+        health = api.get("/health")
+        assert time.monotonic() - began < 0.5
+        assert (health["status"], health["cache"]) == ("degraded", "disconnected")
+    wait_for(lambda: api.get("/health")["cache"] == "connected", 10)
+
+
+@pytest.mark.services
+def test_a_statement_that_a_frozen_server_never_answers_ends_and_the_next_are_refused_at_once(
+    bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_SILENCE_SECONDS", 0.5)
+    api = bound(database_url=postgres_server.url, redis_url="")
+    at_once(3, lambda _: api.client.application.test_client().get("/users"))
+    with postgres_server.frozen():
+        for answer in at_once(2, lambda _: api.client.application.test_client().get("/users")):
+            assert_unavailable(answer)
+        began = time.monotonic()
+        assert_unavailable(api.client.get("/users"))
+        assert time.monotonic() - began < 0.5
+    wait_for(lambda: api.client.get("/users").status_code == 200, 10)
+
+
+@pytest.mark.services
+def test_long_work_is_not_taken_for_silence(bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_SILENCE_SECONDS", 0.2)
+    bound(database_url=postgres_server.url, redis_url="")
+    with released(), database.patience():
+        db.execute_sql("SELECT pg_sleep(1)")
+
+
+@pytest.mark.services
+def test_a_statement_that_takes_too_long_is_ended_by_the_server(bound: Bound, postgres_server: Postgres) -> None:
+    bound(database_url=f"{postgres_server.url}?options=-c%20statement_timeout%3D200", redis_url="")
+    with released(), pytest.raises(database.AWAY):
+        db.execute_sql("SELECT pg_sleep(5)")
+
+
+@pytest.mark.services
+def test_a_server_that_accepts_and_never_answers_keeps_only_one_request_waiting(bound: Bound) -> None:
+    with Silent() as silent:
+        api = bound(database_url=f"postgresql+pool://x@127.0.0.1:{silent.port}/x", redis_url="")
+        time.sleep(1.05)  # it has just been tried and is left alone
+        began = time.monotonic()
+        answers = at_once(6, lambda _: (api.client.application.test_client().get("/users"), time.monotonic() - began))
+    for answer, _ in answers:
+        assert_unavailable(answer)
+    assert sum(seconds > 1 for _, seconds in answers) == 1
+
+
+# ---- both engines ----
+
+
+def test_many_writers_at_once_are_all_served(bound: Bound, tmp_path: Path) -> None:
+    api = bound(database_url=f"sqlite:///{tmp_path}/holdfast.db", redis_url="")
+    url = api.url()
+
+    def write(number: int) -> set[int]:
+        client = api.client.application.test_client()
+        made = {client.post("/urls", json={"original_url": f"https://example.com/{number}/{i}"}).status_code for i in range(10)}
+        changed = {client.put(f"/urls/{url['id']}", json={"title": f"{number}/{i}"}).status_code for i in range(10)}
+        return made | changed | {client.get(f"/{url['short_code']}").status_code for _ in range(10)}
+
+    assert set.union(*at_once(8, write)) == {201, 200, 302}
+    assert api.get(f"/urls/{url['id']}")["click_count"] == 80
+    assert len(api.get("/urls?per_page=100")) == 81
+
+
+AWKWARD = [" ", "\\", "\\N", "\\.", "a\tb", "a\nb\r\nc", '"quoted", and more', "NULL", "žluťoučký 🐎", "'"]
+
+
+@pytest.mark.usefixtures("app")
+def test_bulk_insert_keeps_every_character() -> None:
+    with db.atomic():
+        count = bulk_insert("events", ("event_type", "timestamp", "details", "url_id"), (("x", database.now(), text, None) for text in AWKWARD))
+    assert count == len(AWKWARD)
+    assert [event.details for event in Event.select().order_by(Event.id)] == AWKWARD
+    assert {event.url_id for event in Event.select()} == {None}
+
+
+@pytest.mark.usefixtures("app")
+def test_a_bulk_insert_that_fails_is_one_of_our_errors() -> None:
+    with pytest.raises(IntegrityError), db.atomic():
+        bulk_insert("events", ("event_type", "timestamp", "details"), [("", database.now(), "{}")])
+    assert Event.select().count() == 0
+
+
+def test_a_sqlite_file_is_made_with_its_folder(bound: Bound, tmp_path: Path) -> None:
+    api = bound(database_url=f"sqlite:///{tmp_path}/a/b/holdfast.db", redis_url="")
+    assert api.get("/users") == []
+    assert (tmp_path / "a/b/holdfast.db").exists()
+
+
+@pytest.mark.services
+def test_a_password_with_odd_characters_reaches_the_server(bound: Bound, postgres_server: Postgres) -> None:
+    api = bound(database_url=postgres_server.url.replace("holdfast@", "holdfast:p%40ss%2Fw%25rd@"), redis_url="")
+    assert db.obj.connect_params["password"] == "p@ss/w%rd"
+    assert api.get("/users") == []

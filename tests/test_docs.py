@@ -1,0 +1,140 @@
+"""The documents say what is true: their requests, commands, links and settings."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import bind
+from app.config import Settings
+from app.migrations import schema
+from app.openapi import document
+from tests import exchanges
+from tests.webserver import ROOT, WebServer
+
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def fresh_client(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[FlaskClient]:
+    """The application on an empty database of its own, where ids begin with 1, with the products that the page speaks of."""
+    bind(replace(settings, database_url=f"sqlite:///{tmp_path}/docs.db", redis_url="", base_url=exchanges.BASE_URL, chaos_token=""))
+    schema.ensure()
+    exchanges.prepare()
+    yield app.test_client()
+    bind(settings)
+    schema.ensure()
+
+
+def test_every_answer_of_the_api_page_is_the_one_that_is_given(fresh_client: FlaskClient) -> None:
+    replay = exchanges.Replay(fresh_client)
+    documented = exchanges.exchanges(exchanges.DOCUMENT.read_text())
+    assert len(documented) > 30
+    for exchange in documented:
+        real = replay.send(exchange)
+        if exchanges.is_excerpt(exchange.answer):
+            assert exchanges.excerpt_matches(exchange.answer, real), exchange.request
+        else:
+            assert exchanges.comparable(real) == exchanges.comparable(exchange.answer), exchange.request
+
+
+def test_the_api_page_has_every_operation(app: Flask) -> None:
+    documented = [exchange.request.split()[:2] for exchange in exchanges.exchanges(exchanges.DOCUMENT.read_text())]
+    for path, operations in document(app, "")["paths"].items():
+        pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"(\?.*)?")
+        for method in operations:
+            assert any(used == method.upper() and pattern.fullmatch(address) for used, address in documented), f"{method} {path}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_a_document_names_exists(path: Path) -> None:
+    named = re.findall(r"`((?:app|tests|docs|benchmarks|seed_data)/[\w/.]+)`", path.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_make_target_that_a_document_names_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?<![\w-])make ([a-z][a-z-]*)(?=[`\s])", re.sub(r"and make\b.*|make are", "", (ROOT / name).read_text())))
+    assert named
+    assert named <= targets
+
+
+def test_the_readme_names_every_make_target_that_users_have() -> None:
+    offered = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {target for target in offered - {"help", "lock"} if f"make {target}`" not in README} == set()
+
+
+def test_every_module_and_script_of_the_readme_can_be_run() -> None:
+    for script in re.findall(r"\.venv/bin/python ([\w.]+\.py)", README):
+        assert (ROOT / script).exists()
+    for module in re.findall(r"\.venv/bin/python -m (app[\w.]*)", README):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists()
+
+
+def test_every_flask_command_of_the_readme_exists(app: Flask) -> None:
+    named = set(re.findall(r"\.venv/bin/flask --app app ([\w-]+)", README))
+    assert named == {"migrate", "seed", "warm-up"}
+    assert named <= set(app.cli.commands)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_quick_start_works_when_it_is_pasted(tmp_path: Path) -> None:
+    class Run(WebServer):
+        command = (sys.executable, "run.py")
+
+    with Run(tmp_path, AUTO_SEED="true") as server:
+        blocks = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
+        make, events, bulk = (paste(block, server, tmp_path) for block in blocks)
+        assert '"original_url":"https://example.com/"' in make
+        assert '"event_type":"clicked"' not in events
+        assert '"created":2' in bulk
+        server.get("/" + make.partition('"short_code":"')[2][:6])
+        assert '"event_type":"clicked"' in paste(blocks[1], server, tmp_path)
+
+
+def paste(block: str, server: WebServer, folder: Path) -> str:
+    block = block.replace("localhost:8000", f"localhost:{server.port}").replace("/tmp/users.csv", str(folder / "users.csv"))
+    return subprocess.run(["bash", "-ec", block], capture_output=True, text=True, check=True, timeout=20).stdout
+
+
+def default_of(setting: Field[Any]) -> str:
+    if setting.default is MISSING:
+        return ""  # made at the start: the host's name
+    return str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
+
+
+def test_env_example_has_every_setting_with_its_default_and_a_sentence() -> None:
+    blocks = re.findall(r"((?:^#.*\n)+)([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert {name: default for _, name, default in blocks} == {setting.name.upper(): default_of(setting) for setting in fields(Settings)}
+    assert all(comment.strip().endswith(".") for comment, _, _ in blocks)
+
+
+def test_env_example_can_be_loaded_as_it_is() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert Settings.from_env(environ) == Settings()
+
+
+def test_every_capital_setting_that_a_document_names_exists() -> None:
+    known = {setting.name.upper() for setting in fields(Settings)}
+    for path in DOCUMENTS:
+        named = set(re.findall(r"\b((?:WEB|APP|LOG|CACHE|REDIS|DATABASE|PROMETHEUS|CHAOS|BASE|TRUSTED|AUTO|DEACTIVATED)_[A-Z_]+)\b", path.read_text()))
+        assert named <= known, path

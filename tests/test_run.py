@@ -1,0 +1,108 @@
+"""`make run`, from what it prints to Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.webserver import WebServer
+
+
+class Run(WebServer):
+    """What the recipe of `make run` starts."""
+
+    command = (sys.executable, "run.py")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Run]:
+    with Run(folder, AUTO_SEED="true") as started:
+        yield started
+
+
+def commands_of(output: str) -> list[str]:
+    return re.findall(r"curl .*", output)
+
+
+def pasted(command: str) -> str:
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=20).stdout
+
+
+def test_it_prints_its_address(server: Run) -> None:
+    assert f"Holdfast is at http://localhost:{server.port}\n" in server.output()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_printed_commands_work_when_they_are_pasted(server: Run) -> None:
+    make, follow = commands_of(server.output())
+    assert '"original_url":"https://example.com/"' in pasted(make)
+    assert pasted(follow).startswith("HTTP/1.1 302 FOUND\n")
+
+
+def test_the_first_start_loads_the_sample_data(server: Run) -> None:
+    for path in ("/users", "/urls", "/events"):
+        assert len(server.get(path).json()) == 20
+
+
+def test_a_taken_port_is_one_clear_sentence(server: Run, folder: Path) -> None:
+    second = subprocess.run([sys.executable, "run.py"], env=server.environment, capture_output=True, text=True, check=False, timeout=20)
+    assert second.returncode == 1
+    assert second.stderr == f"Port {server.port} on 127.0.0.1 cannot be used (Address already in use); choose another one: APP_PORT=8001 make run\n"
+    assert second.stdout == ""
+
+
+def test_ctrl_c_ends_it_cleanly_and_the_next_run_goes_on_with_the_data(tmp_path: Path) -> None:
+    with Run(tmp_path, AUTO_SEED="true") as first:
+        made = first.get("/urls", "POST", body={"original_url": "https://example.com/kept"}).json()
+        users = first.get("/users?count=true").headers["X-Total-Count"]
+        assert first.stop(signal.SIGINT) == 0
+        assert "Traceback" not in first.output()
+    with Run(tmp_path, AUTO_SEED="true") as second:
+        assert second.get(f"/{made['short_code']}").headers["Location"] == "https://example.com/kept"
+        assert second.get("/users?count=true").headers["X-Total-Count"] == users
+
+
+def test_without_any_link_it_says_how_to_come_by_one(tmp_path: Path) -> None:
+    with Run(tmp_path) as server:
+        assert len(commands_of(server.output())) == 2
+        assert "follow one      the short_url of the answer" in server.output()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_can_be_listened_on(tmp_path: Path) -> None:
+    server = Run(tmp_path, APP_HOST="::1")
+    server.host = "::1"
+    with server:
+        assert f"Holdfast is at http://localhost:{server.port}\n" in server.output()
+
+
+def test_an_address_that_is_not_this_machines_is_one_clear_sentence(server: Run) -> None:
+    host = "192.0.2.1"
+    refused = subprocess.run(
+        [sys.executable, "run.py"], env={**server.environment, "APP_HOST": host}, capture_output=True, text=True, check=False, timeout=20
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Port {server.port} on {host} cannot be used (")
+    assert len(refused.stderr.splitlines()) == 1

@@ -1,0 +1,129 @@
+"""Holdfast under Gunicorn: what comes and goes with its processes, and what Gunicorn itself may say."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.serving import without_secrets
+from tests.servers import free_port, wait_for
+from tests.webserver import WebServer
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    with WebServer(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+def entries_of(server: WebServer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.log_file.read_text().splitlines()]
+
+
+def send(server: WebServer, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(request)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        return answer
+
+
+def test_logs_has_the_lines_of_all_workers_whichever_answers_and_also_after_a_restart(tmp_path: Path) -> None:
+    ids = [f"request-{number}" for number in range(20)]
+    with WebServer(tmp_path) as server:
+        for request_id in ids:
+            server.get("/users", headers={"X-Request-ID": request_id})
+        seen = [entry["request_id"] for entry in server.get("/logs?lines=1000").json() if entry["message"] == "request finished"]
+        assert [request_id for request_id in seen if request_id.startswith("request-")] == ids
+    with WebServer(tmp_path) as server:
+        for _ in range(4):
+            found = server.get("/logs?filter=request-&limit=200").json()
+            assert [entry["request_id"] for entry in found["logs"] if entry["message"] == "request finished"] == ids
+
+
+def test_a_long_path_is_a_404_and_not_broken_http(server: WebServer) -> None:
+    reply = server.get("/" + "x" * 5000)
+    assert (reply.status, reply.json()["status"]) == (404, 404)
+
+
+def test_many_requests_fit_on_one_connection(server: WebServer) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+    answer = send(server, request * 4 + request.replace(b"Host: h", b"Host: h\r\nConnection: close"))
+    assert answer.count(b"HTTP/1.1 200 OK") == 5
+
+
+def test_chaos_ends_the_master_which_is_what_its_supervisor_watches(tmp_path: Path) -> None:
+    with WebServer(tmp_path, CHAOS_TOKEN="let-me-in") as server:
+        assert server.get("/users/let-me-in").status == 404
+        assert server.get("/chaos", headers={"X-Chaos-Token": "let-me-in"}).status == 204
+        assert server.process.wait(30) == 0
+        assert "let-me-in" not in server.output() + server.log_file.read_text()
+
+
+def test_a_request_that_is_under_way_at_the_end_is_still_answered(tmp_path: Path) -> None:
+    with WebServer(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n\r\n{")
+        wait_for(lambda: any(entry["path"] == "/users" for entry in entries_of(server)), what="the request's beginning")
+        os.kill(server.process.pid, signal.SIGTERM)
+        wait_for(lambda: len(server.workers()) == 1, what="the end of the worker that had nothing to do")
+        connection.sendall(b'"username": "ada", "email": "a@example.com"}')
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+        assert server.process.wait(30) == 0
+
+
+def test_the_death_of_a_worker_is_in_the_log(server: WebServer) -> None:
+    killed = server.workers()[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: killed not in server.workers(), what="its burial")
+    wait_for(lambda: any(f"pid:{killed}" in entry["message"] for entry in entries_of(server)), what="a line about it")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /a?hemlig=1 b HTTP/1.1 x\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nAuthorization Bearer hemlig\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nX-Chaos-Token : hemlig\r\n\r\n",
+        b"GET /a?hemlig HTTP/9.9\r\n\r\n",
+        b"hemlig\xff\x00\r\n\r\n",
+    ],
+)
+def test_broken_http_is_refused_and_logged_without_what_it_contained(server: WebServer, request_bytes: bytes) -> None:
+    before = len(entries_of(server))
+    assert b" 400 " in send(server, request_bytes).split(b"\r\n")[0]
+    assert entries_of(server)[before]["message"].startswith("Invalid request from ip=127.0.0.1: ")
+    assert "hemlig" not in server.output() + server.log_file.read_text()
+
+
+def test_the_address_of_a_request_that_broke_loses_its_query_string() -> None:
+    record = logging.makeLogRecord({"msg": "Error handling request %s %s", "args": ("GET", "/a?hemlig=1&b=2"), "levelno": logging.ERROR})
+    assert without_secrets(record)
+    assert record.getMessage() == "Error handling request GET /a?..."
+
+
+def test_a_database_that_is_away_at_the_start_is_reported_without_its_password(tmp_path: Path) -> None:
+    address = f"postgresql://ada:hemlig@127.0.0.1:{free_port()}/holdfast"
+    with WebServer(tmp_path, DATABASE_URL=address) as server:
+        assert server.get("/health").json()["database"] == "disconnected"
+        assert server.get("/health/ready").status == 503
+        assert server.get("/metrics").status == 200
+        assert server.get("/users").status == 503
+        text = server.output() + server.log_file.read_text()
+    assert "hemlig" not in text
+    assert '"the database is away: ' in text
+
+
+def test_settings_that_cannot_be_used_end_it_with_the_reasons_and_no_trace(tmp_path: Path) -> None:
+    server = WebServer(tmp_path, WEB_WORKERS="many", LOG_LEVEL="LOUD")
+    with server:
+        assert server.process.wait(30) != 0
+    assert server.output() == "WEB_WORKERS must be a whole number, not 'many'\nLOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR\n"
