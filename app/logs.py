@@ -37,7 +37,7 @@ class Formatter(JsonFormatter):
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         about = _about_request()
-        log_data["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        log_data["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         log_data.update(level=record.levelname, logger=record.name, message=self._clean(record.getMessage()))
         for key in ("method", "path", "status", "duration_ms", "request_id"):
             log_data[key] = self._clean(getattr(record, key, about.get(key)))
