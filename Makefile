@@ -15,10 +15,10 @@ run: $(VENV)/runtime ## serve on http://localhost:8000 with SQLite and sample da
 	@AUTO_SEED=$${AUTO_SEED-true} PROMETHEUS_MULTIPROC_DIR=$${PROMETHEUS_MULTIPROC_DIR-var/metrics} $(BIN)/python run.py
 
 test: $(VENV)/development ## the whole suite on SQLite, with no service
-	$(BIN)/python -m pytest -m "not services"
+	$(BIN)/python -m pytest -n 2 -m "not services"
 
 test-services: $(VENV)/development ## the same suite, and what needs them, on a real PostgreSQL and Redis that it starts and stops
-	$(BIN)/python -m tests.with_services $(BIN)/python -m pytest -m "services or not services" --cov-fail-under=95
+	$(BIN)/python -m tests.with_services $(BIN)/python -m pytest -m "services or not services" --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 lint: $(VENV)/development ## style, types, layers
 	$(BIN)/ruff check .
