@@ -105,6 +105,7 @@ def click_events(client: Client) -> list[dict[str, Any]]:
 def assert_exact(load: Load, urls: list[dict[str, Any]], client: Client) -> None:
     """Every 302 that was received is exactly one event; of the rest only requests that were cut off may be one."""
     client.close()  # its server process may be gone
+    wait_for(lambda: client.json("GET", "/health")["status"] == "ok", 20, "the end of the second for which a part that failed is left alone")
     events = click_events(client)
     stored = Counter(event["details"]["user_agent"] for event in events)
     answered = {name for name, status in load.statuses.items() if status == 302}
