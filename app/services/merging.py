@@ -8,6 +8,7 @@ of the constants below. Nothing is written for the usual row, which is new and k
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from peewee import IntegrityError
@@ -134,15 +135,12 @@ def _resolve(table: str, column: str, owner: str) -> None:
 def _store_at_once(table: str, columns: str) -> bool:
     """Whether all rows were new and could keep their ids, as is usual; only when not is it worth finding out which."""
     largest = _run(f"SELECT max(id) FROM staged_{table}").fetchone()[0] or 0
-    try:
-        if largest <= _LARGEST_KEPT_ID:
-            with db.atomic():
-                _run(database.dialect().past_ids.format(table=table, largest=largest))
-                own_id = database.dialect().own_id.format(table=table)
-                _run(f"INSERT INTO {table} (id, {columns}) SELECT {own_id}, {columns} FROM staged_{table}")
+    if largest <= _LARGEST_KEPT_ID:
+        with suppress(IntegrityError), db.atomic():
+            _run(database.dialect().past_ids.format(table=table, largest=largest))
+            own_id = database.dialect().own_id.format(table=table)
+            _run(f"INSERT INTO {table} (id, {columns}) SELECT {own_id}, {columns} FROM staged_{table}")
             return True
-    except IntegrityError:
-        pass
     _run(database.dialect().analyze.format(staged=f"staged_{table}"))
     return False
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -142,3 +143,20 @@ def test_a_strict_load_that_stops_leaves_nothing_behind(app: Flask, other: Any, 
     assert _timeouts() == ["5s", "4s"]
     assert _left_behind(other) == (0, 0)
     assert imports.load([str(path)]).files[0].created == 3
+
+
+def test_events_without_ids_that_are_loaded_several_times_at_once_are_stored_once(app: Flask, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("event_type,timestamp\n" + "".join(f"shared,2024-01-01 10:{n // 60:02}:{n % 60:02}\n" for n in range(2000)))
+    start = Barrier(4)
+
+    def load(_number: int) -> int:
+        try:
+            start.wait()
+            return imports.load([str(path)]).files[0].created
+        finally:
+            release()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(load, range(4))) == [0, 0, 0, 2000]
+    assert counts()["events"] == 2000
