@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-services schemathesis lint format lock bench-import explain
+.PHONY: help run test test-services schemathesis lint format lock bench bench-growth bench-import explain
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,12 @@ format: $(VENV)/development ## put the code into the house's form
 schemathesis: $(VENV)/development ## thousands of generated requests against the running service, on both backends
 	$(BIN)/python -m tests.run_schemathesis
 	$(BIN)/python -m tests.with_services $(BIN)/python -m tests.run_schemathesis
+
+bench: $(VENV)/development ## CPU time of a redirect beside constant answers of the same servers (needs postgresql, redis-server, nginx, wrk)
+	$(BIN)/python -m benchmarks.redirects
+
+bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10000000 links
+	$(BIN)/python -m benchmarks.growth
 
 bench-import: $(VENV)/development ## rows per second of both imports beside plain COPY, on a real PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.imports

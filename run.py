@@ -30,7 +30,7 @@ def main() -> None:
     code = _some_code()
     follow = f"curl -si {base}/{code}" if code else "the short_url of the answer, with curl -si or a browser"
     print(_HELLO.format(base=base, follow=follow), flush=True)
-    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:app.serving", "app:create_app()"])
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:app.serving"])
 
 
 def _reachable(host: str) -> str:

@@ -230,11 +230,8 @@ class Cache:
             held = self.store.run(_GET, (f"answer:{name}",))
             return held.decode() if held else None
         except Away:
-            return self._own_answer(name)
-
-    def _own_answer(self, name: str) -> str | None:
-        until, answer = self._answers.get(name, (0.0, ""))
-        return answer if time.monotonic() < until else None
+            until, answer = self._answers.get(name, (0.0, ""))
+            return answer if time.monotonic() < until else None
 
     def put_answer(self, name: str, answer: str, seconds: int) -> None:
         try:

@@ -104,6 +104,8 @@ class Clicks:
 
     def follow(self, click: Click) -> Link | None:
         """The link from the cache; when it is active, the click is recorded. None: the cache cannot tell."""
+        if click.unsure:
+            return None  # it must not be recorded a second time
         try:
             link = Link.parse(self.store.run(FOLLOW, (link_key(click.short_code), STREAM), *click.values()))
         except Away as away:

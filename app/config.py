@@ -79,6 +79,7 @@ class Settings:
     web_workers: int = _between(1, 64, 1)
     web_threads: int = _between(1, 256, 8)
     trusted_proxies: int = _between(0, 10, 0)
+    fast_lane: bool = True
     auto_seed: bool = False
     cache_ttl_seconds: int = _between(1, 30 * 86400, 3600)
     deactivated_status: int = _one_of(404, 410, default=410)

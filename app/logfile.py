@@ -26,8 +26,13 @@ class SharedFile(logging.Handler):
         self._open()
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(Exception):  # a full disk must not stop the service, nor must a broken log call: stdout has the line, or says why not
-            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        with suppress(Exception):  # a broken log call must not stop the service: stdout says why
+            self.write(f"{self.format(record)}\n")
+
+    def write(self, text: str) -> None:
+        """Appends whole lines."""
+        line = text.encode("utf-8", "backslashreplace")
+        with suppress(OSError):  # nor a full disk: stdout has the line
             if self._fd == _NOT_OPEN or self._pid != os.getpid():
                 self._open()  # a lock on a file that was opened before a fork would be the parent's as well
             while not self._append(line):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask, Response, g, has_request_context, request
 from pythonjsonlogger.json import JsonFormatter
@@ -64,9 +66,49 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class Redirect(NamedTuple):
+    """A redirect that was answered at `time`, in seconds since 1970, after `seconds`."""
+
+    time: float
+    path: str
+    request_id: str
+    seconds: float
+
+
+def log_redirects(redirects: Sequence[Redirect]) -> None:
+    """Writes what `request finished` says, for many redirects in one go; their paths are short codes, their ids sane."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, (Stdout, SharedFile))]
+    text = "".join(_line(redirect, _instance_of(handlers)) for redirect in redirects)
+    for handler in handlers:
+        handler.write(text)
+
+
+def _instance_of(handlers: Sequence[logging.Handler]) -> str:
+    return next((json.dumps(handler.formatter.instance) for handler in handlers if isinstance(handler.formatter, Formatter)), "null")
+
+
+def _line(redirect: Redirect, instance: str) -> str:
+    when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(redirect.time))
+    return (
+        f'{{"timestamp": "{when}", "level": "INFO", "logger": "app.requests", "message": "request finished", "method": "GET", "path": "{redirect.path}", '
+        f'"status": 302, "duration_ms": {redirect.seconds * 1000:.3f}, "request_id": "{redirect.request_id}", "instance": {instance}}}\n'
+    )
+
+
+class Stdout(logging.StreamHandler[Any]):
+    """Standard output, line by line or many at once."""
+
+    def write(self, text: str) -> None:
+        with self.lock or nullcontext():
+            self.stream.write(text)
+            self.flush()
+
+
 def configure(level: str, instance: str, path: str, max_bytes: int, secrets: Sequence[str] = ()) -> None:
     """Sends everything that is logged, by whichever library, to stdout and to the file at `path` ("" for none)."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [Stdout(sys.stdout)]
     trouble = None
     if path:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
@@ -42,6 +42,16 @@ def observe_request(method: str, endpoint: str, status: int, seconds: float) -> 
     method = method if method in _METHODS else "OTHER"
     _requests.labels(method, endpoint, str(status)).inc()
     _durations.labels(method, endpoint).observe(seconds)
+
+
+def observe_cached_redirects(seconds: Sequence[float]) -> None:
+    """Counts redirects that did not come by way of Flask, as if they had."""
+    endpoint = "redirects.follow_code"
+    for counter in (_requests.labels("GET", endpoint, "302"), redirects, cache_hits):
+        counter.inc(len(seconds))
+    duration = _durations.labels("GET", endpoint)
+    for each in seconds:
+        duration.observe(each)
 
 
 class _Process:

@@ -35,10 +35,12 @@ def without_secrets(record: logging.LogRecord) -> bool:
 
 bind = f"{_settings.app_host}:{_settings.app_port}"
 workers = _settings.web_workers
-threads = _settings.web_threads
-worker_class = "gthread"
+_fast_lane = bool(_settings.redis_url) and _settings.fast_lane
+worker_class = "asgi" if _fast_lane else "gthread"
+threads = 1 if _fast_lane else _settings.web_threads  # the fast lane has its own for Flask
+wsgi_app = "app.fastlane:create_asgi()" if _fast_lane else "app:create_app()"
 timeout = 60
-graceful_timeout = 20
+graceful_timeout = 8  # Docker kills after ten seconds
 keepalive = 75  # longer than Nginx keeps an idle connection, so that it never sends into one that is closing
 limit_request_line = 8190  # a path of 5,000 characters is a 404, not broken HTTP
 control_socket_disable = True

@@ -126,7 +126,7 @@ def explain(client: FlaskClient, captured: Captured) -> list[str]:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        address, cache = os.environ["TEST_DATABASE_URL"], os.environ.get("TEST_REDIS_URL", "")  # noqa: TID251 - named as for the tests
+        address, cache = os.environ["TEST_DATABASE_URL"], os.environ.get("TEST_REDIS_URL", "")
         app = create_app(Settings(database_url=address, redis_url=cache, log_file=f"{folder}/log", log_level="WARNING"))
         fill()
         captured = Captured()

@@ -101,7 +101,7 @@ class Bench:
 
     def load(self, path: Path) -> None:
         command = [sys.executable, str(_ROOT / "load_csv.py"), str(path)]
-        subprocess.run(command, check=True, cwd=_ROOT, env={**os.environ, "DATABASE_URL": self.url}, stdout=subprocess.DEVNULL)  # noqa: TID251 - only passed on
+        subprocess.run(command, check=True, cwd=_ROOT, env={**os.environ, "DATABASE_URL": self.url}, stdout=subprocess.DEVNULL)
 
     def empty(self, *tables: str) -> None:
         self.sql(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE", "CHECKPOINT")
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    bench = Bench(os.environ["TEST_DATABASE_URL"])  # noqa: TID251 - named as for the tests
+    bench = Bench(os.environ["TEST_DATABASE_URL"])
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name:
         _run(bench, Path(name), options)
 

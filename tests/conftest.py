@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,19 @@ def redis_server() -> Iterator[Redis]:
     yield from _running(Redis())
 
 
+@pytest.fixture
+def held(redis_server: Redis) -> Iterator[redis.Redis]:
+    """What that Redis holds, for looking at and tampering with."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def shared(bound: Callable[..., Api], redis_server: Redis) -> Api:
+    """The application with a Redis of its own."""
+    return bound(redis_url=redis_server.url)
+
+
 @pytest.fixture(scope="session")
 def session_postgres() -> Iterator[Postgres]:
     yield from _running(Postgres())
@@ -113,6 +127,11 @@ def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]
     bind(settings)
 
 
+def pause_over() -> None:
+    """For a second after a failure Redis, or PostgreSQL, is left alone."""
+    time.sleep(1.05)
+
+
 class Api:
     """Shortcuts for what nearly every test begins with; each returns the decoded body."""
 
@@ -127,6 +146,16 @@ class Api:
 
     def event(self, event_type: str = "shared", **more: Any) -> dict[str, Any]:
         return self._made("/events", {"event_type": event_type, **more})
+
+    def follow(self, url: dict[str, Any], times: int = 1) -> None:
+        for _ in range(times):
+            assert self.client.get(f"/{url['short_code']}").status_code == 302
+
+    def clicks(self, url: dict[str, Any]) -> int:
+        """The number of click events of a link, which its counter must agree with."""
+        count = int(self.client.get(f"/events?type=clicked&url_id={url['id']}&count=true").headers["X-Total-Count"])
+        assert self.get(f"/urls/{url['id']}")["click_count"] == count
+        return count
 
     def get(self, path: str) -> Any:
         response = self.client.get(path)

@@ -208,7 +208,7 @@ class Program(Server):
 class App(Program):
     """The web server as it is run in production."""
 
-    module = "gunicorn -c python:app.serving app:create_app()"
+    module = "gunicorn -c python:app.serving"
 
     def answers(self) -> bool:
         try:

@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from app.cache import ACTIVE, Link, cache
-from app.services import freshness, urls
-from tests.conftest import Api
-from tests.servers import Redis, Silent, free_port
+from app.services import urls
+from tests.conftest import Api, pause_over
+from tests.servers import Silent, free_port
 
 Bound = Callable[..., Api]
 
@@ -23,30 +23,6 @@ Bound = Callable[..., Api]
 def follow(api: Api, code: str) -> tuple[int, str | None, str | None]:
     response = api.client.get(f"/{code}")
     return response.status_code, response.headers.get("Location"), response.headers.get("X-Cache")
-
-
-def clicks_of(api: Api, url: dict[str, Any]) -> int:
-    """The number of click events, which the counter must agree with."""
-    count = int(api.client.get(f"/events?type=clicked&url_id={url['id']}&count=true").headers["X-Total-Count"])
-    assert api.get(f"/urls/{url['id']}")["click_count"] == count
-    return count
-
-
-@pytest.fixture
-def shared(bound: Bound, redis_server: Redis) -> Api:
-    """The application with a Redis of its own."""
-    return bound(redis_url=redis_server.url)
-
-
-@pytest.fixture
-def held(redis_server: Redis) -> Any:
-    with redis.Redis.from_url(redis_server.url) as client:
-        yield client
-
-
-def pause_over() -> None:
-    """For a second Redis is left alone, and the database answers."""
-    time.sleep(1.05)
 
 
 # ---- hits and misses ----
@@ -65,7 +41,7 @@ def test_without_redis_every_redirect_is_a_miss_and_counted(bound: Bound) -> Non
     api = bound(redis_url="")
     url = api.url("https://example.com/a")
     assert [follow(api, url["short_code"])[2] for _ in range(3)] == ["MISS"] * 3
-    assert clicks_of(api, url) == 3
+    assert api.clicks(url) == 3
     assert api.get("/health")["cache"] == "disabled"
 
 
@@ -80,100 +56,7 @@ def test_head_is_answered_from_the_cache_without_a_click(shared: Api) -> None:
     url = shared.url("https://example.com/a")
     response = shared.client.head(f"/{url['short_code']}")
     assert (response.status_code, response.headers["X-Cache"]) == (302, "HIT")
-    assert clicks_of(shared, url) == 0
-
-
-# ---- never an old link ----
-
-
-@pytest.mark.services
-def test_a_slow_reader_never_puts_an_old_link_back(shared: Api) -> None:
-    url = shared.url("https://example.com/old")
-    old = cache.get_link(url["short_code"])
-    assert old is not None
-    shared.client.put(f"/urls/{url['id']}", json={"original_url": "https://example.com/new"})
-    assert cache.put_links([(url["short_code"], old.entry())])
-    assert follow(shared, url["short_code"]) == (302, "https://example.com/new", "HIT")
-
-
-@pytest.mark.services
-def test_a_slow_reader_never_brings_a_deleted_link_back(shared: Api) -> None:
-    user = shared.user()
-    mine, other = shared.url(user_id=user["id"]), shared.url()
-    old = {url["short_code"]: cache.get_link(url["short_code"]) for url in (mine, other)}
-    assert shared.client.delete(f"/users/{user['id']}").status_code == 204
-    assert shared.client.delete(f"/urls/{other['id']}").status_code == 204
-    for code, link in old.items():
-        assert link is not None
-        cache.put_links([(code, link.entry())])
-        assert follow(shared, code)[0] == 404
-
-
-CHANGES: dict[str, Callable[[Api, dict[str, Any]], Any]] = {
-    "deactivated": lambda api, url: api.client.put(f"/urls/{url['id']}", json={"is_active": False}),
-    "deleted": lambda api, url: api.client.delete(f"/urls/{url['id']}"),
-    "deleted with its owner": lambda api, url: api.client.delete(f"/users/{url['user_id']}"),
-    "changed": lambda api, url: api.client.put(f"/urls/{url['id']}", json={"original_url": "https://example.com/new"}),
-}
-AFTER = {"deactivated": (410, None), "deleted": (404, None), "deleted with its owner": (404, None), "changed": (302, "https://example.com/new")}
-each_change = pytest.mark.parametrize("change", CHANGES)
-
-
-def cached_link(api: Api) -> dict[str, Any]:
-    url = api.url("https://example.com/old", user_id=api.user()["id"])
-    assert follow(api, url["short_code"])[0] == 302
-    return url
-
-
-@each_change
-def test_a_change_is_seen_by_the_next_redirect(api: Api, change: str) -> None:
-    url = cached_link(api)
-    assert CHANGES[change](api, url).status_code in (200, 204)
-    assert follow(api, url["short_code"])[:2] == AFTER[change]
-
-
-@pytest.mark.services
-@each_change
-def test_a_change_while_redis_is_down_is_seen_by_the_first_redirect_after_it_is_back(shared: Api, redis_server: Redis, change: str) -> None:
-    url = cached_link(shared)
-    redis_server.kill()
-    assert CHANGES[change](shared, url).status_code in (200, 204)
-    assert follow(shared, url["short_code"])[:2] == AFTER[change]
-    assert freshness.count_due() == 1
-    redis_server.start()
-    pause_over()
-    assert follow(shared, url["short_code"])[:2] == AFTER[change]
-
-
-@pytest.mark.services
-@each_change
-def test_a_change_while_redis_hangs_is_seen_by_the_first_redirect_after_it_goes_on(shared: Api, redis_server: Redis, change: str) -> None:
-    url = cached_link(shared)
-    in_pool = [cache.store.run("return 1", ()) for _ in range(2)]
-    assert in_pool == [1, 1]
-    with redis_server.frozen():
-        assert CHANGES[change](shared, url).status_code in (200, 204)
-    pause_over()
-    assert follow(shared, url["short_code"])[:2] == AFTER[change]
-
-
-@pytest.mark.services
-def test_a_change_while_redis_is_left_alone_is_told_at_once(shared: Api, redis_server: Redis) -> None:
-    url = cached_link(shared)
-    with redis_server.frozen():
-        follow(shared, url["short_code"])
-    CHANGES["deactivated"](shared, url)
-    assert freshness.count_due() == 0
-
-
-@pytest.mark.services
-def test_a_full_redis_at_least_forgets_a_link_that_changed(shared: Api, held: redis.Redis) -> None:
-    url = cached_link(shared)
-    held.config_set("maxmemory-policy", "noeviction")
-    held.config_set("maxmemory", "1")
-    CHANGES["changed"](shared, url)
-    assert held.get(f"link:{url['short_code']}") is None
-    assert follow(shared, url["short_code"])[:2] == AFTER["changed"]
+    assert shared.clicks(url) == 0
 
 
 # ---- poison ----
@@ -186,7 +69,7 @@ def test_a_poisoned_entry_is_a_miss_that_is_counted_once_and_then_put_right(shar
     held.set(f"link:{url['short_code']}", poison)
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "MISS")
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "HIT")
-    assert clicks_of(shared, url) == 2
+    assert shared.clicks(url) == 2
 
 
 @pytest.mark.services
@@ -196,7 +79,7 @@ def test_a_key_of_another_type_is_a_miss_that_is_counted_once_and_then_put_right
     held.lpush(f"link:{url['short_code']}", "x")
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "MISS")
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "HIT")
-    assert clicks_of(shared, url) == 2
+    assert shared.clicks(url) == 2
 
 
 @pytest.mark.services
@@ -204,7 +87,7 @@ def test_a_restarted_redis_without_its_scripts_is_taught_them_again(shared: Api,
     url = shared.url("https://example.com/a")
     held.script_flush()
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "HIT")
-    assert clicks_of(shared, url) == 1
+    assert shared.clicks(url) == 1
 
 
 # ---- gone, silent, or something else ----
@@ -216,7 +99,7 @@ def test_with_redis_gone_redirects_are_answered_and_counted_without_waiting(boun
     began = time.monotonic()
     assert [follow(api, url["short_code"]) for _ in range(10)] == [(302, "https://example.com/a", "MISS")] * 10
     assert time.monotonic() - began < 2
-    assert clicks_of(api, url) == 10
+    assert api.clicks(url) == 10
     assert api.get("/health")["cache"] == "disconnected"
 
 
@@ -228,7 +111,7 @@ def test_a_redis_that_never_answers_costs_one_redirect_a_quarter_of_a_second_and
         first, second = seconds_of(api, url), seconds_of(api, url)
     assert 0.2 < first < 0.6
     assert second < 0.2
-    assert clicks_of(api, url) == 2
+    assert api.clicks(url) == 2
 
 
 def seconds_of(api: Api, url: dict[str, Any]) -> float:
@@ -245,7 +128,7 @@ def test_something_that_is_no_redis_does_no_harm(bound: Bound) -> None:
         url = api.url("https://example.com/a")
         pause_over()
         assert follow(api, url["short_code"]) == (302, "https://example.com/a", "MISS")
-        assert clicks_of(api, url) == 1
+        assert api.clicks(url) == 1
 
 
 def _talk_nonsense(listener: socket.socket) -> None:

@@ -19,12 +19,6 @@ from tests.servers import Postgres, Redis, free_port, wait_for
 Bound = Callable[..., Api]
 
 
-@pytest.fixture
-def shared(bound: Bound, redis_server: Redis) -> Api:
-    """The application with a Redis of its own."""
-    return bound(redis_url=redis_server.url)
-
-
 def clicks_stored() -> int:
     return Event.select().where(Event.event_type == "clicked").count()
 

@@ -29,7 +29,7 @@ class Reply(NamedTuple):
 class WebServer:
     """One replica; `folder` keeps its data, logs and metrics, so that another one can go on with them."""
 
-    command: tuple[str, ...] = (sys.executable, "-m", "gunicorn", "-c", "python:app.serving", "app:create_app()")
+    command: tuple[str, ...] = (sys.executable, "-m", "gunicorn", "-c", "python:app.serving")
 
     host = "127.0.0.1"
 

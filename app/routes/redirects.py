@@ -9,7 +9,7 @@ from werkzeug.datastructures import Headers
 
 from app import metrics
 from app.cache import ACTIVE
-from app.clicks import visitor
+from app.clicks import Click, visitor
 from app.errors import DeadLink
 from app.routes.given import given
 from app.routes.inputs import declares, empty
@@ -43,7 +43,14 @@ def _find(short_code: str) -> urls.Found | None:
         return None
     if request.method == "HEAD":
         return urls.peek(short_code)
-    return urls.follow(short_code, visitor(request.remote_addr or "", request.headers.get("User-Agent", ""), request.headers.get("Referer", "")))
+    return urls.follow(_click(short_code))
+
+
+def _click(short_code: str) -> Click:
+    """The click of this request; the fast lane may have begun it and got no answer."""
+    begun: Click | None = request.environ.get("asgi.scope", {}).get("unsure_click")
+    headers = request.headers
+    return begun or Click(short_code, visitor(request.remote_addr or "", headers.get("User-Agent", ""), headers.get("Referer", "")))
 
 
 class _Verbatim(Response):

@@ -158,12 +158,11 @@ class Found(NamedTuple):
     cached: bool
 
 
-def follow(short_code: str, visitor: str) -> Found | None:
+def follow(click: Click) -> Found | None:
     """The link behind a code, its click recorded when it is active; None when there is none."""
-    click = Click(short_code, visitor)
     link = clicks.follow(click)
     if link is None:
-        link = _look_up(short_code)
+        link = _look_up(click.short_code)
         if link is not None and link.state == ACTIVE:
             clicks.record(click, link)
         else:

@@ -16,7 +16,7 @@ from tests.failures.load import Client, click_events
 
 pytestmark = pytest.mark.services
 
-THREADS, STEPS = 50, 60
+THREADS, STEPS = 50, 40
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Owner(threading.Thread):
         self.statuses: Counter[int] = Counter()
 
     def run(self) -> None:
-        for step in range(12):
+        for step in range(8):
             name = f"u{self.number}-{step}"
             user = self.client.json("POST", "/users", {"username": name, "email": f"{name}@example.com"})
             link = {"original_url": "https://example.com/", "user_id": user["id"]}

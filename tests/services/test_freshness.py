@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import redis
 
 from app.cache import ACTIVE, DELETED, Link, cache
 from app.database import db
 from app.models import CacheUpdate, Url
 from app.services import freshness
 from app.services.freshness import deliver, deliver_due, due_entries, keep
-from tests.conftest import Api
+from tests.conftest import Api, pause_over
 from tests.servers import Redis
 
 Bound = Callable[..., Api]
@@ -90,3 +92,101 @@ def test_deleting_a_user_with_thousands_of_links_kills_them_all_at_once(api: Api
     assert freshness.count_due() == 0
     if cache.store.shared:
         assert {(cache.get_link(code) or LINK).state for code in codes[::100]} == {DELETED}
+
+
+# ---- what clients see of it ----
+
+
+def follow(api: Api, code: str) -> tuple[int, str | None]:
+    response = api.client.get(f"/{code}")
+    return response.status_code, response.headers.get("Location")
+
+
+@pytest.mark.services
+def test_a_slow_reader_never_puts_an_old_link_back(shared: Api) -> None:
+    url = shared.url("https://example.com/old")
+    old = cache.get_link(url["short_code"])
+    assert old is not None
+    shared.client.put(f"/urls/{url['id']}", json={"original_url": "https://example.com/new"})
+    assert cache.put_links([(url["short_code"], old.entry())])
+    assert follow(shared, url["short_code"]) == (302, "https://example.com/new")
+
+
+@pytest.mark.services
+def test_a_slow_reader_never_brings_a_deleted_link_back(shared: Api) -> None:
+    user = shared.user()
+    mine, other = shared.url(user_id=user["id"]), shared.url()
+    old = {url["short_code"]: cache.get_link(url["short_code"]) for url in (mine, other)}
+    assert shared.client.delete(f"/users/{user['id']}").status_code == 204
+    assert shared.client.delete(f"/urls/{other['id']}").status_code == 204
+    for code, link in old.items():
+        assert link is not None
+        cache.put_links([(code, link.entry())])
+        assert follow(shared, code)[0] == 404
+
+
+CHANGES: dict[str, Callable[[Api, dict[str, Any]], Any]] = {
+    "deactivated": lambda api, url: api.client.put(f"/urls/{url['id']}", json={"is_active": False}),
+    "deleted": lambda api, url: api.client.delete(f"/urls/{url['id']}"),
+    "deleted with its owner": lambda api, url: api.client.delete(f"/users/{url['user_id']}"),
+    "changed": lambda api, url: api.client.put(f"/urls/{url['id']}", json={"original_url": "https://example.com/new"}),
+}
+AFTER = {"deactivated": (410, None), "deleted": (404, None), "deleted with its owner": (404, None), "changed": (302, "https://example.com/new")}
+each_change = pytest.mark.parametrize("change", CHANGES)
+
+
+def cached_link(api: Api) -> dict[str, Any]:
+    url = api.url("https://example.com/old", user_id=api.user()["id"])
+    assert follow(api, url["short_code"])[0] == 302
+    return url
+
+
+@each_change
+def test_a_change_is_seen_by_the_next_redirect(api: Api, change: str) -> None:
+    url = cached_link(api)
+    assert CHANGES[change](api, url).status_code in (200, 204)
+    assert follow(api, url["short_code"]) == AFTER[change]
+
+
+@pytest.mark.services
+@each_change
+def test_a_change_while_redis_is_down_is_seen_by_the_first_redirect_after_it_is_back(shared: Api, redis_server: Redis, change: str) -> None:
+    url = cached_link(shared)
+    redis_server.kill()
+    assert CHANGES[change](shared, url).status_code in (200, 204)
+    assert follow(shared, url["short_code"]) == AFTER[change]
+    assert freshness.count_due() == 1
+    redis_server.start()
+    pause_over()
+    assert follow(shared, url["short_code"]) == AFTER[change]
+
+
+@pytest.mark.services
+@each_change
+def test_a_change_while_redis_hangs_is_seen_by_the_first_redirect_after_it_goes_on(shared: Api, redis_server: Redis, change: str) -> None:
+    url = cached_link(shared)
+    in_pool = [cache.store.run("return 1", ()) for _ in range(2)]
+    assert in_pool == [1, 1]
+    with redis_server.frozen():
+        assert CHANGES[change](shared, url).status_code in (200, 204)
+    pause_over()
+    assert follow(shared, url["short_code"]) == AFTER[change]
+
+
+@pytest.mark.services
+def test_a_change_while_redis_is_left_alone_is_told_at_once(shared: Api, redis_server: Redis) -> None:
+    url = cached_link(shared)
+    with redis_server.frozen():
+        follow(shared, url["short_code"])
+    CHANGES["deactivated"](shared, url)
+    assert freshness.count_due() == 0
+
+
+@pytest.mark.services
+def test_a_full_redis_at_least_forgets_a_link_that_changed(shared: Api, held: redis.Redis) -> None:
+    url = cached_link(shared)
+    held.config_set("maxmemory-policy", "noeviction")
+    held.config_set("maxmemory", "1")
+    CHANGES["changed"](shared, url)
+    assert held.get(f"link:{url['short_code']}") is None
+    assert follow(shared, url["short_code"]) == AFTER["changed"]

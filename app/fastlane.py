@@ -1,0 +1,101 @@
+"""The ASGI front: answers GET /<code> from one Redis round trip when the link is active and cached; all else goes on to Flask."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from app import create_app, logs, metrics
+from app.asgi import Receive, Scope, Send, ThreadedWsgi
+from app.cache import ACTIVE, Link
+from app.clicks import Click, visitor
+from app.config import Settings
+from app.redislane import Lane
+from app.schemas import location
+from app.services.urls import POSSIBLE_CODE, RESERVED
+
+_FLUSH_SECONDS = 0.05
+
+
+class FastLane:
+    """What Gunicorn serves: `flask` and, before it, the way through `lane` for what nearly all requests are."""
+
+    def __init__(self, flask: ThreadedWsgi, lane: Lane, trusted_proxies: int) -> None:
+        self._flask, self._lane, self._trusted_proxies = flask, lane, trusted_proxies
+        self._answered: list[logs.Redirect] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for step in ("startup", "shutdown"):
+                await receive()
+                self._note()
+                await send({"type": f"lifespan.{step}.complete"})
+        elif not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
+            await self._flask(scope, receive, send)
+
+    async def _answer(self, scope: Scope, send: Send) -> bool:
+        """Answers when Redis holds an active link; otherwise leaves everything as it was, for Flask."""
+        connection = self._lane.connection()
+        if connection is None:
+            return False
+        began = time.perf_counter()
+        who, request_id = _sender_of(scope, self._trusted_proxies)
+        reply = await connection.follow(scope["path"][1:], who)
+        if isinstance(reply, Click):
+            scope["unsure_click"] = reply
+            return False
+        link = Link.parse(reply)
+        if link is None or link.state != ACTIVE:
+            return False
+        await send({"type": "http.response.start", "status": 302, "headers": _headers(link, request_id)})
+        await send({"type": "http.response.body", "body": b""})
+        if not self._answered:
+            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._note)
+        self._answered.append(logs.Redirect(time.time(), scope["path"], request_id, time.perf_counter() - began))
+        return True
+
+    def _note(self) -> None:
+        """Counts and logs what was answered since the last time, all in one go."""
+        answered, self._answered = self._answered, []
+        if answered:
+            metrics.observe_cached_redirects([redirect.seconds for redirect in answered])
+            logs.log_redirects(answered)
+
+
+def _may_be_code(path: str) -> bool:
+    return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
+
+
+def _headers(link: Link, request_id: str) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"Location", location(link.original_url).encode("ascii")),
+        (b"Cache-Control", b"private, no-store"),
+        (b"X-Cache", b"HIT"),
+        (b"Content-Length", b"0"),
+        (b"X-Request-ID", request_id.encode("ascii")),
+    ]
+
+
+_WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))
+
+
+def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
+    """The visitor, as a click keeps it, and the request's id."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _WANTED:
+            found[name] = found[name] + b"," + value if name in found else value
+    address = scope["client"][0] if scope["client"] else ""
+    hops = [hop for hop in map(str.strip, found.get(b"x-forwarded-for", b"").decode("latin-1").split(",")) if hop] if trusted_proxies else []
+    if len(hops) >= trusted_proxies > 0:
+        address = hops[-trusted_proxies]
+    who = visitor(address, found.get(b"user-agent", b"").decode("latin-1"), found.get(b"referer", b"").decode("latin-1"))
+    return who, logs.request_id(found.get(b"x-request-id", b"").decode("latin-1"))
+
+
+def create_asgi() -> FastLane:
+    """The application for the environment's settings, which must name a Redis."""
+    settings = Settings.from_env()
+    flask = create_app(settings)
+    threaded = ThreadedWsgi(flask, settings.web_threads, flask.config["MAX_CONTENT_LENGTH"])
+    return FastLane(threaded, Lane(settings.redis_url), settings.trusted_proxies)

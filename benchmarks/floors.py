@@ -1,0 +1,36 @@
+"""The constant 302s that Holdfast is measured against: nothing looked up, nothing stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from flask import Flask, Response
+
+LOCATION = "https://example.com/constant"
+_START = {
+    "type": "http.response.start",
+    "status": 302,
+    "headers": [(b"location", LOCATION.encode()), (b"content-length", b"0")],
+}
+_BODY = {"type": "http.response.body", "body": b""}
+
+
+async def constant_asgi(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    if scope["type"] == "http":
+        await send(_START)
+        await send(_BODY)
+    elif scope["type"] == "lifespan":
+        for step in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{step}.complete"})
+
+
+constant_flask = Flask(__name__)
+
+
+@constant_flask.get("/<short_code>")
+def redirect(short_code: str) -> Response:
+    response = Response(status=302)
+    response.headers["Location"] = LOCATION
+    return response

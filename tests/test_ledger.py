@@ -1,0 +1,96 @@
+"""Clicks of which nobody knows whether Redis has them: each is stored once, whoever brings it first."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from app import ledger
+from app.cache import ACTIVE, Link
+from app.clicks import STREAM, Click, clicks, visitor
+from app.database import now
+from app.models import ClickClaim, Url
+from tests.conftest import Api, pause_over
+from tests.servers import Redis
+
+
+def unsure(url: dict[str, Any]) -> tuple[Click, Link]:
+    click = Click(url["short_code"], visitor("127.0.0.1", "probe", ""))
+    return click, Link(ACTIVE, 1, url["id"], url["original_url"])
+
+
+@pytest.mark.services
+def test_a_click_that_redis_had_after_all_is_one_when_its_sender_comes_first(shared: Api) -> None:
+    url = shared.url()
+    click, link = unsure(url)
+    click.unsure = True
+    clicks.record(click, link)
+    click.unsure = False
+    clicks.record(click, link)
+    assert shared.clicks(url) == 1
+
+
+@pytest.mark.services
+def test_a_click_that_redis_had_after_all_is_one_when_the_stream_comes_first(shared: Api) -> None:
+    url = shared.url()
+    shared.follow(url, 2)
+    click, link = unsure(url)
+    clicks.record(click, link)
+    shared.follow(url, 2)
+    clicks.drain()
+    click.unsure = True
+    clicks.record(click, link)
+    assert shared.clicks(url) == 5
+
+
+@pytest.mark.services
+def test_a_click_on_a_link_that_was_not_cached_is_one_when_redis_hangs_while_it_is_told(shared: Api, redis_server: Redis) -> None:
+    url = shared.url()
+    clicks.record(*unsure(url))  # Redis knows the script now
+    with redis_server.frozen():
+        clicks.record(*unsure(url))
+    pause_over()
+    assert shared.clicks(url) == 2
+
+
+@pytest.mark.services
+def test_a_request_that_was_refused_in_the_end_leaves_no_click(shared: Api) -> None:
+    url = shared.url()
+    click, link = unsure(url)
+    clicks.record(click, link)
+    click.unsure = True
+    clicks.refuse(click)
+    assert shared.clicks(url) == 0
+
+
+@pytest.mark.services
+def test_clicks_while_redis_hangs_are_counted_once_when_it_goes_on_and_does_what_it_was_told(shared: Api, redis_server: Redis, held: redis.Redis) -> None:
+    url = shared.url()
+    shared.follow(url)
+    with redis_server.frozen():
+        shared.follow(url, 3)
+    assert held.xlen(STREAM) == 2  # one before, and the one that was answered without waiting for it
+    pause_over()
+    assert shared.clicks(url) == 4
+
+
+@pytest.mark.services
+def test_a_redirect_that_was_refused_while_redis_hung_is_no_click_when_it_goes_on(shared: Api, redis_server: Redis) -> None:
+    url = shared.url()
+    shared.follow(url)
+    Url.update(is_active=False).execute()  # by another replica, which does not reach this Redis
+    with redis_server.frozen():
+        assert shared.client.get(f"/{url['short_code']}").status_code == 410
+    pause_over()
+    assert shared.clicks(url) == 1
+
+
+def test_claims_are_forgotten_when_nobody_can_come_any_more(api: Api) -> None:
+    for numbers, keep in (([1], timedelta(days=-1)), ([2], timedelta(days=1))):
+        ClickClaim.create(sender="0" * 12, lowest=numbers[0], highest=numbers[-1], numbers=json.dumps(numbers), forget_at=now() + keep)
+    assert ledger.forget_claims() == 1
+    assert [claim.lowest for claim in ClickClaim.select()] == [2]
