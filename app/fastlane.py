@@ -30,6 +30,7 @@ class FastLane:
                 await receive()
                 self._note()
                 await send({"type": f"lifespan.{step}.complete"})
+            self._lane.close()
         elif not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
             await self._flask(scope, receive, send)
 

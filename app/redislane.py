@@ -195,6 +195,10 @@ class Lane:
         if not await asyncio.get_running_loop().run_in_executor(None, _told_everything):
             raise ConnectionError("Redis has yet to be told of changes")
 
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+
     def _lost(self) -> None:
         self._open, self._away_until = None, time.monotonic() + _PAUSE_SECONDS
 

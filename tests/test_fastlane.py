@@ -1,0 +1,199 @@
+"""The fast lane in this very process, beside a Redis of its own: what it answers itself, what it leaves to Flask, and what happens when Redis fails."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+
+from app.asgi import ThreadedWsgi
+from app.fastlane import FastLane
+from app.redislane import Lane
+from tests.conftest import Api
+from tests.servers import Redis, Silent, free_port
+
+pytestmark = pytest.mark.services
+
+Asgi = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def scope(method: str, target: str, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    path, _, query = target.partition("?")
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(b"host", b"sho.rt"), *headers],
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 1234),
+    }
+
+
+async def ask(app: Asgi, request: dict[str, Any], *chunks: bytes) -> Answer:
+    """Sends one request, its body in chunks, straight to the application."""
+    waiting = [{"type": "http.request", "body": chunk, "more_body": number < len(chunks)} for number, chunk in enumerate(chunks or (b"",), 1)]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(request, receive, send)
+    headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, b"".join(message["body"] for message in sent[1:])
+
+
+async def opened(front: FastLane) -> None:
+    """The first request opens the lane; those that come before it is open go to Flask."""
+    for _ in range(200):
+        if front._lane.connection():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+def run(app: FastLane, main: Callable[[FastLane], Awaitable[Any]]) -> Any:
+    async def whole() -> Any:
+        try:
+            return await main(app)
+        finally:
+            app._lane.close()
+            await asyncio.sleep(0.01)
+
+    return asyncio.run(whole())
+
+
+@pytest.fixture
+def front(shared: Api, session_app: Flask, redis_server: Redis) -> Callable[..., FastLane]:
+    def make(url: str = "", trusted_proxies: int = 0) -> FastLane:
+        return FastLane(ThreadedWsgi(session_app, 4, 10 * 1024 * 1024), Lane(url or redis_server.url), trusted_proxies)
+
+    return make
+
+
+def test_all_requests_of_a_moment_are_answered_and_each_is_a_click(front: Callable[..., FastLane], shared: Api) -> None:
+    links = [shared.url(f"https://example.com/{number}") for number in range(5)]
+
+    async def main(app: FastLane) -> list[Answer]:
+        await opened(app)
+        answers = await asyncio.gather(*(ask(app, scope("GET", f"/{link['short_code']}")) for link in links * 4))
+        app._note()
+        return list(answers)
+
+    answers = run(front(), main)
+    for number, (status, headers, body) in enumerate(answers):
+        assert (status, headers["location"], headers["x-cache"], body) == (302, links[number % 5]["original_url"], "HIT", b"")
+    assert [shared.clicks(link) for link in links] == [4] * 5
+
+
+def test_who_follows_is_taken_from_the_headers(front: Callable[..., FastLane], shared: Api) -> None:
+    link = shared.url()
+    headers = [(b"user-agent", b"one"), (b"user-agent", b"two"), (b"referer", b"https://r.example/"), (b"x-forwarded-for", b"1.1.1.1, 203.0.113.9")]
+
+    async def main(app: FastLane) -> Answer:
+        await opened(app)
+        return await ask(app, scope("GET", f"/{link['short_code']}", *headers, (b"x-request-id", b"mine")))
+
+    assert run(front(trusted_proxies=1), main)[1]["x-request-id"] == "mine"
+    details = shared.get("/events?type=clicked")[0]["details"]
+    assert (details["ip"], details["user_agent"], details["referrer"]) == ("203.0.113.9", "one,two", "https://r.example/")
+
+
+def test_everything_else_is_left_to_flask(front: Callable[..., FastLane], shared: Api) -> None:
+    link = shared.url()
+    gone = shared.url("https://gone.example/")
+    shared.client.put(f"/urls/{gone['id']}", json={"is_active": False})
+
+    async def main(app: FastLane) -> list[int]:
+        first = (await ask(app, scope("GET", f"/{link['short_code']}")))[0]  # the lane is not open yet
+        await opened(app)
+        requests = [scope("GET", "/nosuch"), scope("GET", f"/{gone['short_code']}"), scope("GET", "/users"), scope("HEAD", f"/{link['short_code']}")]
+        return [first, *[(await ask(app, request))[0] for request in requests]]
+
+    assert run(front(), main) == [302, 404, 410, 200, 302]
+    assert shared.clicks(link) == 1
+
+
+def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(front: Callable[..., FastLane]) -> None:
+    json = (b"content-type", b"application/json")
+
+    async def main(app: FastLane) -> list[int]:
+        chunks = await ask(app, scope("POST", "/shorten", json), b'{"url": "https://exam', b'ple.com/"}')
+        announced = await ask(app, scope("POST", "/shorten", json, (b"content-length", b"20000000")))
+        endless = await ask(app, scope("POST", "/shorten", json), *[b" " * 1_000_000] * 12)
+        whole_url = await ask(app, {**scope("GET", "/health"), "raw_path": b"http://sho.rt/health#x"})
+        return [answer[0] for answer in (chunks, announced, endless, whole_url)]
+
+    assert run(front(), main) == [201, 413, 413, 200]
+
+
+def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(front: Callable[..., FastLane], shared: Api, redis_server: Redis) -> None:
+    link = shared.url()
+
+    async def main(app: FastLane) -> list[int]:
+        await opened(app)
+        redis_server.send(signal.SIGSTOP)
+        try:
+            asked = await asyncio.gather(*(ask(app, scope("GET", f"/{link['short_code']}")) for _ in range(3)))
+            later = await ask(app, scope("GET", f"/{link['short_code']}"))
+        finally:
+            redis_server.send(signal.SIGCONT)
+        return [answer[0] for answer in (*asked, later)]
+
+    assert run(front(), main) == [302] * 4
+
+
+def test_a_lost_script_is_loaded_again_and_no_click_is_lost_or_doubled(front: Callable[..., FastLane], shared: Api, held: redis.Redis) -> None:
+    link = shared.url()
+
+    async def main(app: FastLane) -> None:
+        await opened(app)
+        held.script_flush()
+        assert (await ask(app, scope("GET", f"/{link['short_code']}")))[0] == 302
+        await asyncio.sleep(1.1)
+        await opened(app)
+        assert (await ask(app, scope("GET", f"/{link['short_code']}")))[1]["x-cache"] == "HIT"
+
+    run(front(), main)
+    assert shared.clicks(link) == 2
+
+
+def test_where_no_redis_is_flask_answers(front: Callable[..., FastLane], shared: Api) -> None:
+    link = shared.url()
+
+    async def main(app: FastLane) -> int:
+        status = 0
+        for _ in range(3):
+            status = (await ask(app, scope("GET", f"/{link['short_code']}")))[0]
+            await asyncio.sleep(0.05)
+        assert app._lane.connection() is None
+        return status
+
+    with Silent() as silent:
+        for url in (f"redis://127.0.0.1:{free_port()}/0", f"redis://user:secret@127.0.0.1:{silent.port}/1", "unix:///nowhere/redis.sock"):
+            assert run(front(url), main) == 302
+
+
+def test_the_server_starts_and_ends_it(front: Callable[..., FastLane]) -> None:
+    sent: list[str] = []
+
+    async def receive() -> Any:
+        return {}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    asyncio.run(front()({"type": "lifespan"}, receive, send))  # type: ignore[arg-type]
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
