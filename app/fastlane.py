@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 
 from app import create_app, logs, metrics
 from app.asgi import Receive, Scope, Send, ThreadedWsgi
@@ -45,11 +46,11 @@ class FastLane:
         if isinstance(reply, Click):
             scope["unsure_click"] = reply
             return False
-        link = Link.parse(reply)
-        if link is None or link.state != ACTIVE:
+        leads_to = _leads_to(reply) if reply else None
+        if leads_to is None:
             return False
-        await send({"type": "http.response.start", "status": 302, "headers": _headers(link, request_id)})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.start", "status": 302, "headers": [leads_to, *_ALWAYS, (b"X-Request-ID", request_id.encode("ascii"))]})
+        await send(_NO_BODY)
         if not self._answered:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._note)
         self._answered.append(logs.Redirect(time.time(), scope["path"], request_id, time.perf_counter() - began))
@@ -67,14 +68,15 @@ def _may_be_code(path: str) -> bool:
     return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
 
 
-def _headers(link: Link, request_id: str) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"Location", location(link.original_url).encode("ascii")),
-        (b"Cache-Control", b"private, no-store"),
-        (b"X-Cache", b"HIT"),
-        (b"Content-Length", b"0"),
-        (b"X-Request-ID", request_id.encode("ascii")),
-    ]
+_ALWAYS = ((b"Cache-Control", b"private, no-store"), (b"X-Cache", b"HIT"), (b"Content-Length", b"0"))
+_NO_BODY = {"type": "http.response.body", "body": b""}
+
+
+@lru_cache(maxsize=2000)
+def _leads_to(entry: bytes) -> tuple[bytes, bytes] | None:
+    """The header for an active link's entry, whatever code it is of; None for any other."""
+    link = Link.parse(entry)
+    return (b"Location", location(link.original_url).encode("ascii")) if link and link.state == ACTIVE else None
 
 
 _WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))
@@ -86,12 +88,17 @@ def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
     for name, value in scope["headers"]:
         if name in _WANTED:
             found[name] = found[name] + b"," + value if name in found else value
-    address = scope["client"][0] if scope["client"] else ""
-    hops = [hop for hop in map(str.strip, found.get(b"x-forwarded-for", b"").decode("latin-1").split(",")) if hop] if trusted_proxies else []
-    if len(hops) >= trusted_proxies > 0:
-        address = hops[-trusted_proxies]
-    who = visitor(address, found.get(b"user-agent", b"").decode("latin-1"), found.get(b"referer", b"").decode("latin-1"))
-    return who, logs.request_id(found.get(b"x-request-id", b"").decode("latin-1"))
+    agent, referrer, offered = (found.get(name, b"").decode("latin-1") for name in (b"user-agent", b"referer", b"x-request-id"))
+    return visitor(_address(scope, found, trusted_proxies), agent, referrer), logs.request_id(offered)
+
+
+def _address(scope: Scope, found: dict[bytes, bytes], trusted_proxies: int) -> str:
+    """Where the request came from, as the outermost of our own proxies saw it."""
+    if trusted_proxies and b"x-forwarded-for" in found:
+        hops = [hop for hop in map(str.strip, found[b"x-forwarded-for"].decode("latin-1").split(",")) if hop]
+        if len(hops) >= trusted_proxies:
+            return hops[-trusted_proxies]
+    return scope["client"][0] if scope["client"] else ""
 
 
 def create_asgi() -> FastLane:

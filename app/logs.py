@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from secrets import token_hex
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from flask import Flask, Response, g, has_request_context, request
@@ -27,7 +28,7 @@ _LONGEST_PATH = 300
 
 def request_id(offered: str | None) -> str:
     """The client's X-Request-ID when it is a sane one, else a new one."""
-    return offered if offered and _SANE_ID.fullmatch(offered) else token_hex(8)
+    return offered if offered and _SANE_ID.fullmatch(offered) else f"{random.getrandbits(64):016x}"  # unique is enough
 
 
 class Formatter(JsonFormatter):
@@ -80,7 +81,8 @@ def log_redirects(redirects: Sequence[Redirect]) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, (Stdout, SharedFile))]
-    text = "".join(_line(redirect, _instance_of(handlers)) for redirect in redirects)
+    instance = _instance_of(handlers)
+    text = "".join([_line(redirect, instance) for redirect in redirects])
     for handler in handlers:
         handler.write(text)
 
@@ -90,11 +92,16 @@ def _instance_of(handlers: Sequence[logging.Handler]) -> str:
 
 
 def _line(redirect: Redirect, instance: str) -> str:
-    when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(redirect.time))
     return (
-        f'{{"timestamp": "{when}", "level": "INFO", "logger": "app.requests", "message": "request finished", "method": "GET", "path": "{redirect.path}", '
+        f'{{"timestamp": "{_timestamp(int(redirect.time))}", '
+        f'"level": "INFO", "logger": "app.requests", "message": "request finished", "method": "GET", "path": "{redirect.path}", '
         f'"status": 302, "duration_ms": {redirect.seconds * 1000:.3f}, "request_id": "{redirect.request_id}", "instance": {instance}}}\n'
     )
+
+
+@lru_cache(maxsize=100)
+def _timestamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 class Stdout(logging.StreamHandler[Any]):

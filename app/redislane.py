@@ -1,9 +1,10 @@
-"""The fast lane's connection to Redis: all that one turn of the event loop asks is one command, and silence is never waited for."""
+"""The fast lane's connection to Redis: all that is asked while one call is on its way is the next call, and silence is never waited for."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import secrets
 import time
 from collections import deque
@@ -21,16 +22,15 @@ from app.services import freshness
 _TIMEOUT_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
 
-# What app.clicks.FOLLOW does, for all requests of one turn of the event loop. KEYS: the stream and the links;
-# ARGV: the time, the sender, the number of its first click, and the visitors. Nothing in it can fail half way.
+# What app.clicks.FOLLOW does, for all requests of one call. KEYS: the stream and the links; ARGV: the clicks' lines.
+# Nothing in it can fail half way.
 FOLLOW_ALL = """
 local entries = {}
 for i = 2, #KEYS do
   local entry = redis.pcall('GET', KEYS[i])
   if type(entry) ~= 'string' then entry = false end
   if entry and string.byte(entry) == 97 then
-    local added = redis.pcall('XADD', KEYS[1], '*', 'id', ARGV[2] .. string.format('%x', ARGV[3] + i - 2), 'ms', ARGV[1],
-      'code', string.sub(KEYS[i], 6), 'visitor', ARGV[i + 2], 'link', entry)
+    local added = redis.pcall('XADD', KEYS[1], '*', 'click', ARGV[i - 1] .. entry)
     if type(added) ~= 'string' then entry = false end
   end
   entries[i - 1] = entry
@@ -44,109 +44,97 @@ Reply = bytes | Click | None
 
 
 class Question(NamedTuple):
-    short_code: str
-    visitor: str
+    click: Click
     reply: asyncio.Future[Reply]
 
 
-class Call(NamedTuple):
-    """What one turn of the event loop asked in one command."""
-
-    sent_at: float
-    ms: int
-    first: int
-    questions: list[Question]
-
-
 class Connection(asyncio.Protocol):
-    """One connection to Redis, which answers in the order of the calls; `lost` is called when it ends."""
+    """One connection to Redis, with one call on its way at a time; `lost` is called when it ends."""
 
     def __init__(self, lost: Callable[[], None]) -> None:
         self._loop, self._lost = asyncio.get_running_loop(), lost
         self._reader = hiredis.Reader()
-        self._sender, self._number = secrets.token_hex(6), 0
+        self._sender, self._numbers = secrets.token_hex(6), itertools.count()
+        self._orders: deque[asyncio.Future[Any]] = deque()
         self._asked: list[Question] = []
-        self._sent: deque[Call | asyncio.Future[Any]] = deque()
+        self._called: list[Question] = []
+        self._called_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
     def order(self, *command: Any) -> asyncio.Future[Any]:
-        """Any other command."""
+        """Any other command, before the first call."""
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._transport.write(hiredis.pack_command(command))
-        self._sent.append(reply)
+        self._orders.append(reply)
         return reply
 
     def follow(self, short_code: str, who: str) -> asyncio.Future[Reply]:
-        """What Redis holds for a code, one click more when that is an active link; all of one turn leave together."""
-        if not self._asked:
-            self._loop.call_soon(self._send)
+        """What Redis holds for a code, one click more when that is an active link.
+
+        What is asked while a call is on its way goes with the next one: the busier the server, the more requests share a call.
+        """
+        if not self._asked and not self._called:
+            self._loop.call_soon(self._call)
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._asked.append(Question(short_code, who, reply))
+        self._asked.append(Question(Click(short_code, who, f"{self._sender}{next(self._numbers):x}"), reply))
         return reply
 
-    def _send(self) -> None:
-        questions, self._asked = self._asked, []
-        if not questions:
+    def _call(self) -> None:
+        if not self._asked:
             return  # the connection ended in this turn
-        call = Call(self._loop.time(), time.time_ns() // 1_000_000, self._number, questions)
-        self._number += len(questions)
-        keys = [link_key(question.short_code) for question in questions]
-        visitors = [question.visitor for question in questions]
-        command: tuple[Any, ...] = ("EVALSHA", _SHA, len(keys) + 1, STREAM, *keys, call.ms, self._sender, call.first, *visitors)
+        self._called, self._asked, self._called_at = self._asked, [], self._loop.time()
+        keys = [link_key(click.short_code) for click, _ in self._called]
+        lines = [click.line() for click, _ in self._called]
+        command: tuple[Any, ...] = ("EVALSHA", _SHA, len(keys) + 1, STREAM, *keys, *lines)
         self._transport.write(hiredis.pack_command(command))
-        self._sent.append(call)
         if self._watch is None:
             self._watch = self._loop.call_later(_TIMEOUT_SECONDS, self._look)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
-            call = self._sent.popleft()
-            if isinstance(call, Call):
-                self._resolve(call, reply)
-            elif not call.done():
-                call.set_result(reply)
+            if self._orders:
+                order = self._orders.popleft()
+                if not order.done():
+                    order.set_result(reply)
+            else:
+                self._resolve(reply)
 
-    def _resolve(self, call: Call, reply: Any) -> None:
+    def _resolve(self, reply: Any) -> None:
         if not isinstance(reply, list):  # the script is gone, Redis is full or read only: a new connection will see
-            self._give_up(call)
             self._transport.abort()
             return
-        for question, entry in zip(call.questions, reply, strict=True):
+        for question, entry in zip(self._called, reply, strict=True):
             if not question.reply.done():  # its client may have left
                 question.reply.set_result(entry)
-
-    def _give_up(self, call: Call) -> None:
-        for number, question in enumerate(call.questions, call.first):
-            if not question.reply.done():
-                question.reply.set_result(Click(question.short_code, question.visitor, f"{self._sender}{number:x}", call.ms, unsure=True))
+        self._called = []
+        if self._asked:
+            self._call()
 
     def _look(self) -> None:
-        """Ends the connection when its oldest call has waited for too long; looks again while there are calls."""
+        """Ends the connection when the call on its way has waited for too long; looks again while there is one."""
         self._watch = None
-        oldest = next((call for call in self._sent if isinstance(call, Call)), None)
-        if oldest is not None:
-            left = oldest.sent_at + _TIMEOUT_SECONDS - self._loop.time()
+        if self._called:
+            left = self._called_at + _TIMEOUT_SECONDS - self._loop.time()
             if left <= 0:
                 self._transport.abort()
             else:
                 self._watch = self._loop.call_later(left, self._look)
 
     def connection_lost(self, _error: Exception | None) -> None:
+        """Redis may have recorded what it was asked; what it was not asked yet is treated alike, rather than waiting for another Redis call."""
         self._lost()
-        for call in self._sent:
-            if isinstance(call, asyncio.Future):
-                call.cancel()
-            else:
-                self._give_up(call)
-        for question in self._asked:  # these never left
-            if not question.reply.done():
-                question.reply.set_result(None)
-        self._sent.clear()
-        self._asked.clear()
+        for order in self._orders:
+            order.cancel()
+        for click, reply in (*self._called, *self._asked):
+            if not reply.done():
+                click.unsure = True
+                reply.set_result(click)
+        self._called, self._asked = [], []
+        self._orders.clear()
 
     def close(self) -> None:
         self._transport.abort()

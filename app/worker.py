@@ -9,7 +9,7 @@ from types import FrameType
 
 from app import bind, ledger, logs
 from app.cache import cache
-from app.clicks import clicks
+from app.clicks import BATCH, clicks
 from app.config import Settings
 from app.database import AWAY, released
 from app.migrations import schema
@@ -37,7 +37,7 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.stop)
         while not self.stopping.is_set():
-            if not self.turn():
+            if self.turn() < BATCH:  # a batch costs much the same whether it is small or large, so they are let grow
                 self.stopping.wait(_IDLE_SECONDS)
         self.turn()
 

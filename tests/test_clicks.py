@@ -137,20 +137,25 @@ def test_a_fresh_redis_whose_clock_is_behind_hides_no_clicks(shared: Api, held: 
     assert shared.clicks(url) == 2
 
 
-GOOD = {"id": "0123456789ab0", "ms": "1", "code": "abcdef", "visitor": "{}", "link": "a 1 1 https://example.com/"}
+def poison(click_id: str = "0123456789ab0", ms: str = "1", visitor: str = '{"ip": "x"}', link: str = "a 1 1 https://example.com/") -> dict[str, str]:
+    return {"click": f"{click_id} {ms} abcdef {visitor}\n{link}"}
+
+
 POISON = {
-    "no fields of ours": {"x": "y"},
-    "a bad id": {**GOOD, "id": "' OR 1=1"},
-    "no number": {**GOOD, "ms": "soon"},
-    "a moment that no calendar has": {**GOOD, "ms": "9" * 30},
-    "a moment before all others": {**GOOD, "ms": "-1"},
-    "no link": {**GOOD, "link": "garbage"},
-    "a link that does not work": {**GOOD, "link": "i 1 1 https://example.com/"},
-    "an id that no link has": {**GOOD, "link": f"a 1 {2**70} https://example.com/"},
-    "no JSON": {**GOOD, "visitor": "{"},
-    "no object": {**GOOD, "visitor": "[]"},
-    "JSON that is too deep": {**GOOD, "visitor": "[" * 100_000},
-    "text that is none": {**GOOD, "code": b"\xff"},
+    "no field of ours": {"x": poison()["click"]},
+    "no line": {"click": "x"},
+    "a bad id": poison(click_id="'OR1=1"),
+    "no number": poison(ms="soon"),
+    "a moment that no calendar has": poison(ms="9" * 30),
+    "a moment before all others": poison(ms="-1"),
+    "no link": poison(link="garbage"),
+    "a link that does not work": poison(link="i 1 1 https://example.com/"),
+    "an id that no link has": poison(link=f"a 1 {2**70} https://example.com/"),
+    "no JSON": poison(visitor="{"),
+    "no object": poison(visitor="[]"),
+    "nothing in the object": poison(visitor="{}"),
+    "JSON that is too deep": poison(visitor="[" * 100_000),
+    "text that is none": {"click": b"0123456789ab0 1 \xff {}\na 1 1 https://example.com/"},
 }
 
 
