@@ -23,7 +23,7 @@ class FastLane:
 
     def __init__(self, flask: ThreadedWsgi, lane: Lane, trusted_proxies: int) -> None:
         self._flask, self._lane, self._trusted_proxies = flask, lane, trusted_proxies
-        self._answered: list[logs.Redirect] = []
+        self._answered: list[logs.Line] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -53,15 +53,15 @@ class FastLane:
         await send(_NO_BODY)
         if not self._answered:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._note)
-        self._answered.append(logs.Redirect(time.time(), scope["path"], request_id, time.perf_counter() - began))
+        self._answered.append(logs.Line(time.time(), request_id, scope["path"], time.perf_counter() - began))
         return True
 
     def _note(self) -> None:
         """Counts and logs what was answered since the last time, all in one go."""
         answered, self._answered = self._answered, []
         if answered:
-            metrics.observe_cached_redirects([redirect.seconds for redirect in answered])
-            logs.log_redirects(answered)
+            metrics.observe_cached_redirects([line.seconds or 0.0 for line in answered])
+            logs.write_lines(answered)
 
 
 def _may_be_code(path: str) -> bool:

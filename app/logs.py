@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import re
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring as quoted
 from typing import Any, NamedTuple
 
 from flask import Flask, Response, g, has_request_context, request
@@ -41,14 +41,14 @@ class Formatter(JsonFormatter):
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         about = _about_request()
         log_data["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        log_data.update(level=record.levelname, logger=record.name, message=self._clean(record.getMessage()))
+        log_data.update(level=record.levelname, logger=record.name, message=self.clean(record.getMessage()))
         for key in ("method", "path", "status", "duration_ms", "request_id"):
-            log_data[key] = self._clean(getattr(record, key, about.get(key)))
-        log_data["instance"] = self._clean(self.instance)
+            log_data[key] = self.clean(getattr(record, key, about.get(key)))
+        log_data["instance"] = self.clean(self.instance)
         if record.exc_info:
-            log_data["exception"] = "\n".join(map(self._clean, str(self.formatException(record.exc_info)).split("\n")))
+            log_data["exception"] = "\n".join(map(self.clean, str(self.formatException(record.exc_info)).split("\n")))
 
-    def _clean(self, value: Any) -> Any:
+    def clean(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         for secret in self.secrets:
@@ -67,36 +67,37 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class Redirect(NamedTuple):
-    """A redirect that was answered at `time`, in seconds since 1970, after `seconds`."""
+class Line(NamedTuple):
+    """What a request's line says: `time` in seconds since 1970, and once it is answered its status and the `seconds` that took."""
 
     time: float
-    path: str
     request_id: str
-    seconds: float
+    path: str
+    seconds: float | None = None
+    method: str = "GET"
+    status: int | None = 302
+
+    def text(self, formatter: Formatter) -> str:
+        """What `formatter` would make of a record, without one and without its cost: there are two for each request."""
+        message, duration = ("request started", "null") if self.seconds is None else ("request finished", f"{self.seconds * 1000:.3f}")
+        status = "null" if self.status is None else self.status
+        method, path, instance = (quoted(formatter.clean(text)) for text in (self.method, self.path, formatter.instance))
+        return (
+            f'{{"timestamp": "{_timestamp(int(self.time))}", "level": "INFO", "logger": "app.requests", "message": "{message}", "method": {method}, '
+            f'"path": {path}, "status": {status}, "duration_ms": {duration}, "request_id": "{self.request_id}", "instance": {instance}}}\n'
+        )
 
 
-def log_redirects(redirects: Sequence[Redirect]) -> None:
-    """Writes what `request finished` says, for many redirects in one go; their paths are short codes, their ids sane."""
+def write_lines(lines: Sequence[Line]) -> None:
+    """Writes the lines of many requests in one go."""
     if not log.isEnabledFor(logging.INFO):
         return
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, (Stdout, SharedFile))]
-    instance = _instance_of(handlers)
-    text = "".join([_line(redirect, instance) for redirect in redirects])
-    for handler in handlers:
-        handler.write(text)
-
-
-def _instance_of(handlers: Sequence[logging.Handler]) -> str:
-    return next((json.dumps(handler.formatter.instance) for handler in handlers if isinstance(handler.formatter, Formatter)), "null")
-
-
-def _line(redirect: Redirect, instance: str) -> str:
-    return (
-        f'{{"timestamp": "{_timestamp(int(redirect.time))}", '
-        f'"level": "INFO", "logger": "app.requests", "message": "request finished", "method": "GET", "path": "{redirect.path}", '
-        f'"status": 302, "duration_ms": {redirect.seconds * 1000:.3f}, "request_id": "{redirect.request_id}", "instance": {instance}}}\n'
-    )
+    formatter = next((handler.formatter for handler in handlers if isinstance(handler.formatter, Formatter)), None)
+    if formatter:
+        text = "".join([line.text(formatter) for line in lines])
+        for handler in handlers:
+            handler.write(text)
 
 
 @lru_cache(maxsize=100)
@@ -134,15 +135,19 @@ def _start() -> None:
     g.started = time.perf_counter()
     g.request_id = request_id(request.headers.get("X-Request-ID"))
     if not _is_redirect():
-        log.info("request started")
+        _log_request()
 
 
 def _finish(response: Response) -> Response:
     seconds = time.perf_counter() - g.started
     response.headers["X-Request-ID"] = g.request_id
     metrics.observe_request(request.method, request.endpoint or "unknown", response.status_code, seconds)
-    log.info("request finished", extra={"status": response.status_code, "duration_ms": round(seconds * 1000, 3)})
+    _log_request(seconds, response.status_code)
     return response
+
+
+def _log_request(seconds: float | None = None, status: int | None = None) -> None:
+    write_lines([Line(time.time(), g.request_id, request.path[:_LONGEST_PATH], seconds, request.method[:20], status)])
 
 
 def _is_redirect() -> bool:

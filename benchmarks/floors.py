@@ -1,8 +1,10 @@
-"""The constant 302s that Holdfast is measured against: nothing looked up, nothing stored."""
+"""The constant answers that Holdfast is measured against: nothing looked up, nothing stored."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response
@@ -34,3 +36,15 @@ def redirect(short_code: str) -> Response:
     response = Response(status=302)
     response.headers["Location"] = LOCATION
     return response
+
+
+def constant_bytes() -> Flask:
+    """Answers everything with the content of the file that BODY names."""
+    app, body = Flask(__name__), Path(os.environ["BODY"]).read_bytes()
+
+    @app.get("/", defaults={"path": ""})
+    @app.get("/<path:path>")
+    def answer(path: str) -> Response:
+        return Response(body, content_type="application/json")
+
+    return app

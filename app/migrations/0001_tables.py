@@ -41,7 +41,7 @@ CREATE TABLE events (
     details TEXT NOT NULL
 );
 CREATE INDEX events_url ON events (url_id, id);
-CREATE INDEX events_user ON events (user_id, id);
+CREATE INDEX events_user ON events (user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX events_type ON events (event_type, id) WHERE event_type NOT IN ('clicked', 'click', 'redirect');
 CREATE INDEX events_url_type ON events (url_id, event_type, id) WHERE event_type NOT IN ('clicked', 'click', 'redirect');
 CREATE INDEX events_clicks ON events (id) WHERE event_type IN ('clicked', 'click', 'redirect');

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from peewee import IntegrityError
 
@@ -63,20 +62,16 @@ def page(query: EventQuery) -> Page:
     clicks.drain()
     if not (paging.possible(query.url_id) and paging.possible(query.user_id)):
         return paging.nothing(query)
-    select = Event.select()
-    if query.url_id is not None:
-        select = select.where(Event.url == query.url_id)
-    if query.user_id is not None:
-        select = select.where(Event.user == query.user_id)
+    conditions: paging.Conditions = {f"{name} = ?": (value,) for name, value in (("url_id", query.url_id), ("user_id", query.user_id)) if value is not None}
     if query.event_type is not None:
         if "\x00" in query.event_type:
             return paging.nothing(query)
-        select = select.where(_is_of_type(query.event_type))
-    return paging.read(select, Event.id, query, newest_first=True)
+        conditions.update(_is_of_type(query.event_type))
+    return paging.read(Event, conditions, query, newest_first=True)
 
 
-def _is_of_type(event_type: str) -> Any:
-    return Event.event_type.in_(CLICK_TYPES) if event_type in CLICK_TYPES else Event.event_type == event_type
+def _is_of_type(event_type: str) -> paging.Conditions:
+    return {"event_type IN (?, ?, ?)": CLICK_TYPES} if event_type in CLICK_TYPES else {"event_type = ?": (event_type,)}
 
 
 def page_of_url(url_id: int, query: ListQuery) -> Page:

@@ -27,6 +27,6 @@ def page(query: ListQuery) -> Found:
     (metrics.cache_hits if held else metrics.cache_misses).inc()
     if held:
         return Found(Page(*json.loads(held)), cached=True)
-    fresh = paging.shown(paging.read(Product.select(), Product.id, query), show_product)
+    fresh = paging.shown(paging.read(Product, {}, query), show_product)
     cache.put_answer(name, encode(list(fresh)).decode(), _SECONDS)
     return Found(fresh, cached=False)

@@ -93,12 +93,12 @@ def page(query: UrlQuery) -> Page:
     clicks.drain()
     if not paging.possible(query.user_id):
         return paging.nothing(query)
-    select = _living()
+    conditions: paging.Conditions = {"deleted_at IS NULL": ()}
     if query.user_id is not None:
-        select = select.where(Url.user == query.user_id)
+        conditions["user_id = ?"] = (query.user_id,)
     if query.is_active is not None:
-        select = select.where(Url.is_active == query.is_active)
-    return paging.read(select, Url.id, query)
+        conditions["is_active" if query.is_active else "NOT is_active"] = ()
+    return paging.read(Url, conditions, query)
 
 
 def page_of_user(user_id: int, query: ListQuery) -> Page:

@@ -68,7 +68,7 @@ def _found(select: Any, user_id: int) -> User:
 
 
 def page(query: ListQuery) -> Page:
-    return paging.read(User.select(), User.id, query)
+    return paging.read(User, {}, query)
 
 
 def update(user_id: int, data: UserUpdate) -> User:
