@@ -77,8 +77,9 @@ class Server:
         self.process.wait()
 
     def send_all(self, name: signal.Signals) -> None:
+        children = self.children()  # who is killed has none any more
         self.send(name)
-        for child in self.children():
+        for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, name)
 
