@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -17,6 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 _IN_MEMORY_BYTES = 256 * 1024
+_HAS_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class ThreadedWsgi:
@@ -35,6 +37,8 @@ class ThreadedWsgi:
 
     async def _read(self, scope: Scope, receive: Receive) -> IO[bytes]:
         """The request's body; of one that is too large only as much as shows that it is."""
+        if not any(name in _HAS_BODY for name, _ in scope["headers"]):
+            return BytesIO()
         body = SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
         if _announced_bytes(scope) > self._largest_body:
             return body

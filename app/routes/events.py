@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint
 
 from app.routes.inputs import Answer, created, declares, listing
@@ -28,7 +30,7 @@ def create_event(body: EventCreate) -> Answer:
 
 @bp.get("/events/<id:event_id>")
 @declares(answer=Event, errors=(404,))
-def get_event(event_id: int) -> Event:
+def get_event(event_id: int) -> dict[str, Any]:
     """One event."""
     return show_event(events.get(event_id))
 

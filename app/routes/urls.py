@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint
 
 from app.routes.inputs import Answer, base_url, created, declares, listing
@@ -40,14 +42,14 @@ def list_urls(query: UrlQuery) -> Answer:
 
 @bp.get("/urls/<id:url_id>")
 @declares(answer=Url, errors=(404,))
-def get_url(url_id: int) -> Url:
+def get_url(url_id: int) -> dict[str, Any]:
     """One link, with its exact number of clicks."""
     return show_url(urls.get(url_id), base_url())
 
 
 @bp.put("/urls/<id:url_id>")
 @declares(body=UrlUpdate, answer=Url, errors=(404,))
-def update_url(url_id: int, body: UrlUpdate) -> Url:
+def update_url(url_id: int, body: UrlUpdate) -> dict[str, Any]:
     """Change the title, the target, or whether the link works."""
     return show_url(urls.update(url_id, body), base_url())
 
@@ -61,10 +63,10 @@ def delete_url(url_id: int) -> None:
 
 @bp.get("/urls/<id:url_id>/stats")
 @declares(answer=UrlStats, errors=(404,))
-def get_url_stats(url_id: int) -> UrlStats:
+def get_url_stats(url_id: int) -> dict[str, Any]:
     """How often a link was followed."""
     url, redirect_count = urls.stats(url_id)
-    return UrlStats(url=show_url(url, base_url()), redirect_count=redirect_count)
+    return {"url": show_url(url, base_url()), "redirect_count": redirect_count}
 
 
 @bp.get("/urls/<id:url_id>/events")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint
 
 from app.routes.inputs import Answer, base_url, created, declares, listing, upload
@@ -28,14 +30,14 @@ def list_users(query: ListQuery) -> Answer:
 
 @bp.get("/users/<id:user_id>")
 @declares(answer=User, errors=(404,))
-def get_user(user_id: int) -> User:
+def get_user(user_id: int) -> dict[str, Any]:
     """One user."""
     return show_user(users.get(user_id))
 
 
 @bp.put("/users/<id:user_id>")
 @declares(body=UserUpdate, answer=User, errors=(404, 409))
-def update_user(user_id: int, body: UserUpdate) -> User:
+def update_user(user_id: int, body: UserUpdate) -> dict[str, Any]:
     """Change the username, the email or both."""
     return show_user(users.update(user_id, body))
 

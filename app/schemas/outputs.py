@@ -121,29 +121,37 @@ class Error(Out):
     errors: dict[str, str] | None = None
 
 
-def show_user(user: Any) -> User:
-    return User.model_validate(user)
+# What comes out of the tables needs no validation: rows are shown as plain objects of the shapes above.
 
 
-def show_url(url: Any, base_url: str) -> Url:
-    return Url(
-        id=url.id,
-        user_id=url.user_id,
-        short_code=url.short_code,
-        original_url=url.original_url,
-        title=url.title,
-        is_active=url.is_active,
-        created_at=url.created_at,
-        updated_at=url.updated_at,
-        short_url=f"{base_url}/{url.short_code}",
-        click_count=url.click_count,
-    )
+def show_user(user: Any) -> dict[str, Any]:
+    return {"id": user.id, "username": user.username, "email": user.email, "created_at": user.created_at}
 
 
-def show_event(event: Any) -> Event:
-    return Event(
-        id=event.id, url_id=event.url_id, user_id=event.user_id, event_type=event.event_type, timestamp=event.timestamp, details=json.loads(event.details)
-    )
+def show_url(url: Any, base_url: str) -> dict[str, Any]:
+    return {
+        "id": url.id,
+        "user_id": url.user_id,
+        "short_code": url.short_code,
+        "original_url": url.original_url,
+        "title": url.title,
+        "is_active": url.is_active,
+        "created_at": url.created_at,
+        "updated_at": url.updated_at,
+        "short_url": f"{base_url}/{url.short_code}",
+        "click_count": url.click_count,
+    }
+
+
+def show_event(event: Any) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "url_id": event.url_id,
+        "user_id": event.user_id,
+        "event_type": event.event_type,
+        "timestamp": event.timestamp,
+        "details": json.loads(event.details),
+    }
 
 
 def show_product(product: Any) -> Product:
