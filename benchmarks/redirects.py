@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,6 +165,13 @@ def _nginx_alone(cleanup: ExitStack) -> list[Contender]:
     return [Contender("constant 302, Nginx alone", stack, stack.port, LOCATION)]
 
 
+def _uvicorn(cleanup: ExitStack) -> list[Contender]:
+    """Only where it is installed: Holdfast does not need it (docs/decisions/0007)."""
+    if not find_spec("uvicorn_worker"):
+        return []
+    return _floor(cleanup, "constant 302, uvicorn's worker", ["-k", "uvicorn_worker.UvicornWorker", *_SERVING, "benchmarks.floors:constant_asgi"])
+
+
 _SERVING = ["--workers", "1", "--keep-alive", "75", "--no-control-socket", "--log-level", "warning"]
 
 
@@ -172,6 +180,7 @@ def _contenders(cleanup: ExitStack) -> list[Contender]:
         *_floor(cleanup, "constant 302, ASGI worker", ["-k", "asgi", *_SERVING, "benchmarks.floors:constant_asgi"]),
         *_holdfast(cleanup, fast_lane=True),
         *_holdfast(cleanup, fast_lane=False),
+        *_uvicorn(cleanup),
         *_floor(cleanup, "constant 302, Flask", ["-k", "gthread", "--threads", "8", *_SERVING, "benchmarks.floors:constant_flask"]),
         *_nginx_alone(cleanup),
     ]
