@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from statistics import median
 
 import psycopg2
@@ -92,8 +92,8 @@ def _fill(dsn: str, links: int, events: int) -> float:
             cursor.execute(statement.format(links=links, events=events, users=max(1, links // 10), clicks=events // links))
         for definition in definitions:
             cursor.execute(definition)
-    with psycopg2.connect(dsn) as connection:
-        connection.autocommit = True
+    with closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True  # as the with of a connection is a transaction
         connection.cursor().execute("VACUUM ANALYZE")
     return time.monotonic() - began
 
