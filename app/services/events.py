@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from peewee import IntegrityError
 
@@ -35,13 +36,13 @@ def _count(event_type: str, url_id: int, clicks_more: int) -> None:
         Url.update(click_count=Url.click_count + clicks_more).where(Url.id == url_id).execute()
 
 
-def get(event_id: int) -> Event:
+def get(event_id: int) -> Any:
     clicks.drain()
     return _found(event_id)
 
 
-def _found(event_id: int) -> Event:
-    event = Event.get_or_none(Event.id == event_id) if paging.possible(event_id) else None
+def _found(event_id: int) -> Any:
+    event = paging.find(Event, event_id)
     if event is None:
         raise NotFound(f"Event {event_id} not found")
     return event

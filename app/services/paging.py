@@ -1,4 +1,4 @@
-"""One page of any list: by number, or from an id on, which costs the same at any depth."""
+"""Rows to be shown: one by its id, or a page of any list, by number, or from an id on, which costs the same at any depth."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ def read(model: type[Table], conditions: Conditions, query: ListQuery, newest_fi
     order = f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT {per_page + 1} OFFSET {offset}"
     rows = _rows(model, conditions, order)
     return Page(rows[:per_page], len(rows) > per_page, total)
+
+
+def find(model: type[Table], identity: int, *conditions: str) -> Any:
+    """The row with this id of which all `conditions` are true, or None; for reading, as it is no model."""
+    found = _rows(model, {"id = ?": (identity,), **dict.fromkeys(conditions, ())}, "") if possible(identity) else []
+    return found[0] if found else None
 
 
 def _count(model: type[Table], conditions: Conditions) -> int:

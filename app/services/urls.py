@@ -68,10 +68,13 @@ def as_link(url: Any) -> Link:
     return Link(ACTIVE if url.is_active else INACTIVE, url.version, url.id, url.original_url)
 
 
-def get(url_id: int) -> Url:
+def get(url_id: int) -> Any:
     """The link, its clicks counted up to now."""
     clicks.drain()
-    return _found(_living(), url_id)
+    url = paging.find(Url, url_id, "deleted_at IS NULL")
+    if url is None:
+        raise _unknown(url_id)
+    return url
 
 
 def require(url_id: int) -> None:
@@ -85,8 +88,12 @@ def _living(*columns: Any) -> Any:
 def _found(select: Any, url_id: int) -> Url:
     url: Url | None = select.where(Url.id == url_id).first() if paging.possible(url_id) else None
     if url is None:
-        raise NotFound(f"URL {url_id} not found")
+        raise _unknown(url_id)
     return url
+
+
+def _unknown(url_id: int) -> NotFound:
+    return NotFound(f"URL {url_id} not found")
 
 
 def page(query: UrlQuery) -> Page:
@@ -143,7 +150,7 @@ def _save(url: Url, **times: Any) -> list[Any]:
 
 
 class Stats(NamedTuple):
-    url: Url
+    url: Any
     redirect_count: int
 
 

@@ -44,8 +44,11 @@ def _ascii_lower(text: str) -> str:
     return "".join(c.lower() if c.isascii() else c for c in text)
 
 
-def get(user_id: int) -> User:
-    return _found(User.select(), user_id)
+def get(user_id: int) -> Any:
+    user = paging.find(User, user_id)
+    if user is None:
+        raise _unknown(user_id)
+    return user
 
 
 def require(user_id: int | None) -> None:
@@ -63,8 +66,12 @@ def hold(user_id: int | None) -> None:
 def _found(select: Any, user_id: int) -> User:
     user: User | None = select.where(User.id == user_id).first() if paging.possible(user_id) else None
     if user is None:
-        raise NotFound(f"User {user_id} not found")
+        raise _unknown(user_id)
     return user
+
+
+def _unknown(user_id: int) -> NotFound:
+    return NotFound(f"User {user_id} not found")
 
 
 def page(query: ListQuery) -> Page:
