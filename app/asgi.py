@@ -18,6 +18,8 @@ Send = Callable[[Message], Awaitable[None]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 _IN_MEMORY_BYTES = 256 * 1024
+# While a database that hangs keeps all threads waiting, whoever watches this replica must still see that it lives.
+_WATCHED = frozenset(("/health", "/health/ready", "/metrics"))
 _HAS_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 
@@ -28,10 +30,12 @@ class ThreadedWsgi:
         self._wsgi = wsgi
         self._largest_body = largest_body
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
+        self._watched = ThreadPoolExecutor(2, thread_name_prefix="watched")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with await self._read(scope, receive) as body:
-            status, headers, content = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, _environ(scope, body))
+            threads = self._watched if scope["path"] in _WATCHED else self._threads
+            status, headers, content = await asyncio.get_running_loop().run_in_executor(threads, self._answer, _environ(scope, body))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -127,16 +128,36 @@ def test_everything_else_is_left_to_flask(front: Callable[..., FastLane], shared
 
 
 def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(front: Callable[..., FastLane]) -> None:
-    json = (b"content-type", b"application/json")
+    json, chunked = (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")
 
     async def main(app: FastLane) -> list[int]:
-        chunks = await ask(app, scope("POST", "/shorten", json), b'{"url": "https://exam', b'ple.com/"}')
+        chunks = await ask(app, scope("POST", "/shorten", json, chunked), b'{"url": "https://exam', b'ple.com/"}')
         announced = await ask(app, scope("POST", "/shorten", json, (b"content-length", b"20000000")))
-        endless = await ask(app, scope("POST", "/shorten", json), *[b" " * 1_000_000] * 12)
+        endless = await ask(app, scope("POST", "/shorten", json, chunked), *[b" " * 1_000_000] * 12)
         whole_url = await ask(app, {**scope("GET", "/health"), "raw_path": b"http://sho.rt/health#x"})
         return [answer[0] for answer in (chunks, announced, endless, whole_url)]
 
     assert run(front(), main) == [201, 413, 413, 200]
+
+
+def test_health_and_metrics_answer_while_all_threads_wait() -> None:
+    waiting = threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        if environ["PATH_INFO"] == "/urls":
+            waiting.wait(10)
+        start("200 OK", [])
+        return [b""]
+
+    async def main(app: ThreadedWsgi) -> list[int]:
+        stuck = [asyncio.ensure_future(ask(app, scope("GET", "/urls"))) for _ in range(3)]
+        try:
+            return [(await asyncio.wait_for(ask(app, scope("GET", path)), 5))[0] for path in ("/health", "/health/ready", "/metrics")]
+        finally:
+            waiting.set()
+            await asyncio.gather(*stuck)
+
+    assert asyncio.run(main(ThreadedWsgi(application, 2, 1000))) == [200, 200, 200]
 
 
 def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(front: Callable[..., FastLane], shared: Api, redis_server: Redis) -> None:
