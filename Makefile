@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-services schemathesis lint format lock bench bench-growth bench-import explain
+.PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm lint lint-stack dashboards format lock
+.PHONY: bench bench-lists bench-kills bench-growth bench-import explain
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -20,11 +21,30 @@ test: $(VENV)/development ## the whole suite on SQLite, with no service
 test-services: $(VENV)/development ## the same suite, and what needs them, on a real PostgreSQL and Redis that it starts and stops
 	$(BIN)/python -m tests.with_services $(BIN)/python -m pytest -m "services or not services" --cov --cov-report=term:skip-covered --cov-fail-under=95
 
+stack: ## bring the whole stack up in containers: three replicas behind Nginx, watched (needs Docker with Compose)
+	docker compose up --build -d --wait
+	@docker compose ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
+
+stack-down: ## stop the containers; their data stay
+	docker compose down
+
+stack-test: $(VENV)/development ## check every promise about the stack in containers of its own, alerts and faults included
+	$(BIN)/python -m tests.stack.run
+
+stack-swarm: $(VENV)/development ## the same for Swarm: killed tasks, rolling updates, rollback, scaling (docker swarm init first)
+	$(BIN)/python -m tests.stack.swarm
+
 lint: $(VENV)/development ## style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint-stack: $(VENV)/development ## Dockerfile, Compose, Nginx, Prometheus, Alertmanager, workflows and shell scripts (needs nginx, prometheus, prometheus-alertmanager)
+	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/lint.sh
+
+dashboards: $(VENV)/development ## write monitoring/grafana/dashboards anew from monitoring/grafana/build.py
+	$(BIN)/python -m monitoring.grafana.build
 
 format: $(VENV)/development ## put the code into the house's form
 	$(BIN)/ruff check --fix .
@@ -36,6 +56,12 @@ schemathesis: $(VENV)/development ## thousands of generated requests against the
 
 bench: $(VENV)/development ## CPU time of a redirect beside constant answers of the same servers (needs postgresql, redis-server, nginx, wrk)
 	$(BIN)/python -m benchmarks.redirects
+
+bench-lists: $(VENV)/development ## CPU time of the lists beside plain Flask answering the same bytes
+	$(BIN)/python -m benchmarks.lists
+
+bench-kills: $(VENV)/development ## kill -9 of each part in the middle of 20,000 redirects, RUNS=20 times each, and what became of every click
+	$(BIN)/python -m benchmarks.kills
 
 bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10000000 links
 	$(BIN)/python -m benchmarks.growth

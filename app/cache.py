@@ -65,7 +65,7 @@ class Store(Protocol):
 
     shared: bool
 
-    def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any: ...
+    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any: ...
     def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None: ...
     def state(self) -> str: ...
 
@@ -75,7 +75,7 @@ class NoStore:
 
     shared = False
 
-    def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any:
+    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
         raise Away
 
     def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None:
@@ -116,12 +116,12 @@ class RedisStore:
             for _ in told:
                 connection.read_response()
 
-    def run(self, script: str, keys: Sequence[str], *values: str | int) -> Any:
-        """Runs a Lua script; raises Away when Redis cannot, or may not have."""
-        return self._guarded(lambda client: _evaluate(client, script, (len(keys), *keys, *values)))
+    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
+        """Runs a Lua script; raises Away when Redis cannot, or may not have. `insist`: also while Redis is being left alone."""
+        return self._guarded(lambda client: _evaluate(client, script, (len(keys), *keys, *values)), insist)
 
     def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None:
-        """Runs a script for many keys in one write; `insist`: also while Redis is being left alone."""
+        """Runs a script for many keys in one write; `insist` as above."""
         self._guarded(lambda client: _evaluate_all(client, script, calls), insist)
 
     def state(self) -> str:

@@ -15,12 +15,12 @@ from json.encoder import encode_basestring_ascii as quoted
 from app import database, ledger, metrics
 from app.cache import ACTIVE, Away, Link, NoStore, Store, link_key
 from app.database import db
-from app.ledger import CLICK_ID, Entry, load_visitor
+from app.ledger import CLICK_ID, Entry, Position, load_visitor
 
 log = logging.getLogger(__name__)
 
 STREAM, EPOCH = "clicks", "clicks:epoch"
-BATCH = 1000
+BATCH = 2000
 
 # An entry of the stream is one text, a click's line and the link's entry, because a field costs more than its content.
 # In one round trip: what the link is and, when it is active, one click more. A key of another type holds no link.
@@ -50,7 +50,10 @@ local ms, seq = string.match(ARGV[2], '(%d+)-(%d+)')
 return redis.call('XTRIM', KEYS[1], 'MINID', ms .. '-' .. string.format('%.0f', seq + 1))
 """
 
-_LENGTH = "return redis.call('XLEN', KEYS[1])"
+_LAST = """
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+return {redis.call('GET', KEYS[2]), last and last[1] or false}
+"""
 _BACKLOG = "return {redis.call('XLEN', KEYS[1]), redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)}"
 
 
@@ -112,6 +115,13 @@ class Clicks:
         (metrics.cache_hits if link else metrics.cache_misses).inc()
         return link
 
+    def follow_patiently(self, click: Click) -> Link | None:
+        """As follow, when nobody else can be asked: also while Redis is being left alone, and a second time for an unsure click, whose id counts once."""
+        try:
+            return Link.parse(self.store.run(FOLLOW, (link_key(click.short_code), STREAM), click.line(), insist=True))
+        except Away:
+            return None
+
     def record(self, click: Click, link: Link) -> None:
         """Records a click on an active link that the cache did not have; raises when nobody can take it."""
         if not click.unsure:
@@ -125,38 +135,50 @@ class Clicks:
     def refuse(self, click: Click) -> None:
         """Takes back what Redis may have recorded, or may still record, of a request that is not answered with the link."""
         if click.unsure:
-            ledger.void(click.id)
+            ledger.void(click.id, click.ms, click.short_code, click.visitor)
 
     def drain(self) -> int:
-        """Moves into the database all clicks that Redis has taken before this call; returns how many."""
+        """Moves all clicks that Redis has taken before this call into the database, unless others do; returns how many it moved."""
         drained = 0
         with suppress(Away):
-            waiting = self.store.run(_LENGTH, (STREAM,))
-            while drained < waiting:
-                moved = self._drain_batch()
-                if not moved:
-                    break
+            epoch, last = self.store.run(_LAST, (STREAM, EPOCH))
+            while last:
+                reached, moved = self._drain_batch(epoch, last)
                 drained += moved
+                if not moved or _is_past(reached, epoch, last):
+                    break
         return drained
 
-    def _drain_batch(self) -> int:
-        with db.atomic():
-            database.lock("drain")
-            reached = ledger.position()
-            epoch, entries = self.store.run(_READ, (STREAM, EPOCH), secrets.token_hex(8), reached["epoch"], reached["last"], BATCH)
-            if entries:
-                reached = {"epoch": epoch.decode(), "last": entries[-1][0].decode(), "drained": reached["drained"] + len(entries)}
-                ledger.store([click for click in map(_parse, entries) if click])
-                ledger.keep_position(reached)
+    def _drain_batch(self, epoch: bytes | None, last: bytes) -> tuple[Position, int]:
+        reached, entries = ledger.position(), []
+        if not _is_past(reached, epoch, last):
+            with db.atomic():
+                database.lock("drain")
+                reached = ledger.position()
+                if not _is_past(reached, epoch, last):  # whoever held the lock before may have moved them all
+                    now, entries = self.store.run(_READ, (STREAM, EPOCH), secrets.token_hex(8), reached["epoch"], reached["last"], BATCH)
+                if entries:
+                    reached = {"epoch": now.decode(), "last": entries[-1][0].decode(), "drained": reached["drained"] + len(entries)}
+                    ledger.store([click for click in map(_parse, entries) if click])
+                    ledger.keep_position(reached)
         # Whoever died before this leaves it to the next one, who finds nothing new to read.
         self.store.run(_TRIM, (STREAM, EPOCH), reached["epoch"], reached["last"])
-        return len(entries)
+        return reached, len(entries)
 
     def backlog(self) -> tuple[int, float]:
         """How many clicks wait in the stream, and for how many seconds the oldest has; raises Away."""
         length, oldest = self.store.run(_BACKLOG, (STREAM,))
         since = int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else time.time()
         return int(length), max(0.0, time.time() - since)
+
+
+def _is_past(reached: Position, epoch: bytes | None, last: bytes) -> bool:
+    """Whether all entries up to the id `last` of this epoch are in the database."""
+    return epoch is not None and reached["epoch"] == epoch.decode() and _numbers(reached["last"]) >= _numbers(last.decode())
+
+
+def _numbers(stream_id: str) -> list[int]:
+    return [int(number) for number in stream_id.split("-")]
 
 
 def drained_total() -> int:

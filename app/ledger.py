@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from app import database
 from app.cache import Link
 from app.database import db, now
-from app.models import ClickClaim, Event, Fact
+from app.models import ClickClaim, Event, Fact, Url
 
 _SENDER_MAY_STILL_COME = timedelta(minutes=10)  # a server whose request takes longer than a minute is killed
 _STREAM_MAY_STILL_COME = timedelta(days=30)  # a Redis that was away may come back with what it had
@@ -80,10 +80,22 @@ def write(entry: Entry, unsure: bool) -> None:
             Event.insert(url=entry.link.url_id, user=owners[entry.link.url_id], event_type="clicked", details=entry.details()).execute()
 
 
-def void(click_id: str) -> None:
-    """Sees to it that the stream never brings this click, whose request was refused after all."""
+def void(click_id: str, ms: int, short_code: str, visitor: str) -> None:
+    """Sees to it that a click whose request was refused after all is not counted: the stream never brings it, or what it brought is taken back."""
     with db.atomic():
-        _claim_alone(click_id)
+        if not _claim_alone(click_id):
+            _take_back(short_code, _moment(ms // 1000), visitor)
+
+
+def _take_back(short_code: str, moment: datetime, visitor: str) -> None:
+    """Deletes one event of this moment that says the same of the link's visitor; if there are several, they differ by nothing but their ids."""
+    url: Any = Url.get_or_none(Url.short_code == short_code)
+    alike = (Event.url == url) & (Event.event_type == "clicked") & (Event.timestamp == moment)
+    for event in Event.select().where(alike) if url else ():
+        if event.details.endswith(visitor[1:]):
+            Event.delete().where(Event.id == event.id).execute()
+            Url.update(click_count=Url.click_count - 1).where(Url.id == url.id).execute()
+            return
 
 
 def _count(clicks_of: Counter[int]) -> dict[int, int | None]:
@@ -104,7 +116,7 @@ def _count(clicks_of: Counter[int]) -> dict[int, int | None]:
 def _claim_alone(click_id: str) -> bool:
     """Claims an id for its sender; False when the stream was faster. A drain that runs at this moment is waited for."""
     database.lock("drain")
-    if _claimed([click_id]):
+    if click_id in _claimed([click_id]):
         return False
     _claim([click_id], _STREAM_MAY_STILL_COME)
     return True
@@ -145,12 +157,15 @@ def forget_claims() -> int:
 # ---- how far the stream has been read ----
 
 
-def position() -> dict[str, Any]:
+Position = dict[str, Any]
+
+
+def position() -> Position:
     """The stream's epoch, the last id that was read of it, and how many entries were read ever."""
     fact = Fact.get_or_none(Fact.name == "clicks")
     return json.loads(fact.value) if fact else {"epoch": "", "last": "0-0", "drained": 0}
 
 
-def keep_position(reached: dict[str, Any]) -> None:
+def keep_position(reached: Position) -> None:
     value = json.dumps(reached)
     Fact.insert(name="clicks", value=value).on_conflict(conflict_target=[Fact.name], update={Fact.value: value}).execute()

@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
                 question.reply.set_result(entry)
         self._called = []
         if self._asked:
-            self._call()
+            self._loop.call_soon(self._call)  # after what else this turn of the event loop brings
 
     def _look(self) -> None:
         """Ends the connection when the call on its way has waited for too long; looks again while there is one."""

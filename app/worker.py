@@ -17,7 +17,7 @@ from app.services import freshness, urls
 
 log = logging.getLogger(__name__)
 
-_IDLE_SECONDS = 0.2
+_IDLE_SECONDS = 0.4
 _AWAY_SECONDS = 1.0
 _ROUNDS_BETWEEN_CLEANINGS = 1000
 

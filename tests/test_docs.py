@@ -20,6 +20,7 @@ from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
 from tests import exchanges
+from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
 from tests.webserver import ROOT, WebServer
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -127,6 +128,17 @@ def test_env_example_has_every_setting_with_its_default_and_a_sentence() -> None
     assert all(comment.strip().endswith(".") for comment, _, _ in blocks)
 
 
+def test_the_configuration_page_has_every_setting_with_its_default() -> None:
+    own = (ROOT / "docs" / "configuration.md").read_text().partition("\n## The stack")[0]
+    rows = re.findall(r"^\| `([A-Z_]+)` \|(.*?)\| .+ \| `app/", own, re.MULTILINE)
+    assert {name: default.strip(" `") for name, default in rows} == {setting.name.upper(): default_of(setting) for setting in fields(Settings)}
+
+
+def test_the_decision_log_has_every_record() -> None:
+    log = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    assert {path.name for path in ROOT.glob("docs/decisions/0*.md")} == set(re.findall(r"\((\d+-.*?\.md)\)", log))
+
+
 def test_env_example_can_be_loaded_as_it_is() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
@@ -134,7 +146,7 @@ def test_env_example_can_be_loaded_as_it_is() -> None:
 
 
 def test_every_capital_setting_that_a_document_names_exists() -> None:
-    known = {setting.name.upper() for setting in fields(Settings)}
+    known = readable_by_the_application() | STACK_VARIABLES
     for path in DOCUMENTS:
         named = set(re.findall(r"\b((?:WEB|APP|LOG|CACHE|REDIS|DATABASE|PROMETHEUS|CHAOS|BASE|TRUSTED|AUTO|DEACTIVATED)_[A-Z_]+)\b", path.read_text()))
         assert named <= known, path

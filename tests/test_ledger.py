@@ -15,7 +15,8 @@ from app.clicks import STREAM, Click, clicks, visitor
 from app.database import now
 from app.models import ClickClaim, Url
 from tests.conftest import Api, pause_over
-from tests.servers import Redis
+from tests.test_clicks import Bound
+from tests.servers import Postgres, Redis
 
 
 def unsure(url: dict[str, Any]) -> tuple[Click, Link]:
@@ -87,6 +88,47 @@ def test_a_redirect_that_was_refused_while_redis_hung_is_no_click_when_it_goes_o
         assert shared.client.get(f"/{url['short_code']}").status_code == 410
     pause_over()
     assert shared.clicks(url) == 1
+
+
+@pytest.mark.services
+def test_a_request_that_was_refused_after_the_drain_had_its_click_leaves_none(shared: Api) -> None:
+    url = shared.url()
+    shared.follow(url)
+    click, link = unsure(url)
+    clicks.record(click, link)
+    clicks.drain()
+    click.unsure = True
+    clicks.refuse(click)
+    assert shared.clicks(url) == 1
+    assert [event["details"]["user_agent"] for event in shared.get("/events?type=clicked")] != ["probe"]
+
+
+@pytest.mark.services
+def test_a_click_whose_neighbours_the_drain_had_is_not_taken_for_one_of_them(shared: Api) -> None:
+    url = shared.url()
+    (before, link), (missed, _), (after, _) = unsure(url), unsure(url), unsure(url)
+    for click in (before, after):
+        clicks.record(click, link)
+    clicks.drain()
+    missed.unsure = True
+    clicks.record(missed, link)
+    assert shared.clicks(url) == 3
+
+
+@pytest.mark.services
+def test_a_cached_link_works_while_the_database_is_away_and_redis_is_left_alone_or_was_slow_and_counts_once(
+    bound: Bound, redis_server: Redis, postgres_server: Postgres
+) -> None:
+    api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
+    url = api.url()
+    api.follow(url)
+    with redis_server.frozen():
+        assert api.client.get(f"/{url['short_code']}").status_code == 302  # the database has it, and Redis is left alone now
+    postgres_server.kill()
+    api.follow(url, 2)
+    postgres_server.start()
+    pause_over()
+    assert api.clicks(url) == 4
 
 
 def test_claims_are_forgotten_when_nobody_can_come_any_more(api: Api) -> None:

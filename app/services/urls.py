@@ -14,7 +14,7 @@ from peewee import IntegrityError
 from app import database, metrics
 from app.cache import ACTIVE, DELETED, INACTIVE, Link, cache
 from app.clicks import Click, clicks
-from app.database import db, now
+from app.database import AWAY, db, now
 from app.errors import NotFound, Unavailable
 from app.models import Event, Url
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
@@ -169,13 +169,23 @@ def follow(click: Click) -> Found | None:
     """The link behind a code, its click recorded when it is active; None when there is none."""
     link = clicks.follow(click)
     if link is None:
-        link = _look_up(click.short_code)
-        if link is not None and link.state == ACTIVE:
-            clicks.record(click, link)
+        try:
+            link = _look_up(click.short_code)
+        except AWAY:
+            link = clicks.follow_patiently(click)
+            if link is None:
+                raise
         else:
-            clicks.refuse(click)
-        return link and Found(link, cached=False)
+            return _follow_in_database(click, link)
     return None if link.state == DELETED else Found(link, cached=True)
+
+
+def _follow_in_database(click: Click, link: Link | None) -> Found | None:
+    if link is not None and link.state == ACTIVE:
+        clicks.record(click, link)
+    else:
+        clicks.refuse(click)
+    return link and Found(link, cached=False)
 
 
 def peek(short_code: str) -> Found | None:

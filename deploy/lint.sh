@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Checks every file of the stack that is not Python with the tool that knows its language; says which tool is missing, and installs none.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH:/usr/sbin"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=()
+
+# check WHAT PROGRAM ARGUMENTS...: a program that is not there is a failure, too, or nobody would notice that nothing was checked.
+check() {
+  local what=$1 program=$2
+  if ! command -v "$program" >/dev/null; then
+    echo "MISSING $program, for $what: $(where "$program")"
+    failed+=("$what")
+  elif "${@:2}" > "$work/output" 2>&1; then
+    echo "ok      $what"
+  else
+    sed 's/^/        /' "$work/output"
+    echo "FAILED  $what"
+    failed+=("$what")
+  fi
+}
+
+where() {
+  case $1 in
+    promtool) echo "apt-get install prometheus" ;;
+    amtool) echo "apt-get install prometheus-alertmanager" ;;
+    nginx) echo "apt-get install nginx" ;;
+    *) echo "make lint-stack installs it" ;;
+  esac
+}
+
+# Nginx' configuration as nginx/start.sh completes it from the settings, with every path inside of $work.
+render_nginx() {
+  cp nginx/* "$work"
+  sed -i "s#/var/tmp/#%WORK%/#; s#/tmp/#%WORK%/#g; s#/etc/nginx/holdfast#%WORK%#; s#%WORK%#$work#g" "$work"/start.sh "$work"/*.conf
+  sed -i "/^watch &/d; /^exec nginx/d" "$work/start.sh"
+  APP_SERVERS=localhost TRUSTED_PROXY_CIDR="10.0.0.0/8 192.168.0.0/16" sh "$work/start.sh"
+}
+
+render_nginx
+scripts=$(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+# shellcheck disable=SC2086  # one word for each script
+check "shell scripts" shellcheck $scripts
+check "Dockerfile" hadolint Dockerfile
+check "workflows" check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+check "Prometheus' configuration and rules" promtool check config monitoring/prometheus/prometheus.yml monitoring/prometheus/prometheus-swarm.yml
+check "Prometheus' rules under test" promtool test rules monitoring/prometheus/tests/*.yml
+check "Alertmanager's configuration" amtool check-config monitoring/alertmanager/alertmanager.yml
+check "Nginx' configuration" nginx -e stderr -t -q -c "$work/nginx.conf"
+check "Nginx' configuration, for what is unsafe" gixy "$work/nginx.conf"
+
+if docker compose version >/dev/null 2>&1; then
+  check "docker-compose.yml" docker compose -f docker-compose.yml config -q
+  check "docker-stack.yml" docker stack config -c docker-stack.yml
+  check "docker-stack.yml with docker-stack.ci.yml" docker stack config -c docker-stack.yml -c docker-stack.ci.yml
+else
+  echo "SKIPPED docker-compose.yml and docker-stack.yml: there is no docker with its Compose plugin"
+fi
+
+if ((${#failed[@]})); then
+  printf 'not clean: %s\n' "${failed[@]}"
+  exit 1
+fi

@@ -1,0 +1,122 @@
+"""Breaks parts of the stack, each in its way, and looks at what clients saw and what was told."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import psycopg2
+
+from tests.servers import wait_for
+from tests.stack.alerts import Alerts
+from tests.stack.compose import REPLICAS, Stack, fetch
+from tests.stack.load import Steady
+from tests.stack.replicas import call
+from tests.stack.report import require
+
+_READS = ("/users?per_page=5", "/products?per_page=5")
+_INSTANCE = "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+
+
+class Faults:
+    """One stack, its alerts, the links that the load follows, and the clicks that were answered."""
+
+    def __init__(self, stack: Stack, alerts: Alerts, links: int = 20) -> None:
+        self.stack, self.alerts = stack, alerts
+        made = [call(stack.url(), "POST", "/urls", {"original_url": f"https://example.com/{number}"}) for number in range(links)]
+        self.codes = [url["short_code"] for url in made]
+        self.loads: list[Steady] = []
+        self.follow_each()
+
+    def follow_each(self) -> None:
+        """So that Redis knows them."""
+        for code in self.codes:
+            require(fetch(f"{self.stack.url()}/{code}")[0] == 302, f"{code} is not followed")
+
+    def load(self, label: str, rate: float = 100) -> Steady:
+        """Four redirects for each read."""
+        paths = [path for number, code in enumerate(self.codes) for path in (*[f"/{code}"] * 4, _READS[number % len(_READS)])]
+        self.loads.append(Steady(self.stack.url(), paths, rate, label=f"{label}-{secrets.token_hex(4)}"))
+        return self.loads[-1]
+
+    @contextmanager
+    def without(self, service: str, *alerts: tuple[str, str, float]) -> Iterator[None]:
+        """Until its alerts were told."""
+        try:
+            with self.alerts.told_of(f"{service} stopped", *alerts):
+                self.stack.stop(service)
+                yield
+        finally:
+            self.stack.start(service)
+            self.stack.wait_healthy(service)
+
+    def kill(self, replica: str) -> str:
+        """kill -9 from the host, as the kernel would when memory ends: Docker takes its own kill for a wish."""
+        with self.load("kill") as load:
+            wait_for(lambda: len(load.answers) > 200, 20, "the load")
+            with self.alerts.told_of(f"kill -9 of {replica}", (_INSTANCE, "any", 15)):
+                before = self.stack.pid(replica)
+                os.kill(before, signal.SIGKILL)
+                back = self._back({replica: before}, 10)
+            time.sleep(2)
+            require(not load.failed(), f"failed: {load.failed()}")
+            return f"healthy after {back:.1f} s; {load.summary()}"
+
+    def chaos(self) -> str:
+        token = self.stack.secret("chaos_token")
+        require(fetch(f"{self.stack.url()}/chaos", X_Chaos_Token=token + "x")[0] == 401, "another token is accepted")
+        with self.load("chaos") as load:
+            wait_for(lambda: len(load.answers) > 200, 20, "the load")
+            with self.alerts.told_of("GET /chaos", (_INSTANCE, "any", 60)):
+                before = {replica: self.stack.pid(replica) for replica in REPLICAS}
+                require(fetch(f"{self.stack.url()}/chaos", X_Chaos_Token=token)[0] == 204, "the token is refused")
+                back = self._back(before, 15)
+            require(not load.failed(), f"failed: {load.failed()}")
+            return f"healthy after {back:.1f} s; {load.summary()}"
+
+    def _back(self, before: dict[str, int], seconds: float) -> float:
+        """After how many seconds one of these processes has been replaced, and all of them are healthy."""
+        began = time.monotonic()
+        wait_for(lambda: any(self.stack.pid(replica) not in (0, pid) for replica, pid in before.items()), seconds, "the restart")
+        self.stack.wait_healthy(*before, seconds=seconds - (time.monotonic() - began))
+        return time.monotonic() - began
+
+    def redis(self) -> str:
+        with self.load("redis") as load:
+            with self.without("redis", ("RedisDown", "critical", 30)):
+                pass
+            require(not load.failed(), f"failed: {load.failed()}")
+            return f"every request was answered; {load.summary()}"
+
+    def postgres(self) -> str:
+        with self.load("postgres") as load:
+            with self.without("postgres", ("PostgresDown", "critical", 30)):
+                pass
+            require(not load.failed(only_redirects=True), f"failed: {load.failed(only_redirects=True)}")
+            require(load.failed(), "nobody noticed")
+            return f"every cached redirect was answered; {load.summary()}; reads: {', '.join(load.failed())}"
+
+    def slow_and_failing(self) -> str:
+        """Somebody locks a table: who reads it waits for four seconds, and then gets 503."""
+        connection = psycopg2.connect(self.stack.test_servers()["TEST_DATABASE_URL"].replace("+pool", ""))
+        fault = "a table is locked: slow, then 503"
+        alerts = (("HighErrorRate", "warning", 80.0), ("HighErrorRate", "critical", 110.0), ("HighLatency", "critical", 110.0))
+        with closing(connection), self.load("beside-a-lock", 5) as redirects, Steady(self.stack.url(), ["/users?per_page=5"], 20, 12) as reads:
+            with self.alerts.told_of(fault, *alerts):
+                connection.cursor().execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            connection.rollback()
+            require(not redirects.failed(only_redirects=True), f"failed: {redirects.failed(only_redirects=True)}")
+            return f"redirects went on: {redirects.summary()}; reads: {reads.failed()}"
+
+    def silence(self, meanwhile: Callable[[], None]) -> None:
+        """No request for two minutes. First Nginx is away, too; the worker is all the time, so that the last clicks wait."""
+        with self.without("worker", ("ClickBacklogOld", "warning", 90)):
+            self.follow_each()
+            with self.alerts.told_of("no traffic", ("NoTraffic", "warning", 200)):
+                with self.without("nginx", ("NginxDown", "critical", 30)):
+                    pass
+                meanwhile()

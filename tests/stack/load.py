@@ -1,0 +1,106 @@
+"""A steady load over keep-alive connections, which remembers every request, when it was made, and what became of it."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import select
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+BROKEN = 0
+"""The status of a request whose connection broke before its answer came."""
+
+
+class Connection:
+    """As careful clients do, it looks before each request whether the server has closed an idle connection; it never sends a request again."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """The status, and what went wrong."""
+        try:
+            if self._connection.sock and select.select([self._connection.sock], [], [], 0)[0]:
+                self._connection.close()
+            self._connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            response = self._connection.getresponse()
+            response.read()
+            return response.status, ""
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            return BROKEN, repr(error)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`name` is the request's id and its User-Agent, so that its click can be found."""
+
+    name: str
+    path: str
+    sent_at: float
+    seconds: float
+    status: int
+    error: str
+
+
+@dataclass
+class Steady:
+    """`rate` requests a second by `clients` threads, one path after the other, each with a name of its own."""
+
+    url: str
+    paths: Sequence[str]
+    rate: float = 100
+    clients: int = 20
+    label: str = "load"
+    answers: list[Answer] = field(default_factory=list)
+    _numbers: Any = field(default_factory=itertools.count)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Steady:
+        self.began = time.monotonic()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self.ended = time.monotonic()
+
+    def _work(self) -> None:
+        connection = Connection(self.url)
+        while not self._stop.is_set():
+            number = next(self._numbers)
+            if self._stop.wait(self.began + number / self.rate - time.monotonic()):
+                break
+            name, path = f"{self.label}-{number}", self.paths[number % len(self.paths)]
+            sent_at = time.monotonic()
+            status, error = connection.get(path, User_Agent=name, X_Request_ID=name)
+            self.answers.append(Answer(name, path, time.time() - (time.monotonic() - sent_at), time.monotonic() - sent_at, status, error))
+
+    def failed(self, *, only_redirects: bool = False) -> list[str]:
+        """What was not answered as it must be, in words, the same words once."""
+        bad = [each for each in self.answers if each.status not in (200, 302) and not (only_redirects and _is_read(each))]
+        return [f"{count} x {words}" for words, count in Counter(f"{each.status} {each.error}".strip() for each in bad).items()]
+
+    def clicks(self) -> set[str]:
+        return {each.name for each in self.answers if each.status == 302}
+
+    def summary(self) -> str:
+        answers = self.answers
+        slowest = max((each.seconds for each in answers), default=0.0)
+        return f"{len(answers)} requests, {len(answers) / (time.monotonic() - self.began):.0f}/s, slowest {slowest * 1000:.0f} ms"
+
+
+def _is_read(answer: Answer) -> bool:
+    return "?" in answer.path

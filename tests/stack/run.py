@@ -1,0 +1,94 @@
+"""Brings the Compose stack up under a name of its own, checks every promise about it, and takes it down: `python -m tests.stack.run`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from tests.discord import Discord
+from tests.servers import ROOT
+from tests.stack import front_door, replicas, standing
+from tests.stack.alerts import Alerts
+from tests.stack.clicks import exact
+from tests.stack.compose import Stack, engine_answers, host_address
+from tests.stack.faults import Faults
+from tests.stack.report import Failed, Report
+
+_NO_ENGINE = 3
+_SECONDS = 15 * 60
+
+
+def main() -> int:
+    if not engine_answers():
+        print("container stage: no Docker engine can start here, nothing of it was checked")
+        return _NO_ENGINE
+    for name in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(name, _end)
+    signal.alarm(_SECONDS)
+    report = Report()
+    with Discord(host=host_address()) as discord:
+        stack = Stack(f"hf{secrets.token_hex(3)}", AUTO_SEED="true", DISCORD_WEBHOOK_URL=discord.url)
+        try:
+            _check(report, stack, Alerts(discord))
+        finally:
+            stack.down()
+    print(f"\n{report.seconds:.0f} s, " + (f"FAILED: {', '.join(report.failures)}" if report.failures else "everything held"))
+    return 1 if report.failures else 0
+
+
+def _end(_signal: int, _frame: Any) -> None:
+    sys.exit("ended before the end")
+
+
+def _check(report: Report, stack: Stack, alerts: Alerts) -> None:
+    report.heading("docker compose up --build -d --wait")
+    report.step("the stack comes up", stack.up)
+    if report.failures:
+        return
+    standing.check(report, stack)
+    report.heading("nobody asks")
+    faults = Faults(stack, alerts)
+    report.step("Nginx stopped, worker stopped, no traffic", faults.silence, lambda: front_door.check(report, stack))
+    report.heading("the contract through Nginx, with three replicas")
+    report.step("the tests of the routes", _contract, stack)
+    replicas.check(report, stack)
+    report.heading("faults under load")
+    _break(report, Faults(stack, alerts))
+    print(f"\n{alerts.table()}\nalso told: {', '.join(alerts.others()) or 'nothing'}")
+
+
+def _break(report: Report, faults: Faults) -> None:
+    report.step("kill -9 of a replica at 100 requests/s", faults.kill, "app1")
+    report.step("GET /chaos at 100 requests/s", faults.chaos)
+    report.step("every panel of every dashboard shows something", _panels, faults.stack)
+    report.step("Redis stopped at 100 requests/s", faults.redis)
+    report.step("PostgreSQL stopped at 100 requests/s", faults.postgres)
+    report.step("5xx and p95 over their limits", faults.slow_and_failing)
+    report.step("every click that was answered is stored", exact, faults.stack, faults.loads)
+    report.step("the end of every fault was told", faults.alerts.wait_resolved, 120)
+
+
+def _contract(stack: Stack) -> str:
+    """As the suite runs them in the process, but over HTTP; what needs the inside of the process is left out."""
+    command = ["-m", "pytest", "--no-cov", "-p", "tests.stack.through", "-p", "no:cacheprovider", "-m", "not services", "--tb=short", "tests/routes"]
+    return _run(command, {"HOLDFAST_URL": stack.url(), **stack.test_servers()})
+
+
+def _panels(stack: Stack) -> str:
+    return _run(["-m", "monitoring.check_panels", stack.url("PROMETHEUS_PORT")], {})
+
+
+def _run(command: list[str], environ: dict[str, str]) -> str:
+    """Its last line; all of it when it fails."""
+    done = subprocess.run([sys.executable, *command], check=False, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environ}, timeout=400)
+    if done.returncode:
+        raise Failed(done.stdout[-6000:] + done.stderr[-2000:])
+    return done.stdout.strip().splitlines()[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
