@@ -37,11 +37,11 @@ _APPEND = "return redis.call('XADD', KEYS[1], '*', 'click', ARGV[1])"
 
 # An epoch names one life of the stream: after FLUSHALL, or on another Redis, ids may begin anew at any height.
 _READ = """
-redis.call('SET', KEYS[2], ARGV[1], 'NX')
 local epoch = redis.call('GET', KEYS[2])
+if not epoch then return {false, {}} end
 local from = '-'
-if epoch == ARGV[2] then from = '(' .. ARGV[3] end
-return {epoch, redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[4])}
+if epoch == ARGV[1] then from = '(' .. ARGV[2] end
+return {epoch, redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])}
 """
 
 _TRIM = """
@@ -51,6 +51,7 @@ return redis.call('XTRIM', KEYS[1], 'MINID', ms .. '-' .. string.format('%.0f', 
 """
 
 _LAST = """
+redis.call('SET', KEYS[2], ARGV[1], 'NX')
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 return {redis.call('GET', KEYS[2]), last and last[1] or false}
 """
@@ -141,7 +142,7 @@ class Clicks:
         """Moves all clicks that Redis has taken before this call into the database, unless others do; returns how many it moved."""
         drained = 0
         with suppress(Away):
-            epoch, last = self.store.run(_LAST, (STREAM, EPOCH))
+            epoch, last = self.store.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))
             while last:
                 reached, moved = self._drain_batch(epoch, last)
                 drained += moved
@@ -149,14 +150,14 @@ class Clicks:
                     break
         return drained
 
-    def _drain_batch(self, epoch: bytes | None, last: bytes) -> tuple[Position, int]:
+    def _drain_batch(self, epoch: bytes, last: bytes) -> tuple[Position, int]:
         reached, entries = ledger.position(), []
         if not _is_past(reached, epoch, last):
             with db.atomic():
                 database.lock("drain")
                 reached = ledger.position()
                 if not _is_past(reached, epoch, last):  # whoever held the lock before may have moved them all
-                    now, entries = self.store.run(_READ, (STREAM, EPOCH), secrets.token_hex(8), reached["epoch"], reached["last"], BATCH)
+                    now, entries = self.store.run(_READ, (STREAM, EPOCH), reached["epoch"], reached["last"], BATCH)
                 if entries:
                     reached = {"epoch": now.decode(), "last": entries[-1][0].decode(), "drained": reached["drained"] + len(entries)}
                     ledger.store([click for click in map(_parse, entries) if click])
@@ -172,9 +173,9 @@ class Clicks:
         return int(length), max(0.0, time.time() - since)
 
 
-def _is_past(reached: Position, epoch: bytes | None, last: bytes) -> bool:
+def _is_past(reached: Position, epoch: bytes, last: bytes) -> bool:
     """Whether all entries up to the id `last` of this epoch are in the database."""
-    return epoch is not None and reached["epoch"] == epoch.decode() and _numbers(reached["last"]) >= _numbers(last.decode())
+    return bool(reached["epoch"] == epoch.decode() and _numbers(reached["last"]) >= _numbers(last.decode()))
 
 
 def _numbers(stream_id: str) -> list[int]:

@@ -15,8 +15,8 @@ from app.clicks import STREAM, Click, clicks, visitor
 from app.database import now
 from app.models import ClickClaim, Url
 from tests.conftest import Api, pause_over
-from tests.test_clicks import Bound
 from tests.servers import Postgres, Redis
+from tests.test_clicks import Bound
 
 
 def unsure(url: dict[str, Any]) -> tuple[Click, Link]:

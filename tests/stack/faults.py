@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,35 +11,25 @@ from contextlib import closing, contextmanager
 import psycopg2
 
 from tests.servers import wait_for
+from tests.stack import links
 from tests.stack.alerts import Alerts
 from tests.stack.compose import REPLICAS, Stack, fetch
 from tests.stack.load import Steady
-from tests.stack.replicas import call
 from tests.stack.report import require
 
-_READS = ("/users?per_page=5", "/products?per_page=5")
 _INSTANCE = "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
 
 
 class Faults:
     """One stack, its alerts, the links that the load follows, and the clicks that were answered."""
 
-    def __init__(self, stack: Stack, alerts: Alerts, links: int = 20) -> None:
+    def __init__(self, stack: Stack, alerts: Alerts) -> None:
         self.stack, self.alerts = stack, alerts
-        made = [call(stack.url(), "POST", "/urls", {"original_url": f"https://example.com/{number}"}) for number in range(links)]
-        self.codes = [url["short_code"] for url in made]
+        self.codes = links.make(stack.url())
         self.loads: list[Steady] = []
-        self.follow_each()
-
-    def follow_each(self) -> None:
-        """So that Redis knows them."""
-        for code in self.codes:
-            require(fetch(f"{self.stack.url()}/{code}")[0] == 302, f"{code} is not followed")
 
     def load(self, label: str, rate: float = 100) -> Steady:
-        """Four redirects for each read."""
-        paths = [path for number, code in enumerate(self.codes) for path in (*[f"/{code}"] * 4, _READS[number % len(_READS)])]
-        self.loads.append(Steady(self.stack.url(), paths, rate, label=f"{label}-{secrets.token_hex(4)}"))
+        self.loads.append(Steady(self.stack.url(), links.mixed(self.codes), rate, label=label))
         return self.loads[-1]
 
     @contextmanager
@@ -115,7 +104,7 @@ class Faults:
     def silence(self, meanwhile: Callable[[], None]) -> None:
         """No request for two minutes. First Nginx is away, too; the worker is all the time, so that the last clicks wait."""
         with self.without("worker", ("ClickBacklogOld", "warning", 90)):
-            self.follow_each()
+            links.follow_each(self.stack.url(), self.codes)
             with self.alerts.told_of("no traffic", ("NoTraffic", "warning", 200)):
                 with self.without("nginx", ("NginxDown", "critical", 30)):
                     pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import secrets
 import select
 import threading
 import time
@@ -58,11 +59,14 @@ class Steady:
     paths: Sequence[str]
     rate: float = 100
     clients: int = 20
-    label: str = "load"
+    label: str = "load"  # what the names of its requests begin with
     answers: list[Answer] = field(default_factory=list)
     _numbers: Any = field(default_factory=itertools.count)
     _threads: list[threading.Thread] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.label += f"-{secrets.token_hex(4)}"
 
     def __enter__(self) -> Steady:
         self.began = time.monotonic()

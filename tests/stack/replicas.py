@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.servers import wait_for
 from tests.stack.compose import REPLICAS, Stack, fetch, get_json
+from tests.stack.links import call, follow
 from tests.stack.report import Report, require
 
 _ROUNDS = 10
@@ -38,13 +39,6 @@ def bases(stack: Stack) -> list[str]:
     return [*(f"http://{stack.address(replica, 'front')}:8000" for replica in REPLICAS), stack.url()]
 
 
-def call(base: str, method: str, path: str, body: Any = None) -> Any:
-    """The decoded answer; its status when it has no body."""
-    status, content, _ = fetch(base + path, method, None if body is None else json.dumps(body).encode(), Content_Type="application/json")
-    require(status < 400, f"{method} {base}{path}: {status} {content!r}")
-    return json.loads(content) if content else status
-
-
 def _seen_at_once(stack: Stack) -> str:
     ways = bases(stack)
     pairs = [(writer, reader) for writer, reader in itertools.product(ways, ways) if writer != reader]
@@ -57,17 +51,12 @@ def _seen_at_once(stack: Stack) -> str:
 def _write_and_read(writer: str, reader: str, address: str) -> None:
     url = call(writer, "POST", "/urls", {"original_url": address})
     require(call(reader, "GET", f"/urls/{url['id']}")["original_url"] == address, "a new link is not seen")
-    require(_follow(reader, url) == (302, address), "a new link is not followed")
+    require(follow(reader, url["short_code"]) == (302, address), "a new link is not followed")
     call(writer, "PUT", f"/urls/{url['id']}", {"original_url": f"{address}/new"})
-    require(_follow(reader, url) == (302, f"{address}/new"), "a changed link leads where it was")
+    require(follow(reader, url["short_code"]) == (302, f"{address}/new"), "a changed link leads where it was")
     require(call(writer, "GET", f"/urls/{url['id']}")["click_count"] == 2, "a click elsewhere is not counted")
     call(writer, "DELETE", f"/urls/{url['id']}")
-    require(_follow(reader, url)[0] == 404, "a deleted link is followed")
-
-
-def _follow(base: str, url: dict[str, Any]) -> tuple[int, str]:
-    status, _, headers = fetch(f"{base}/{url['short_code']}")
-    return status, headers.get("Location", "")
+    require(follow(reader, url["short_code"])[0] == 404, "a deleted link is followed")
 
 
 def _same_logs(stack: Stack) -> str:

@@ -20,6 +20,7 @@ from tests.stack.report import Failed, Report
 
 _NO_ENGINE = 3
 _SECONDS = 15 * 60
+_CONTRACT = ("tests/routes", *(f"tests/test_{name}.py" for name in ("odd_requests", "odd_inputs", "odd_addresses", "openapi")))
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def _check(report: Report, stack: Stack, alerts: Alerts) -> None:
     faults = Faults(stack, alerts)
     report.step("Nginx stopped, worker stopped, no traffic", faults.silence, lambda: front_door.check(report, stack))
     report.heading("the contract through Nginx, with three replicas")
-    report.step("the tests of the routes", _contract, stack)
+    report.step("the suite's tests that speak only HTTP", _contract, stack)
     replicas.check(report, stack)
     report.heading("faults under load")
     _break(report, Faults(stack, alerts))
@@ -68,14 +69,18 @@ def _break(report: Report, faults: Faults) -> None:
     report.step("Redis stopped at 100 requests/s", faults.redis)
     report.step("PostgreSQL stopped at 100 requests/s", faults.postgres)
     report.step("5xx and p95 over their limits", faults.slow_and_failing)
-    report.step("every click that was answered is stored", exact, faults.stack, faults.loads)
+    report.step("every click that was answered is stored", _exact, faults)
     report.step("the end of every fault was told", faults.alerts.wait_resolved, 120)
 
 
 def _contract(stack: Stack) -> str:
     """As the suite runs them in the process, but over HTTP; what needs the inside of the process is left out."""
-    command = ["-m", "pytest", "--no-cov", "-p", "tests.stack.through", "-p", "no:cacheprovider", "-m", "not services", "--tb=short", "tests/routes"]
-    return _run(command, {"HOLDFAST_URL": stack.url(), **stack.test_servers()})
+    options = ["--no-cov", "--tb=short", "-p", "tests.stack.through", "-p", "no:cacheprovider", "-m", "not services"]
+    return _run(["-m", "pytest", *options, *_CONTRACT], {"HOLDFAST_URL": stack.url(), **stack.test_servers()})
+
+
+def _exact(faults: Faults) -> str:
+    return exact(faults.stack.url(), faults.loads, faults.stack.compose("logs", "--no-log-prefix", "nginx"))
 
 
 def _panels(stack: Stack) -> str:

@@ -1,0 +1,126 @@
+"""Deploys docker-stack.yml on a Swarm of this one engine, checks its promises under load, and removes it all: `python -m tests.stack.swarm`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tests.discord import Discord
+from tests.servers import free_port, wait_for
+from tests.stack import links
+from tests.stack.alerts import Alerts
+from tests.stack.clicks import exact
+from tests.stack.compose import Broken, docker, engine_answers, fetch, host_address
+from tests.stack.load import Steady
+from tests.stack.report import Report, require
+from tests.stack.run import NO_ENGINE, end_at
+
+_SECONDS = 20 * 60
+_NAME = "holdfast"  # the secrets of docker-stack.yml are called so
+_SECRETS = ("database_password", "chaos_token", "grafana_password")
+_LOOPBACK = ("--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
+_HOLDING = ("complete", "shutdown", "failed", "rejected", "orphaned", "remove")
+
+
+class Swarm:
+    """The stack, and images of it: the first one, a newer one, and one that does not work."""
+
+    def __init__(self, discord: str) -> None:
+        self.discord, self.tag = discord, secrets.token_hex(3)
+        self.ports = {name: str(free_port()) for name in ("APP_PORT", "GRAFANA_PORT")}
+        self.url = f"http://127.0.0.1:{self.ports['APP_PORT']}"
+        self.codes: list[str] = []
+        self.loads: list[Steady] = []
+
+    def image(self, version: str) -> str:
+        return f"holdfast:{self.tag}-{version}"
+
+    def build(self) -> None:
+        docker("build", "-q", "-t", self.image("1"), ".", timeout=300)
+        for version, line in (("2", "LABEL version=2"), ("broken", 'CMD ["python", "-c", "raise SystemExit(1)"]')):
+            docker("build", "-q", "-t", self.image(version), "-", input=f"FROM {self.image('1')}\n{line}\n")
+
+    def begin(self) -> None:
+        docker("swarm", "init", *_LOOPBACK)
+        node = docker("info", "--format", "{{.Swarm.NodeID}}")
+        docker("node", "update", "--label-add", "holdfast=data", node)
+        for name in _SECRETS:
+            docker("secret", "create", f"holdfast_{name}", "-", input=secrets.token_hex(24))
+        docker("secret", "create", "holdfast_discord_webhook_url", "-", input=self.discord)
+
+    def deploy(self) -> str:
+        environ = {**os.environ, **self.ports, "HOLDFAST_IMAGE": self.image("1"), "CONFIGS": self.tag, "AUTO_SEED": "true"}
+        files = ("-c", "docker-stack.yml", "-c", "docker-stack.ci.yml")
+        docker("stack", "deploy", "--detach=true", "--resolve-image", "never", *files, _NAME, env=environ, timeout=120)
+        wait_for(self.is_complete, 180, f"all tasks: {self.replicas()}")
+        wait_for(self.is_healthy, 60, "health through Nginx")
+        self.codes = links.make(self.url)
+        return ", ".join(f"{name} {state}" for name, state in self.replicas().items())
+
+    def end(self) -> None:
+        with suppress(Broken):
+            docker("stack", "rm", _NAME)
+            wait_for(lambda: not self.containers(), 90, "the end of all tasks")
+        docker("swarm", "leave", "--force")
+        label = f"label=com.docker.stack.namespace={_NAME}"
+        wait_for(lambda: not self.containers(), 90, "the end of all containers")
+        volumes = docker("volume", "ls", "-q", "--filter", label).split()
+        docker("volume", "rm", *volumes)
+        docker("image", "rm", "-f", *(self.image(version) for version in ("1", "2", "broken")))
+
+    def containers(self, service: str = "") -> list[str]:
+        wanted = f"label=com.docker.swarm.service.name={_NAME}_{service}" if service else f"label=com.docker.stack.namespace={_NAME}"
+        return docker("ps", "-q", "--filter", wanted).split()
+
+    def replicas(self) -> dict[str, str]:
+        """Such as {"app": "3/3"}; a service that has done its work is not named."""
+        lines = docker("stack", "services", _NAME, "--format", "{{.Name}} {{.Replicas}}").splitlines()
+        return {name.removeprefix(f"{_NAME}_"): state for name, state, *_ in map(str.split, lines) if "migrate" not in name}
+
+    def is_complete(self) -> bool:
+        return all(len(set(state.split("/"))) == 1 for state in self.replicas().values())
+
+    def is_healthy(self) -> bool:
+        try:
+            status, body, _ = fetch(f"{self.url}/health")
+        except OSError:
+            return False
+        return status == 200 and json.loads(body)["status"] == "ok"
+
+    @contextmanager
+    def load(self, label: str) -> Iterator[Steady]:
+        """Around something that no client may notice."""
+        self.loads.append(Steady(self.url, links.mixed(self.codes), label=label))
+        with self.loads[-1] as load:
+            wait_for(lambda: len(load.answers) > 200, 20, "the load")
+            yield load
+            time.sleep(2)
+        require(not load.failed(), f"failed: {load.failed()}")
+
+    def healthy_apps(self) -> list[dict[str, Any]]:
+        ids = self.containers("app")
+        found: list[dict[str, Any]] = json.loads(docker("inspect", *ids)) if ids else []
+        return [each for each in found if each["State"].get("Health", {}).get("Status") == "healthy"]
+
+    def prometheus(self, query: str) -> list[Any]:
+        (container,) = self.containers("prometheus")
+        asked = f"http://127.0.0.1:9090/api/v1/query?query={query}"
+        found: list[Any] = json.loads(docker("exec", container, "wget", "-qO-", asked))["data"]["result"]
+        return found
+
+    def nginx_knows(self) -> int:
+        (container,) = self.containers("nginx")
+        return docker("exec", container, "cat", "/tmp/replicas.conf").count(":8000")
+
+    def update(self, image: str) -> None:
+        docker("service", "update", "--detach", "--no-resolve-image", "--image", image, f"{_NAME}_app")
+
+    def update_state(self) -> str:
+        return docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", f"{_NAME}_app")
