@@ -22,7 +22,9 @@ class Broken(Exception):
 
 
 def docker(*arguments: str, timeout: float = 60, **more: Any) -> str:
-    done = subprocess.run(["docker", *arguments], check=False, capture_output=True, text=True, timeout=timeout, cwd=ROOT, **more)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        ["docker", *arguments], check=False, capture_output=True, text=True, timeout=timeout, cwd=ROOT, **more
+    )
     if done.returncode:
         raise Broken(f"docker {' '.join(arguments)[:200]}: {(done.stderr or done.stdout)[-2000:]}")
     return done.stdout.strip()

@@ -35,7 +35,7 @@ def check_error(answer: tuple[int, bytes, Any], status: int) -> None:
 
 
 def _ask(base: str, path: str = "/users", method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
-    return fetch(base + path, method, X_Request_ID="front-door", **headers)
+    return fetch(base + path, method, None, X_Request_ID="front-door", **headers)
 
 
 def _refusals(stack: Stack) -> None:

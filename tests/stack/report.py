@@ -40,5 +40,10 @@ class Report:
         self._line("ok", name, found if isinstance(found, str) else "")
         return found
 
+    def verdict(self) -> int:
+        """The exit code."""
+        print(f"\n{self.seconds:.0f} s, " + (f"FAILED: {', '.join(self.failures)}" if self.failures else "everything held"))
+        return 1 if self.failures else 0
+
     def _line(self, outcome: str, name: str, detail: str) -> None:
         print(f"{outcome:4} {self.seconds:5.0f} s  {name:58} {detail}".rstrip(), flush=True)

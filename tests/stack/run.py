@@ -18,7 +18,7 @@ from tests.stack.compose import Stack, engine_answers, host_address
 from tests.stack.faults import Faults
 from tests.stack.report import Failed, Report
 
-_NO_ENGINE = 3
+NO_ENGINE = 3
 _SECONDS = 15 * 60
 _CONTRACT = ("tests/routes", *(f"tests/test_{name}.py" for name in ("odd_requests", "odd_inputs", "odd_addresses", "openapi")))
 
@@ -26,10 +26,8 @@ _CONTRACT = ("tests/routes", *(f"tests/test_{name}.py" for name in ("odd_request
 def main() -> int:
     if not engine_answers():
         print("container stage: no Docker engine can start here, nothing of it was checked")
-        return _NO_ENGINE
-    for name in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(name, _end)
-    signal.alarm(_SECONDS)
+        return NO_ENGINE
+    end_at(_SECONDS)
     report = Report()
     with Discord(host=host_address()) as discord:
         stack = Stack(f"hf{secrets.token_hex(3)}", AUTO_SEED="true", DISCORD_WEBHOOK_URL=discord.url)
@@ -37,12 +35,18 @@ def main() -> int:
             _check(report, stack, Alerts(discord))
         finally:
             stack.down()
-    print(f"\n{report.seconds:.0f} s, " + (f"FAILED: {', '.join(report.failures)}" if report.failures else "everything held"))
-    return 1 if report.failures else 0
+    return report.verdict()
 
 
-def _end(_signal: int, _frame: Any) -> None:
-    sys.exit("ended before the end")
+def end_at(seconds: int) -> None:
+    """Whatever hangs, or whoever ends this: what was started is taken down."""
+    for name in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(name, _end)
+    signal.alarm(seconds)
+
+
+def _end(number: int, _frame: Any) -> None:
+    sys.exit(f"ended before the end, by {signal.Signals(number).name}")
 
 
 def _check(report: Report, stack: Stack, alerts: Alerts) -> None:
@@ -53,13 +57,18 @@ def _check(report: Report, stack: Stack, alerts: Alerts) -> None:
     standing.check(report, stack)
     report.heading("nobody asks")
     faults = Faults(stack, alerts)
-    report.step("Nginx stopped, worker stopped, no traffic", faults.silence, lambda: front_door.check(report, stack))
+    report.step("Nginx stopped, worker stopped, no traffic", faults.silence, lambda: _meanwhile(report, stack))
     report.heading("the contract through Nginx, with three replicas")
     report.step("the suite's tests that speak only HTTP", _contract, stack)
     replicas.check(report, stack)
     report.heading("faults under load")
     _break(report, Faults(stack, alerts))
     print(f"\n{alerts.table()}\nalso told: {', '.join(alerts.others()) or 'nothing'}")
+
+
+def _meanwhile(report: Report, stack: Stack) -> None:
+    front_door.check(report, stack)
+    standing.check_watchdog(report, stack)
 
 
 def _break(report: Report, faults: Faults) -> None:

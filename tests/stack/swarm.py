@@ -26,7 +26,6 @@ _SECONDS = 20 * 60
 _NAME = "holdfast"  # the secrets of docker-stack.yml are called so
 _SECRETS = ("database_password", "chaos_token", "grafana_password")
 _LOOPBACK = ("--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
-_HOLDING = ("complete", "shutdown", "failed", "rejected", "orphaned", "remove")
 
 
 class Swarm:
@@ -124,3 +123,96 @@ class Swarm:
 
     def update_state(self) -> str:
         return docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", f"{_NAME}_app")
+
+
+def kill_a_task(swarm: Swarm, alerts: Alerts) -> str:
+    with swarm.load("task") as load, alerts.told_of("kill -9 of a task", ("InstanceDown|InstanceRestarted|InstanceVanished", "any", 60)):
+        victim = swarm.healthy_apps()[0]
+        os.kill(victim["State"]["Pid"], signal.SIGKILL)
+        began = time.monotonic()
+        wait_for(lambda: victim["Id"] not in {each["Id"] for each in swarm.healthy_apps()}, 20, "the death of the task")
+        wait_for(lambda: len(swarm.healthy_apps()) == 3, 60, "three healthy tasks")
+        back = time.monotonic() - began
+    return f"replaced after {back:.1f} s; {load.summary()}"
+
+
+def roll_out(swarm: Swarm) -> str:
+    with swarm.load("update") as load:
+        began = time.monotonic()
+        swarm.update(swarm.image("2"))
+        wait_for(lambda: swarm.update_state() == "completed", 240, "the end of the update")
+        took = time.monotonic() - began
+    images = {each["Config"]["Image"] for each in swarm.healthy_apps()}
+    require(images == {swarm.image("2")}, images)
+    return f"after {took:.0f} s; {load.summary()}"
+
+
+def roll_back(swarm: Swarm) -> str:
+    with swarm.load("broken") as load:
+        began = time.monotonic()
+        swarm.update(swarm.image("broken"))
+        wait_for(lambda: swarm.update_state() == "rollback_completed", 240, "the end of the rollback")
+        took = time.monotonic() - began
+    wait_for(lambda: len(swarm.healthy_apps()) == 3, 60, "three healthy tasks")
+    images = {each["Config"]["Image"] for each in swarm.healthy_apps()}
+    require(images == {swarm.image("2")}, images)
+    return f"after {took:.0f} s; {load.summary()}"
+
+
+def scale(swarm: Swarm) -> str:
+    known: list[str] = []
+    with swarm.load("scale") as load:
+        for count in (5, 3):
+            began = time.monotonic()
+            docker("service", "scale", "--detach", f"{_NAME}_app={count}")
+            wait_for(lambda count=count: len(swarm.healthy_apps()) == count, 90, f"{count} healthy tasks")  # type: ignore[misc]
+            wait_for(lambda count=count: swarm.nginx_knows() == count, 30, f"{count} replicas in Nginx")  # type: ignore[misc]
+            wait_for(lambda count=count: len(swarm.prometheus('up{job="holdfast"}==1')) == count, 60, f"{count} targets")  # type: ignore[misc]
+            known.append(f"{count} after {time.monotonic() - began:.0f} s")
+    return f"{', '.join(known)}, in Nginx and in Prometheus; {load.summary()}"
+
+
+def clicks(swarm: Swarm) -> str:
+    return exact(swarm.url, swarm.loads, docker("service", "logs", "--raw", f"{_NAME}_nginx"))
+
+
+def _check(report: Report, swarm: Swarm, alerts: Alerts) -> None:
+    report.step("three images, a Swarm of one node, its secrets", _prepare, swarm)
+    report.step("docker stack deploy", swarm.deploy)
+    if report.failures:
+        return
+    checks: tuple[tuple[str, Callable[[Swarm], str]], ...] = (
+        ("a new image at 100 requests/s", roll_out),
+        ("a broken image at 100 requests/s: back by itself", roll_back),
+        ("3 -> 5 -> 3 tasks at 100 requests/s", scale),
+        ("every click that was answered is stored", clicks),
+    )
+    report.step("kill -9 of a task at 100 requests/s", kill_a_task, swarm, alerts)
+    for name, check in checks:
+        report.step(name, check, swarm)
+    report.step("the end of every fault was told", alerts.wait_resolved, 120)
+    print(f"\n{alerts.table()}\nalso told: {', '.join(alerts.others()) or 'nothing'}")
+
+
+def _prepare(swarm: Swarm) -> None:
+    swarm.build()
+    swarm.begin()
+
+
+def main() -> int:
+    if not engine_answers() or docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
+        print("swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it was checked")
+        return NO_ENGINE
+    end_at(_SECONDS)
+    report = Report()
+    with Discord(host=host_address()) as discord:
+        swarm = Swarm(discord.url)
+        try:
+            _check(report, swarm, Alerts(discord))
+        finally:
+            swarm.end()
+    return report.verdict()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
