@@ -100,9 +100,9 @@ def verdict(sql: str, values: Any, plan: list[str]) -> str:
 
 def counts_most_rows(sql: str, values: Any) -> bool:
     """Whether the statement is a count of more rows than an index could spare it the reading of."""
-    if not sql.startswith("SELECT COUNT(1) FROM"):
+    if not sql.lower().startswith(("select count(1) from", "select count(*) from")):
         return False
-    (table,) = (table for table in TABLES if f'"{table}"' in sql)
+    table = next(table for table in TABLES if re.search(rf'FROM "?{table}\b', sql))
     with released():
         counted = db.execute_sql(sql, values).fetchone()[0]
         return bool(counted > db.execute_sql(f"SELECT count(*) / 5 FROM {table}").fetchone()[0])
