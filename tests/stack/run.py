@@ -89,7 +89,7 @@ def _contract(stack: Stack) -> str:
 
 
 def _exact(faults: Faults) -> str:
-    return exact(faults.stack.url(), faults.loads, faults.stack.compose("logs", "--no-log-prefix", "nginx"))
+    return exact(faults.stack.url(), faults.loads, faults.stack.compose("logs", "--no-log-prefix", "--tail", "50000", "nginx"))
 
 
 def _panels(stack: Stack) -> str:
