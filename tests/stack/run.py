@@ -14,7 +14,7 @@ from tests.servers import ROOT
 from tests.stack import front_door, replicas, standing
 from tests.stack.alerts import Alerts
 from tests.stack.clicks import exact
-from tests.stack.compose import Stack, engine_answers, host_address
+from tests.stack.compose import Stack, docker, engine_answers, host_address
 from tests.stack.faults import Faults
 from tests.stack.report import Failed, Report
 
@@ -89,7 +89,8 @@ def _contract(stack: Stack) -> str:
 
 
 def _exact(faults: Faults) -> str:
-    return exact(faults.stack.url(), faults.loads, faults.stack.compose("logs", "--no-log-prefix", "--tail", "50000", "nginx"))
+    log = docker("logs", f"{faults.stack.project}-nginx-1")  # Compose puts a terminal's command before each line
+    return exact(faults.stack.url(), faults.loads, log)
 
 
 def _panels(stack: Stack) -> str:
