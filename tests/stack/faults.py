@@ -105,7 +105,8 @@ class Faults:
         """No request for two minutes. First Nginx is away, too; the worker is all the time, so that the last clicks wait."""
         with self.without("worker", ("ClickBacklogOld", "warning", 90)):
             links.follow_each(self.stack.url(), self.codes)
-            with self.alerts.told_of("no traffic", ("NoTraffic", "warning", 200)):
+            # The alert counts from the last request of what is done meanwhile: half a minute of rate, two of silence, ten seconds of grouping.
+            with self.alerts.told_of("no traffic", ("NoTraffic", "warning", 280)):
                 with self.without("nginx", ("NginxDown", "critical", 30)):
                     pass
                 meanwhile()

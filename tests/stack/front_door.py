@@ -56,7 +56,7 @@ def _another_nginx(stack: Stack, replicas: str, rate: str = "20000") -> Iterator
         wait_for(lambda: _opens(base), 20, "another Nginx")
         yield base
     finally:
-        docker("rm", "-f", name)
+        docker("rm", "-f", "-v", name)
 
 
 def _address(stack: Stack, name: str) -> str:
@@ -81,7 +81,7 @@ def _silent(stack: Stack) -> None:
     try:
         _with_replicas(stack, name, 504)
     finally:
-        docker("rm", "-f", name)
+        docker("rm", "-f", "-v", name)
 
 
 def _limited(stack: Stack) -> str:

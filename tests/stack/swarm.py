@@ -64,15 +64,14 @@ class Swarm:
         return ", ".join(f"{name} {state}" for name, state in self.replicas().items())
 
     def end(self) -> None:
-        with suppress(Broken):
+        label = f"--filter=label=com.docker.stack.namespace={_NAME}"
+        with suppress(Broken, TimeoutError):
             docker("stack", "rm", _NAME)
-            wait_for(lambda: not self.containers(), 90, "the end of all tasks")
+            wait_for(lambda: not self.containers(), 60, "the end of all tasks")
         docker("swarm", "leave", "--force")
-        label = f"label=com.docker.stack.namespace={_NAME}"
-        wait_for(lambda: not self.containers(), 90, "the end of all containers")
-        volumes = docker("volume", "ls", "-q", "--filter", label).split()
-        docker("volume", "rm", *volumes)
-        docker("image", "rm", "-f", *(self.image(version) for version in ("1", "2", "broken")))
+        _remove("rm -f -v", docker("ps", "-aq", label))
+        _remove("volume rm", docker("volume", "ls", "-q", label))
+        _remove("image rm -f", docker("image", "ls", "-q", f"--filter=reference=holdfast:{self.tag}-*"))
 
     def containers(self, service: str = "") -> list[str]:
         wanted = f"label=com.docker.swarm.service.name={_NAME}_{service}" if service else f"label=com.docker.stack.namespace={_NAME}"
@@ -123,6 +122,11 @@ class Swarm:
 
     def update_state(self) -> str:
         return docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", f"{_NAME}_app")
+
+
+def _remove(command: str, names: str) -> None:
+    if names:
+        docker(*command.split(), *names.split())
 
 
 def kill_a_task(swarm: Swarm, alerts: Alerts) -> str:
