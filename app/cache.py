@@ -43,7 +43,7 @@ class Link(NamedTuple):
         try:
             text = entry.decode() if isinstance(entry, bytes) else entry or ""
             state, version, url_id, original_url = text.split(" ", 3)
-            return cls(state, int(version), int(url_id), original_url) if state in (ACTIVE, INACTIVE, DELETED) else None
+            return cls(state, int(version), int(url_id), original_url) if state in (ACTIVE, INACTIVE, DELETED) and 0 < int(url_id) < 2**63 else None
         except ValueError:
             return None
 
@@ -187,8 +187,8 @@ def link_key(short_code: str) -> str:
 # When Redis is full, what it holds is at least forgotten.
 PUT = """
 local held = redis.pcall('GET', KEYS[1])
-local old = type(held) == 'string' and tonumber(string.match(held, '^[aid] (%d+) %d+ ')) or -1
-if old >= tonumber(string.match(ARGV[1], '^%a (%d+) ')) then return 0 end
+local version, id = string.match(type(held) == 'string' and held or '', '^[aid] (%d+) (%d+) ')
+if version and tonumber(id) > 0 and tonumber(id) < 2^63 and tonumber(version) >= tonumber(string.match(ARGV[1], '^%a (%d+) ')) then return 0 end
 if redis.pcall('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]).err then return redis.call('DEL', KEYS[1]) end
 return 1
 """
@@ -228,7 +228,7 @@ class Cache:
         """A remembered answer; without Redis each process remembers its own."""
         try:
             held = self.store.run(_GET, (f"answer:{name}",))
-            return held.decode() if held else None
+            return held.decode(errors="replace") if held else None
         except Away:
             until, answer = self._answers.get(name, (0.0, ""))
             return answer if time.monotonic() < until else None

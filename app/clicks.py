@@ -206,7 +206,7 @@ _LATEST_MS = 250_000_000_000_000  # in the year 9892
 
 def _active(entry: bytes) -> Link:
     link = Link.parse(entry)
-    if link is None or link.state != ACTIVE or not 0 < link.url_id < 2**63:
+    if link is None or link.state != ACTIVE:
         raise ValueError("no active link")
     return link
 

@@ -61,9 +61,11 @@ def test_head_is_answered_from_the_cache_without_a_click(shared: Api) -> None:
 
 # ---- poison ----
 
+POISONS = [b"", b"garbage", b"a", b"abc def", b"a x y z", b"a 1 2", b"\xff\xfe\x00"]
+
 
 @pytest.mark.services
-@pytest.mark.parametrize("poison", [b"", b"garbage", b"a", b"abc def", b"a x y z", b"a 1 2", b"\xff\xfe\x00", b"z 1 2 https://evil.example/"])
+@pytest.mark.parametrize("poison", [*POISONS, b"z 1 2 https://evil.example/", b"a 9 0 https://evil.example/", b"a 9 9223372036854775808 https://evil.example/"])
 def test_a_poisoned_entry_is_a_miss_that_is_counted_once_and_then_put_right(shared: Api, held: redis.Redis, poison: bytes) -> None:
     url = shared.url("https://example.com/a")
     held.set(f"link:{url['short_code']}", poison)
@@ -80,6 +82,16 @@ def test_a_key_of_another_type_is_a_miss_that_is_counted_once_and_then_put_right
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "MISS")
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "HIT")
     assert shared.clicks(url) == 2
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("poison", [*POISONS, b"1", b"{}", b"[]", b"[1, false, null]", b"[[[[", b"[" * 100_000])
+def test_a_poisoned_answer_is_a_miss_and_then_put_right(shared: Api, held: redis.Redis, poison: bytes) -> None:
+    assert shared.client.get("/products").headers["X-Cache"] == "MISS"
+    (key,) = held.keys("answer:*")
+    held.set(key, poison)
+    answers = [shared.client.get("/products") for _ in range(2)]
+    assert [(answer.status_code, answer.get_json(), answer.headers["X-Cache"]) for answer in answers] == [(200, [], "MISS"), (200, [], "HIT")]
 
 
 @pytest.mark.services

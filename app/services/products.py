@@ -23,10 +23,19 @@ class Found(NamedTuple):
 def page(query: ListQuery) -> Found:
     """A page as it was at most a minute ago; the database is asked only when nobody remembers it."""
     name = f"products:{paging.number(query)}:{paging.size(query)}:{query.after}:{query.count}"
-    held = cache.get_answer(name)
+    held = _parse(cache.get_answer(name))
     (metrics.cache_hits if held else metrics.cache_misses).inc()
     if held:
-        return Found(Page(*json.loads(held)), cached=True)
+        return Found(held, cached=True)
     fresh = paging.shown(paging.read(Product, {}, query), show_product)
     cache.put_answer(name, encode(list(fresh)).decode(), _SECONDS)
     return Found(fresh, cached=False)
+
+
+def _parse(answer: str | None) -> Page | None:
+    """The page that was remembered; None for none, and for what nobody can have written."""
+    try:
+        rows, more, total = json.loads(answer or "null")
+        return Page(rows, more, total) if isinstance(rows, list) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
