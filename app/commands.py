@@ -1,12 +1,17 @@
-"""What operators type: `flask --app app migrate | seed | warm-up`."""
+"""What operators type: `flask --app app migrate | seed | warm-up | links export`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from flask import Flask
+from flask.cli import AppGroup
 
 from app import migrations
 from app.services import seeding, urls
+from app.services.exports import LinksFile
+from app.services.files import whole
 
 
 def install(app: Flask) -> None:
@@ -25,3 +30,22 @@ def install(app: Flask) -> None:
     def warm_up() -> None:
         """Put all active links into Redis."""
         click.echo(f"Put {urls.warm_up()} links into the cache")
+
+    app.cli.add_command(links)
+
+
+links = AppGroup("links", help="What concerns all short links.")
+
+
+@links.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+def export_links(file: Path) -> None:
+    """Write all live links into FILE (- for standard output), for Nginx to serve alone."""
+    links_file = LinksFile()
+    if file == Path("-"):
+        for line in links_file.lines():
+            click.echo(line, nl=False)
+    else:
+        with whole(file, 0o644) as part, part.open("w", encoding="ascii") as writing:
+            writing.writelines(links_file.lines())
+    click.echo(f"Wrote {links_file.count} links", err=True)

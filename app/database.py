@@ -62,6 +62,7 @@ class Dialect:
     typed: bool  # whether the driver returns timestamps and booleans as such
     locks_rows: bool  # whether a SELECT can keep other writers off its rows; without, BEGIN has shut everybody out
     lock: str  # keeps everybody else out of a named section until the transaction ends
+    snapshot: str  # begins a transaction that reads everything as it was at one moment, and keeps nobody waiting
     keep_out: str  # keeps all other writers off the tables until the transaction ends
     new_ids: str  # numbers the rows of a staging table that have no id yet, as the sequence of `table` would
     own_id: str  # the id of a staged row, or a new one when it has none
@@ -78,6 +79,7 @@ DIALECTS = {
         typed=True,
         locks_rows=True,
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
+        snapshot="REPEATABLE READ",
         keep_out="LOCK TABLE users, urls, events IN SHARE ROW EXCLUSIVE MODE",
         new_ids="UPDATE {staged} SET target = given.id FROM (SELECT n AS row, nextval(pg_get_serial_sequence('{table}', 'id')) AS id FROM "
         "(SELECT n FROM {staged} WHERE {which} ORDER BY n) AS ordered) AS given WHERE given.row = {staged}.n",
@@ -93,6 +95,7 @@ DIALECTS = {
         typed=False,
         locks_rows=False,
         lock="SELECT 1",  # BEGIN IMMEDIATE is one
+        snapshot="DEFERRED",
         keep_out="SELECT 1",  # BEGIN IMMEDIATE does
         new_ids="UPDATE {staged} SET target = given.id FROM (SELECT n AS row, row_number() OVER (ORDER BY n) + max("
         "coalesce((SELECT max(id) FROM {table}), 0), {largest}, "

@@ -50,6 +50,9 @@ check "Prometheus' rules under test" promtool test rules monitoring/prometheus/t
 check "Alertmanager's configuration" amtool check-config monitoring/alertmanager/alertmanager.yml
 check "Nginx' configuration" nginx -e stderr -t -q -c "$work/nginx.conf"
 check "Nginx' configuration, for what is unsafe" gixy "$work/nginx.conf"
+mkdir "$work/alone"
+sed "s#/tmp/#$work/alone/#g; s#include links.conf;#map \"/\$code\" \$candidates { default \"\"; }#" deploy/fail-static.conf > "$work/alone/nginx.conf"
+check "Nginx' configuration without the application" nginx -e stderr -t -q -c "$work/alone/nginx.conf"
 
 if docker compose version >/dev/null 2>&1; then
   check "docker-compose.yml" docker compose -f docker-compose.yml config -q

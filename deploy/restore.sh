@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Loads a dump into the Compose stack's database, which must be empty, makes Redis fit it, and starts everything on it.
+#
+#   deploy/restore.sh FILE
+set -euo pipefail
+file=${1:?usage: deploy/restore.sh FILE}
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+say() { printf '%s %s\n' "$(date -u +%H:%M:%SZ)" "$*"; }
+fail() { say "$*" >&2; exit 1; }
+compose() { docker compose --project-directory "$here" -f "$here/docker-compose.yml" "$@"; }
+postgres() { compose exec -T postgres "$@"; }
+
+tables() { postgres psql -U holdfast -qtAc "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')" holdfast; }
+
+refuse_unless_empty() {
+  [[ $(tables) == 0 ]] || fail "the database is not empty, and nothing was changed. To give up what is in it:
+  docker compose stop ${servers[*]} && docker compose exec postgres sh -c 'dropdb -U holdfast --force holdfast && createdb -U holdfast holdfast'"
+}
+
+[[ -s $file ]] || fail "$file is not there, or empty"
+mapfile -t servers < <(compose config --services | grep -E '^(app[0-9]+|worker)$')
+
+# Before anything is stopped: it may be the wrong host. A database that was dropped is as empty as can be.
+if compose ps --services --status running | grep -qx postgres && tables > /dev/null 2>&1; then refuse_unless_empty; fi
+
+# Whoever runs would make tables in the empty database, and give it clicks on links that it does not know yet: they would be gone.
+say "stopping ${servers[*]}"
+compose stop "${servers[@]}" > /dev/null 2>&1
+compose up -d --no-build --wait postgres redis > /dev/null 2>&1 || fail "PostgreSQL or Redis does not start: docker compose logs postgres redis"
+tables > /dev/null 2>&1 || postgres createdb -U holdfast holdfast
+refuse_unless_empty
+
+say "loading $file"
+postgres pg_restore -U holdfast -d holdfast --no-owner --no-privileges --single-transaction --exit-on-error < "$file" ||
+  fail "the dump cannot be loaded, and nothing was changed"
+compose run --rm --no-deps -T migrate python -m app.backup settle ||
+  fail "the rows are there. Once the cause is gone: docker compose run --rm --no-deps migrate python -m app.backup settle && docker compose up -d --wait"
+say "starting ${servers[*]}"
+compose up -d --no-deps --no-build --wait "${servers[@]}" > /dev/null 2>&1 || fail "not all of ${servers[*]} get healthy: docker compose logs"
+say "the service is back"
+compose up -d --no-build --wait > /dev/null 2>&1 || fail "not everything beside it gets healthy: docker compose ps"
