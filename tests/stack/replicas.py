@@ -89,6 +89,6 @@ def _client_address(stack: Stack) -> str:
         status, _, _ = fetch(f"{stack.url()}/{url['short_code']}", X_Forwarded_For=lie, X_Real_IP=lie)
         require(status == 302, status)
     (address,) = {click["details"]["ip"] for click in get_json(f"{stack.url()}/events?event_type=clicked&url_id={url['id']}")}
-    gateway = stack.inspect("nginx")["NetworkSettings"]["Networks"][f"{stack.project}_front"]["Gateway"]
+    gateway = stack.inspect("nginx")["NetworkSettings"]["Networks"][f"{stack.project}_edge"]["Gateway"]
     require(address == gateway, f"{address}, not {gateway}")
     return f"clicks come from {address}, this host"
