@@ -1,0 +1,46 @@
+"""Whether every click that was answered is stored, once: the service's own counters beside what the users saw."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+from urllib.request import urlopen
+
+from loadtests.record import Record
+
+
+class Clicks(NamedTuple):
+    """`unsure` are requests that broke: they may be clicks or not."""
+
+    answered: int
+    stored: int
+    lost: int
+    too_many: int
+    unsure: int
+
+
+def compare(record: Record, stored: dict[str, int]) -> Clicks:
+    """Link by link, so that what is too little here is not made up for by what is too much there."""
+    lost = sum(max(0, count - stored.get(code, 0)) for code, count in record.clicks.items())
+    more = sum(max(0, count - record.clicks[code] - record.unsure[code]) for code, count in stored.items())
+    return Clicks(record.clicks.total(), sum(stored.values()), lost, more, record.unsure.total())
+
+
+def stored_clicks(base_url: str, record: Record, first_id: int) -> dict[str, int]:
+    """The counter of each link that was followed, among all from that id on."""
+    followed, after, found = record.clicks.keys() | record.unsure.keys(), first_id - 1, {}
+    while page := _get(f"{base_url}/urls?per_page=100&after={after}"):
+        found.update({url["short_code"]: url["click_count"] for url in page if url["short_code"] in followed})
+        after = page[-1]["id"]
+    return found
+
+
+def click_events(base_url: str) -> int:
+    """How many events of clicks there are in the whole service."""
+    with urlopen(f"{base_url}/events?event_type=clicked&per_page=1&count=true", timeout=60) as answer:
+        return int(answer.headers["X-Total-Count"])
+
+
+def _get(address: str) -> Any:
+    with urlopen(address, timeout=60) as answer:
+        return json.load(answer)

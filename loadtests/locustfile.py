@@ -1,0 +1,76 @@
+"""What Locust runs: the users' coming and going, the first links, and the record of what happens."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
+
+import gevent
+from locust import LoadTestShape, events
+
+from loadtests import record as facts
+from loadtests.behaviour import FIRST_LINKS, PLAN, Link, Visitor, links, names, people, record
+from loadtests.tiers import users_at
+
+__all__ = ["ComeAndGo", "Visitor"]
+_PROGRESS_SECONDS = 5
+
+
+class ComeAndGo(LoadTestShape):
+    def tick(self) -> tuple[int, float] | None:
+        users = users_at(PLAN.stages, self.get_run_time())
+        return None if users is None else (users, 100)
+
+
+@events.test_start.add_listener
+def prepare(environment: Any, **_more: Any) -> None:
+    """The first user and the first links, which all others need."""
+    host = environment.host
+    people.append(_post(f"{host}/users", names.person())["id"])
+    for _ in range(FIRST_LINKS):
+        address = names.address()
+        made = _post(f"{host}/urls", {"original_url": address, "user_id": people[0]})
+        links.append(Link(made["id"], made["short_code"], address))
+    record.first_id = links[0].id
+    environment.began = time.monotonic()
+    events.request.add_listener(lambda **request: _remember(environment, request))
+    events.user_error.add_listener(lambda exception, **_more: _remember(environment, _stumble(exception)))
+    gevent.spawn(_show_progress, environment)
+
+
+def _post(address: str, content: dict[str, Any]) -> Any:
+    with urlopen(HttpRequest(address, json.dumps(content).encode(), {"Content-Type": "application/json"}), timeout=10) as answer:
+        return json.load(answer)
+
+
+def _remember(environment: Any, request: dict[str, Any]) -> None:
+    failure = str(request["exception"]) if request["exception"] else ""
+    second = time.monotonic() - environment.began
+    record.requests.append(facts.Request(second, request["name"], request["response_time"], environment.runner.user_count, failure[:200]))
+
+
+def _stumble(error: Exception) -> dict[str, Any]:
+    """An answer that the behaviour could not make sense of."""
+    return {"name": "unreadable answers", "response_time": 0.0, "exception": repr(error)}
+
+
+def _show_progress(environment: Any) -> None:
+    seen = 0
+    while True:
+        gevent.sleep(_PROGRESS_SECONDS)
+        latest, seen = record.requests[seen:], len(record.requests)
+        now = facts.figures(latest, _PROGRESS_SECONDS)
+        moment, users = time.monotonic() - environment.began, environment.runner.user_count
+        print(
+            f"{moment:5.0f} s {users:4} users {now.per_second:8,.1f} req/s   p50 {now.p50_ms:6.0f} ms   p95 {now.p95_ms:6.0f} ms   {now.failures} failures",
+            flush=True,
+        )
+
+
+@events.quitting.add_listener
+def keep(environment: Any, **_more: Any) -> None:
+    environment.process_exit_code = 0  # loadtests/run.py judges
+    record.write(PLAN.record)

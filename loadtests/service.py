@@ -1,0 +1,93 @@
+"""The service that is loaded when no other is named: the processes and settings of docker-compose.yml, on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg2
+
+from benchmarks.stack import PYTHON, Stack, need
+from tests.servers import ROOT, Postgres, Redis, free_port, wait_for
+
+REPLICAS = 3
+TAIL = 20_000
+_TAIL_LINKS = f"""
+INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
+SELECT 'T' || lpad(n::text, 5, '0'), 'https://example.com/tail/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {TAIL - 1}) AS n
+"""
+_SETTINGS = """
+limit_req_zone $binary_remote_addr zone=clients:10m rate=20000r/s;
+limit_req zone=clients burst=20000 nodelay;
+map "" $client_scheme {{ default $scheme; }}
+upstream app {{ zone app 128k; least_conn; {servers} keepalive 64; keepalive_requests 1000000; keepalive_timeout 5s; }}
+"""
+
+
+class SafePostgres(Postgres):
+    """Every commit is on disk before it is answered."""
+
+    def command(self) -> list[str]:
+        return [*super().command(), "-c", "fsync=on", "-c", "shared_buffers=128MB", "-c", "max_wal_size=1GB"]
+
+
+class BoundedRedis(Redis):
+    def command(self) -> list[str]:
+        return [*super().command(), "--maxmemory", "256mb"]
+
+
+def start(cleanup: ExitStack) -> Stack:
+    """Everything up, the sample data loaded, and TAIL more links that the cache does not have."""
+    stack, postgres, redis = Stack(cleanup), SafePostgres(), BoundedRedis()
+    for server in (postgres, redis):
+        cleanup.callback(server.destroy)
+        server.start()
+    shared = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, "LOG_FILE": str(stack.folder / "holdfast.log"), "LOG_LEVEL": "INFO", "BASE_URL": ""}
+    migration = [PYTHON, "-m", "flask", "--app", "app", "migrate"]
+    subprocess.run(migration, check=True, cwd=ROOT, env={**os.environ, **shared, "AUTO_SEED": "true"}, stdout=subprocess.DEVNULL)
+    stack.replicas(["-c", "python:app.serving"], [_replica(stack.folder, shared, number) for number in range(1, REPLICAS + 1)])
+    stack.run("worker", [PYTHON, "-m", "app.worker"], {**shared, "INSTANCE": "worker"})
+    wait_for(lambda: "warmed the cache up" in (stack.folder / "holdfast.log").read_text(), what="the cache's warm-up")
+    with psycopg2.connect(host="127.0.0.1", port=postgres.port, user="holdfast", dbname="holdfast") as connection, connection.cursor() as cursor:
+        cursor.execute(_TAIL_LINKS)
+    stack.watch("postgres", _pid(postgres))
+    stack.watch("redis", _pid(redis))
+    _front_door(stack)
+    return stack
+
+
+def _pid(server: Postgres | Redis) -> int:
+    assert server.process is not None
+    return server.process.pid
+
+
+def _replica(folder: Path, shared: dict[str, str], number: int) -> dict[str, str]:
+    metrics = folder / f"metrics-{number}"
+    metrics.mkdir()
+    compose = {"CACHE_TTL_SECONDS": "3600", "TRUSTED_PROXIES": "1", "WEB_WORKERS": "1", "WEB_THREADS": "8"}
+    return {**shared, **compose, "INSTANCE": f"app{number}", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+
+
+def _front_door(stack: Stack) -> None:
+    """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have written."""
+    stack.port = free_port()
+    for name in ("nginx.conf", "error.conf"):
+        text = (ROOT / "nginx" / name).read_text().replace("/var/tmp/", "/tmp/").replace("/tmp/", f"{stack.folder}/")
+        text = text.replace("listen 8080", f"listen 127.0.0.1:{stack.port}").replace("listen 8081", f"listen 127.0.0.1:{free_port()}")
+        (stack.folder / name).write_text(text)
+    servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in stack.replica_ports)
+    (stack.folder / "settings.conf").write_text(_SETTINGS.format(servers=servers))
+    (stack.folder / "replicas.conf").write_text("")
+    stack.run("nginx", [need("nginx", "nginx"), "-c", str(stack.folder / "nginx.conf"), "-g", "daemon off;"])
+    wait_for(lambda: _listens(stack.port), what=f"Nginx (logs in {stack.folder})")
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
