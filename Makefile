@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm lint lint-stack dashboards format lock
-.PHONY: bench bench-lists bench-kills bench-growth bench-import explain
+.PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
+.PHONY: drill bench bench-lists bench-kills bench-growth bench-import load explain
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,15 @@ stack-test: $(VENV)/development ## check every promise about the stack in contai
 
 stack-swarm: $(VENV)/development ## the same for Swarm: killed tasks, rolling updates, rollback, scaling (docker swarm init first)
 	$(BIN)/python -m tests.stack.swarm
+
+drill: $(VENV)/development ## break one thing at a time under load, and see what becomes of every request and click (NAMES="redis-full" for some, SHORT=1 for CI's)
+	$(BIN)/python -m tests.drills.run $(if $(SHORT),--short) $(NAMES)
+
+backup: ## write the stack's database into FILE (var/backups/holdfast-DATE.dump), while everything goes on
+	deploy/backup.sh $(FILE)
+
+restore: ## load FILE into the stack's database, which must be empty, and start everything on it
+	deploy/restore.sh $(FILE)
 
 lint: $(VENV)/development ## style, types, layers
 	$(BIN)/ruff check .
@@ -69,12 +78,16 @@ bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10
 bench-import: $(VENV)/development ## rows per second of both imports beside plain COPY, on a real PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.imports
 
+load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver or gold (BASE_URL=http://... for one that runs already)
+	$(BIN)/python -m loadtests.run $(or $(TIER),bronze)
+
 explain: $(VENV)/development ## the plan of every list, redirect and stats query on a million rows of PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.explain
 
 lock: ## pin the newest packages that pyproject.toml allows (needs uv)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra load -c requirements-dev.lock pyproject.toml -o requirements-load.lock
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -85,4 +98,8 @@ $(VENV)/runtime: requirements.lock | $(VENV)/bin/python
 
 $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 	$(PIP) -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/load: requirements-load.lock | $(VENV)/bin/python
+	$(PIP) -r requirements-load.lock
 	@touch $@

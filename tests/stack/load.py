@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +18,16 @@ BROKEN = 0
 """The status of a request whose connection broke before its answer came."""
 
 AGAIN = "sent again"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back, and what there is to say about it."""
+
+    status: int
+    note: str = ""
+    location: str = ""
+    retry_after: str = ""
 
 
 class Connection:
@@ -28,43 +38,45 @@ class Connection:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
 
-    def get(self, path: str, **headers: str) -> tuple[int, str]:
-        """The status, and what there is to say about it."""
+    def get(self, path: str, **headers: str) -> Reply:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             return self._answer(path, given)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            return BROKEN, repr(error)
+            return Reply(BROKEN, repr(error))
 
-    def _answer(self, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    def _answer(self, path: str, headers: dict[str, str]) -> Reply:
         if self._connection.sock and select.select([self._connection.sock], [], [], 0)[0]:
             self._connection.close()
         kept = self._connection.sock is not None
         try:
-            return self._exchange(path, headers), ""
+            return self._exchange(path, headers)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             self._connection.close()
             if not kept:
                 raise
-        return self._exchange(path, headers), AGAIN
+        return replace(self._exchange(path, headers), note=AGAIN)
 
-    def _exchange(self, path: str, headers: dict[str, str]) -> int:
+    def _exchange(self, path: str, headers: dict[str, str]) -> Reply:
         self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()
         response.read()
-        return response.status
+        return Reply(response.status, location=response.headers.get("Location", ""), retry_after=response.headers.get("Retry-After", ""))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`name` is the request's id and its User-Agent, so that its click can be found."""
+    """`name` is the request's id and its User-Agent, so that its click can be found; `at` is when it was answered, on the monotonic clock."""
 
     name: str
     path: str
+    at: float
     seconds: float
     status: int
-    note: str
+    note: str = ""
+    location: str = ""
+    retry_after: str = ""
 
 
 @dataclass
@@ -104,8 +116,9 @@ class Steady:
                 break
             name, path = f"{self.label}-{number}", self.paths[number % len(self.paths)]
             sent_at = time.monotonic()
-            status, note = connection.get(path, User_Agent=name, X_Request_ID=name)
-            self.answers.append(Answer(name, path, time.monotonic() - sent_at, status, note))
+            reply = connection.get(path, User_Agent=name, X_Request_ID=name)
+            at = time.monotonic()
+            self.answers.append(Answer(name, path, at, at - sent_at, reply.status, reply.note, reply.location, reply.retry_after))
 
     def failed(self, *, only_redirects: bool = False) -> list[str]:
         """What was not answered as it must be, in words, the same words once."""

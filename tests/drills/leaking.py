@@ -1,0 +1,43 @@
+"""Drills on memory: a process of a replica leaks until the kernel ends it, and with the first one the whole container."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import partial
+
+from tests.drills.drill import Drill, Ground
+from tests.drills.hostile import oom_kills
+from tests.servers import wait_for
+from tests.stack.report import require
+
+_REPLICA = "app1"
+
+# It leaks in the name of another process of the container: the kernel is told to end that one first when memory is over, and with it ends the leak.
+_LEAK = """
+import os, sys, time
+victim = sys.argv[1] or open("/proc/1/task/1/children").read().split()[0]
+open(f"/proc/{victim}/oom_score_adj", "w").write("1000")
+held = []
+while os.path.exists(f"/proc/{victim}"):
+    held.append(b"x" * 4_000_000)
+    time.sleep(0.01)
+"""
+
+
+def _leak(ground: Ground, drill: str, pid: str) -> None:
+    """`pid` as the container numbers its processes; "" is the one that Gunicorn has started to serve."""
+    stack = ground.stack
+    before, kills = stack.inspect(_REPLICA)["RestartCount"], oom_kills(stack)[_REPLICA]
+    with ground.strike(drill) as hit, hit.fault():
+        command = ["docker", "exec", f"{stack.project}-{_REPLICA}-1", "python", "-c", _LEAK, pid]
+        subprocess.run(command, check=False, capture_output=True, timeout=30)
+        hit.mended()
+        restarts = before + (pid == "1")
+        wait_for(lambda: stack.inspect(_REPLICA)["RestartCount"] == restarts and stack.is_healthy(_REPLICA), 15, f"restart {restarts} of {_REPLICA}")
+    require(pid == "1" or oom_kills(stack)[_REPLICA] == kills + 1, "the kernel has not ended one process")
+
+
+DRILLS = [
+    Drill("leak-in-a-process", partial(_leak, drill="leak-in-a-process", pid="")),
+    Drill("memory-leak", partial(_leak, drill="memory-leak", pid="1"), short=True),
+]
