@@ -108,11 +108,10 @@ def _no_room_for_logs(ground: Ground) -> None:
 
 @contextmanager
 def _full_logs(stack: Stack, service: str) -> Iterator[None]:
-    """A file system of one page, which another file has filled, in the place of the log directory."""
+    """A file system without room for a single file, from its first moment on, in the place of the log directory."""
     mount = ["nsenter", "--target", str(stack.pid(service)), "--mount", "--pid"]
-    _run(*mount, "mount", "-t", "tmpfs", "-o", "size=4k,mode=777", "tmpfs", _LOGS)
+    _run(*mount, "mount", "-t", "tmpfs", "-o", "nr_inodes=1,mode=777", "tmpfs", _LOGS)
     try:
-        _run(*mount, "sh", "-c", f"head -c 4096 /dev/zero > {_LOGS}/filled")
         yield
     finally:
         _run(*mount, "umount", "--lazy", _LOGS)
