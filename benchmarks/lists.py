@@ -30,7 +30,7 @@ class Contender(NamedTuple):
     def run(self) -> None:
         """Adds the CPU microseconds of all server processes for one request."""
         before = sum(self.stack.cpu_seconds().values())
-        answered = _answered(self.address)
+        answered = _answered(self.address) or sys.exit(f"{self.name}: nothing was answered for {SECONDS} s (logs in {self.stack.folder})")
         self.costs.append((sum(self.stack.cpu_seconds().values()) - before) / answered * 1e6)
 
 

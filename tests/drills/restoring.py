@@ -27,12 +27,14 @@ from tests.stack.report import require
 _BEHIND_SECONDS = 2
 """The newest clicks are still in Redis when the dump is made, and leave it afterwards."""
 
+_REHEARSAL_SECONDS = 300
+
 # What may have changed since the dump, and nothing else: clicks that were replayed, and bookkeeping that comes to its end.
 _AS_DUMPED = {
     "urls": "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at, deleted_at, version, click_count - "
     "(SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked' AND id > {events}) FROM urls",
     "events": "SELECT * FROM events WHERE id <= {events}",
-    "click_claims": "SELECT * FROM click_claims WHERE id <= {click_claims}",
+    "click_claims": "SELECT * FROM click_claims WHERE id <= {click_claims} AND extract(epoch FROM forget_at) > {due}",
     "facts": "SELECT * FROM facts WHERE name <> 'clicks'",
     "cache_updates": "SELECT 'delivered'",
 }
@@ -44,11 +46,13 @@ State = dict[str, tuple[int, str]]
 
 
 class View:
-    """The database as one transaction sees it; `last` are the largest ids, after which rows came later."""
+    """The database as one transaction sees it; `last` are the largest ids, after which rows came later, and `due`, the second until which
+    claims may come to their end meanwhile."""
 
     def __init__(self, connection: Any, last: dict[str, int] | None = None) -> None:
         self._cursor = connection.cursor()
         self.last = last or {table: self.ask(f"SELECT coalesce(max(id), 0) FROM {table}") for table in ("events", "click_claims")}
+        self.last.setdefault("due", int(time.time()) + _REHEARSAL_SECONDS)
 
     def ask(self, sql: str) -> Any:
         self._cursor.execute(sql)
