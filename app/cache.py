@@ -164,10 +164,20 @@ def _name(script: str) -> str:
 
 
 def _evaluate(client: redis.Redis, script: str, arguments: Sequence[str | int]) -> Any:
+    """By a connection of the pool itself: what the client does around a command costs as much as the command."""
+    connection = client.connection_pool.get_connection()
     try:
-        return client.evalsha(_name(script), *arguments)  # type: ignore[arg-type]  # numbers are arguments too
-    except redis.exceptions.NoScriptError:
-        return client.eval(script, *arguments)  # type: ignore[arg-type]
+        try:
+            return _ask(connection, "EVALSHA", _name(script), *arguments)
+        except redis.exceptions.NoScriptError:
+            return _ask(connection, "EVAL", script, *arguments)
+    finally:
+        client.connection_pool.release(connection)
+
+
+def _ask(connection: Any, *command: str | int) -> Any:
+    connection.send_command(*command)
+    return connection.read_response()
 
 
 def _evaluate_all(client: redis.Redis, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
