@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from io import BytesIO
+from queue import SimpleQueue
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -23,19 +26,50 @@ _WATCHED = frozenset(("/health", "/health/ready", "/metrics"))
 _HAS_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 
+class _Threads:
+    """Threads that work for an event loop; the standard library's pool costs as much for each call as a small request."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Any, asyncio.Future[Any], Callable[[Any], Any], Any]] = SimpleQueue()
+        for _ in range(number):
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    def run(self, function: Callable[[Any], Any], argument: Any) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        result = loop.create_future()
+        self._calls.put((loop, result, function, argument))
+        return result
+
+    def _serve(self) -> None:
+        while True:
+            loop, result, function, argument = self._calls.get()
+            try:
+                done = partial(_settle, result.set_result, function(argument))
+            except BaseException as error:  # noqa: BLE001 - it is the caller's
+                done = partial(_settle, result.set_exception, error)
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(done)
+            del result, argument, done  # or they would live until the next call
+
+
+def _settle(settle: Callable[[Any], None], outcome: Any) -> None:
+    with suppress(asyncio.InvalidStateError):  # its client has left
+        settle(outcome)
+
+
 class ThreadedWsgi:
     """An ASGI application that runs `wsgi` on `threads` threads; bodies are taken up to a byte over `largest_body` bytes."""
 
     def __init__(self, wsgi: Any, threads: int, largest_body: int) -> None:
         self._wsgi = wsgi
         self._largest_body = largest_body
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
-        self._watched = ThreadPoolExecutor(2, thread_name_prefix="watched")
+        self._threads = _Threads(threads, "wsgi")
+        self._watched = _Threads(2, "watched")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with await self._read(scope, receive) as body:
             threads = self._watched if scope["path"] in _WATCHED else self._threads
-            status, headers, content = await asyncio.get_running_loop().run_in_executor(threads, self._answer, _environ(scope, body))
+            status, headers, content = await threads.run(self._answer, _environ(scope, body))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
