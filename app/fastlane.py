@@ -15,7 +15,7 @@ from app.redislane import Lane
 from app.schemas import location
 from app.services.urls import POSSIBLE_CODE, RESERVED
 
-_FLUSH_SECONDS = 0.05
+_NOTE_SECONDS = 0.05
 
 
 class FastLane:
@@ -23,7 +23,8 @@ class FastLane:
 
     def __init__(self, flask: ThreadedWsgi, lane: Lane, trusted_proxies: int) -> None:
         self._flask, self._lane, self._trusted_proxies = flask, lane, trusted_proxies
-        self._answered: list[logs.Line] = []
+        self._seconds: list[float] = []
+        self._note_is_due = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -33,7 +34,9 @@ class FastLane:
                 await send({"type": f"lifespan.{step}.complete"})
             self._lane.close()
         elif not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
+            self._note_soon()
             await self._flask(scope, receive, send)
+            self._note_soon()
 
     async def _answer(self, scope: Scope, send: Send) -> bool:
         """Answers when Redis holds an active link; otherwise leaves everything as it was, for Flask."""
@@ -51,17 +54,24 @@ class FastLane:
             return False
         await send({"type": "http.response.start", "status": 302, "headers": [leads_to, *_ALWAYS, (b"X-Request-ID", request_id.encode("ascii"))]})
         await send(_NO_BODY)
-        if not self._answered:
-            asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._note)
-        self._answered.append(logs.Line(time.time(), request_id, scope["path"], time.perf_counter() - began))
+        seconds = time.perf_counter() - began
+        self._seconds.append(seconds)
+        logs.notes.add(logs.Line(time.time(), request_id, scope["path"], seconds))
+        self._note_soon()
         return True
+
+    def _note_soon(self) -> None:
+        if not self._note_is_due:
+            self._note_is_due = True
+            asyncio.get_running_loop().call_later(_NOTE_SECONDS, self._note)
 
     def _note(self) -> None:
         """Counts and logs what was answered since the last time, all in one go."""
-        answered, self._answered = self._answered, []
-        if answered:
-            metrics.observe_cached_redirects([line.seconds or 0.0 for line in answered])
-            logs.write_lines(answered)
+        self._note_is_due = False
+        if self._seconds:
+            metrics.observe_cached_redirects(self._seconds)
+            self._seconds = []
+        logs.notes.write()
 
 
 def _may_be_code(path: str) -> bool:
@@ -105,5 +115,6 @@ def create_asgi() -> FastLane:
     """The application for the environment's settings, which must name a Redis."""
     settings = Settings.from_env()
     flask = create_app(settings)
+    logs.notes.held = True
     threaded = ThreadedWsgi(flask, settings.web_threads, flask.config["MAX_CONTENT_LENGTH"])
     return FastLane(threaded, Lane(settings.redis_url), settings.trusted_proxies)

@@ -6,7 +6,9 @@ import logging
 import random
 import re
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -88,9 +90,29 @@ class Line(NamedTuple):
         )
 
 
-def write_lines(lines: Sequence[Line]) -> None:
-    """Writes the lines of many requests in one go."""
-    if not log.isEnabledFor(logging.INFO):
+class Notes:
+    """The lines of requests: written at once, or, while `held`, when somebody calls `write`, who then does so every few milliseconds."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self._lines: deque[Line] = deque()
+        self._lock = threading.Lock()
+
+    def add(self, line: Line) -> None:
+        self._lines.append(line)
+        if not self.held:
+            self.write()
+
+    def write(self) -> None:
+        with self._lock:
+            _write_lines([self._lines.popleft() for _ in range(len(self._lines))])
+
+
+notes = Notes()
+
+
+def _write_lines(lines: Sequence[Line]) -> None:
+    if not lines or not log.isEnabledFor(logging.INFO):
         return
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, (Stdout, SharedFile))]
     formatter = next((handler.formatter for handler in handlers if isinstance(handler.formatter, Formatter)), None)
@@ -116,6 +138,7 @@ class Stdout(logging.StreamHandler[Any]):
 
 def configure(level: str, instance: str, path: str, max_bytes: int, secrets: Sequence[str] = ()) -> None:
     """Sends everything that is logged, by whichever library, to stdout and to the file at `path` ("" for none)."""
+    notes.held = False
     handlers: list[logging.Handler] = [Stdout(sys.stdout)]
     trouble = None
     if path:
@@ -152,7 +175,7 @@ def _finish(response: Response) -> Response:
 
 
 def _log_request(current: Request, request_id: str, seconds: float | None = None, status: int | None = None) -> None:
-    write_lines([Line(time.time(), request_id, current.path[:_LONGEST_PATH], seconds, current.method[:20], status)])
+    notes.add(Line(time.time(), request_id, current.path[:_LONGEST_PATH], seconds, current.method[:20], status))
 
 
 def install(app: Flask) -> None:

@@ -6,16 +6,19 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from flask import Flask
 
+from app import logs
 from app.asgi import ThreadedWsgi
 from app.fastlane import FastLane
 from app.redislane import Lane
 from tests.conftest import Api
+from tests.logbook import Log
 from tests.servers import Redis, Silent, free_port
 
 pytestmark = pytest.mark.services
@@ -158,6 +161,60 @@ def test_health_and_metrics_answer_while_all_threads_wait() -> None:
             await asyncio.gather(*stuck)
 
     assert asyncio.run(main(ThreadedWsgi(application, 2, 1000))) == [200, 200, 200]
+
+
+def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms_nobody() -> None:
+    go_on = threading.Event()
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        if environ["PATH_INFO"] == "/broken":
+            raise ArithmeticError("broken")
+        go_on.wait(10)
+        start("200 OK", [])
+        return [b"done"]
+
+    async def main(app: ThreadedWsgi) -> bytes:
+        with pytest.raises(ArithmeticError, match="broken"):
+            await ask(app, scope("GET", "/broken"))
+        left = asyncio.ensure_future(ask(app, scope("GET", "/slow")))
+        await asyncio.sleep(0.05)
+        left.cancel()
+        go_on.set()
+        return (await ask(app, scope("GET", "/next")))[2]
+
+    assert asyncio.run(main(ThreadedWsgi(application, 1, 1000))) == b"done"
+
+
+def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(front: Callable[..., FastLane], tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    log.configure()
+
+    async def main(app: FastLane) -> tuple[str, str]:
+        logs.notes.held = True
+        request = asyncio.ensure_future(ask(FastLane(ThreadedWsgi(slow, 1, 1000), app._lane, 0), scope("GET", "/urls")))
+        await asyncio.sleep(0.01)
+        at_once = log.path.read_text()
+        await asyncio.sleep(0.2)
+        meanwhile = log.path.read_text()
+        go_on.set()
+        await request
+        return at_once, meanwhile
+
+    go_on = threading.Event()
+
+    def slow(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        logs.notes.add(logs.Line(0, "1", "/urls", status=None))
+        go_on.wait(10)
+        start("200 OK", [])
+        return []
+
+    try:
+        at_once, meanwhile = run(front(), main)
+    finally:
+        log.configure()
+    assert at_once == ""
+    assert "request started" in meanwhile
+    assert not logs.notes.held
 
 
 def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(front: Callable[..., FastLane], shared: Api, redis_server: Redis) -> None:

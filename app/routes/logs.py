@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from app import logfile
+from app.logs import notes
 from app.routes.given import given
 from app.routes.inputs import declares
 from app.schemas import LogEntry, LogQuery, LogSearch
@@ -18,6 +19,7 @@ bp = Blueprint("logs", __name__)
 @declares(query=LogQuery, answer=list[LogEntry] | LogSearch)
 def list_logs(query: LogQuery) -> Any:
     """The newest log entries, oldest first; with limit, filter or level, those that match, and how many."""
+    notes.write()
     if not query.is_search():
         return logfile.tail(given.log_file, query.lines)
     found = logfile.tail(given.log_file, query.limit, query.filter, query.level)
