@@ -66,6 +66,7 @@ def store(entries: Sequence[Entry]) -> None:
     rows = (
         (entry.link.url_id, owners[entry.link.url_id], "clicked", _moment(entry.ms // 1000), entry.details()) for entry in mine if entry.link.url_id in owners
     )
+    database.trust_references()  # the counters' update holds the links, and with them their owners
     database.bulk_insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
     _claim([entry.id for entry in mine], _SENDER_MAY_STILL_COME)
 

@@ -174,6 +174,7 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
         return [b"done"]
 
     async def main(app: ThreadedWsgi) -> bytes:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
         with pytest.raises(ArithmeticError, match="broken"):
             await ask(app, scope("GET", "/broken"))
         left = asyncio.ensure_future(ask(app, scope("GET", "/slow")))
@@ -182,7 +183,9 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
         go_on.set()
         return (await ask(app, scope("GET", "/next")))[2]
 
+    wrong: list[Any] = []
     assert asyncio.run(main(ThreadedWsgi(application, 1, 1000))) == b"done"
+    assert not wrong
 
 
 def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(front: Callable[..., FastLane], tmp_path: Path) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
-from app import ledger
+from app import database, ledger
 from app.cache import ACTIVE, Link
 from app.clicks import STREAM, Click, clicks, visitor
-from app.database import now
-from app.models import ClickClaim, Url
+from app.database import db, now, released
+from app.models import ClickClaim, Event, Url
 from tests.conftest import Api, pause_over
 from tests.servers import Postgres, Redis
 from tests.test_clicks import Bound
@@ -136,3 +137,53 @@ def test_claims_are_forgotten_when_nobody_can_come_any_more(api: Api) -> None:
         ClickClaim.create(sender="0" * 12, lowest=numbers[0], highest=numbers[-1], numbers=json.dumps(numbers), forget_at=now() + keep)
     assert ledger.forget_claims() == 1
     assert [claim.lowest for claim in ClickClaim.select()] == [2]
+
+
+def clicks_on(url: dict[str, Any], number: int) -> list[ledger.Entry]:
+    link = Link(ACTIVE, 1, url["id"], url["original_url"])
+    return [ledger.Entry(f"{'a' * 12}{n:x}", 1_700_000_000_000, url["short_code"], visitor("127.0.0.1", "probe", ""), link) for n in range(1, number + 1)]
+
+
+def orphans() -> int:
+    return int(Event.select().where(Event.url.is_null(False), Event.url.not_in(Url.select(Url.id))).count())
+
+
+def test_clicks_on_links_that_are_gone_for_good_go_with_them(api: Api) -> None:
+    user = api.user()
+    url = api.url(user_id=user["id"])
+    api.client.delete(f"/users/{user['id']}")
+    with db.atomic():
+        ledger.store(clicks_on(url, 3))
+    assert orphans() == 0
+
+
+def test_whoever_deletes_rows_by_hand_waits_for_the_drain_and_then_deletes_its_clicks_too(api: Api) -> None:
+    url = api.url(user_id=api.user()["id"])
+
+    def delete() -> None:
+        with released(), db.atomic():
+            db.execute_sql("DELETE FROM users")
+
+    by_hand = threading.Thread(target=delete)
+    with db.atomic():
+        ledger.store(clicks_on(url, 3))
+        by_hand.start()
+        by_hand.join(0.3)
+        assert by_hand.is_alive()
+    by_hand.join()
+    assert (Url.select().count(), orphans()) == (0, 0)
+
+
+@pytest.mark.usefixtures("app")
+def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_may() -> None:
+    for role in ("NONE", "pg_write_all_data"):
+        with db.atomic():
+            if isinstance(db.obj, database.Postgres):
+                db.execute_sql(f"SET LOCAL ROLE {role}")
+            database.trust_references()
+            assert trusting() == (role == "NONE" and isinstance(db.obj, database.Postgres))
+        assert not trusting()
+
+
+def trusting() -> bool:
+    return isinstance(db.obj, database.Postgres) and db.execute_sql("SHOW session_replication_role").fetchone()[0] == "replica"
