@@ -14,11 +14,12 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app import bind, create_app
+from app import bind, create_app, logs
 from app.config import Settings
 from app.database import db, release
 from app.migrations import schema
 from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
+from tests.logbook import Log
 from tests.servers import Postgres, Redis
 
 TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
@@ -66,6 +67,13 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def api(client: FlaskClient) -> Api:
     return Api(client)
+
+
+@pytest.fixture
+def log(tmp_path: Path, settings: Settings) -> Iterator[Log]:
+    """A log of this test's own."""
+    yield Log(tmp_path)
+    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes)
 
 
 @pytest.fixture

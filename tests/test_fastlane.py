@@ -6,7 +6,6 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,9 +187,7 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
     assert not wrong
 
 
-def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(front: Callable[..., FastLane], tmp_path: Path) -> None:
-    log = Log(tmp_path)
-    log.configure()
+def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(front: Callable[..., FastLane], log: Log) -> None:
 
     async def main(app: FastLane) -> tuple[str, str]:
         logs.notes.held = True
@@ -211,10 +208,8 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
         start("200 OK", [])
         return []
 
-    try:
-        at_once, meanwhile = run(front(), main)
-    finally:
-        log.configure()
+    at_once, meanwhile = run(front(), main)
+    log.configure()
     assert at_once == ""
     assert "request started" in meanwhile
     assert not logs.notes.held

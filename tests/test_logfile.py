@@ -18,16 +18,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import logs
-from app.config import Settings
 from app.routes import given
 from tests.logbook import Log
 from tests.webserver import ROOT
-
-
-@pytest.fixture
-def log(tmp_path: Path, settings: Settings) -> Iterator[Log]:
-    yield Log(tmp_path)
-    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes)
 
 
 def test_a_file_that_was_taken_away_is_made_again(log: Log) -> None:

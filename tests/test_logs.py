@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
 from app import logs
-from app.config import Settings
 from tests.conftest import Api
 from tests.logbook import KEYS, Log
-
-
-@pytest.fixture
-def log(tmp_path: Path, settings: Settings) -> Iterator[Log]:
-    yield Log(tmp_path)
-    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes)
 
 
 def test_every_request_writes_that_it_started_and_that_it_finished(client: FlaskClient, log: Log) -> None:
