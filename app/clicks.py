@@ -6,8 +6,10 @@ import itertools
 import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as quoted
@@ -100,6 +102,8 @@ class Clicks:
 
     def __init__(self) -> None:
         self.store: Store = NoStore()
+        self._lock = threading.Lock()
+        self._batch: Future[tuple[Position, int]] | None = None  # the one that is being moved by a thread of this process
 
     def bind(self, store: Store) -> None:
         self.store = store
@@ -144,17 +148,33 @@ class Clicks:
         with suppress(Away):
             epoch, last = self.store.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))
             while last:
-                reached, moved = self._drain_batch(epoch, last)
-                drained += moved
-                if not moved or _is_past(reached, epoch, last):
+                reached, moved = self._drain_together(epoch, last)
+                drained += moved or 0
+                if moved == 0 or _is_past(reached, epoch, last):
                     break
         return drained
+
+    def _drain_together(self, epoch: bytes, last: bytes) -> tuple[Position, int | None]:
+        """One batch for all threads that ask meanwhile; they share its failure too, rather than wait in turn for the same lock. None moved: not by this one."""
+        with self._lock:
+            running = self._batch
+            batch = self._batch = running or Future()
+        if running:
+            return running.result()[0], None
+        try:
+            batch.set_result(self._drain_batch(epoch, last))
+        except BaseException as error:
+            batch.set_exception(error)
+            raise
+        finally:
+            self._batch = None
+        return batch.result()
 
     def _drain_batch(self, epoch: bytes, last: bytes) -> tuple[Position, int]:
         reached, entries = ledger.position(), []
         if not _is_past(reached, epoch, last):
             with db.atomic():
-                database.lock("drain")
+                database.take_turn("drain")
                 reached = ledger.position()
                 if not _is_past(reached, epoch, last):  # whoever held the lock before may have moved them all
                     now, entries = self.store.run(_READ, (STREAM, EPOCH), reached["epoch"], reached["last"], BATCH)

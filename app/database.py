@@ -26,11 +26,12 @@ AWAY = (OperationalError, InterfaceError, MaxConnectionsExceeded)
 """What the drivers raise when the database cannot do its work now."""
 
 _COPY_BYTES = 65_536
+_LOCK_MS = 800  # who waits for a lock longer than that is refused, within a second
 _POSTGRES = {
     "connect_timeout": CONNECT_SECONDS,
     "timeout": 5,
     "max_connections": 20,
-    "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout=4000",
+    "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS}",
 }
 _SQLITE = {
     # `full`: a click that was answered survives a power cut, not only the death of the process
@@ -62,6 +63,7 @@ class Dialect:
     typed: bool  # whether the driver returns timestamps and booleans as such
     locks_rows: bool  # whether a SELECT can keep other writers off its rows; without, BEGIN has shut everybody out
     lock: str  # keeps everybody else out of a named section until the transaction ends
+    turn: str  # the same for those who take turns: it waits patiently for its turn, and holds the others up for a moment only when it cannot go on
     trusting: str  # spares the rest of this transaction the look-up of each reference that it writes, where our role may say so
     snapshot: str  # begins a transaction that reads everything as it was at one moment, and keeps nobody waiting
     keep_out: str  # keeps all other writers off the tables until the transaction ends
@@ -80,6 +82,7 @@ DIALECTS = {
         typed=True,
         locks_rows=True,
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
+        turn="SET LOCAL lock_timeout = 4000; SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); SET LOCAL lock_timeout = 200",
         trusting="SELECT set_config('session_replication_role', 'replica', true) WHERE current_setting('is_superuser') = 'on'",
         snapshot="REPEATABLE READ",
         keep_out="LOCK TABLE users, urls, events IN SHARE ROW EXCLUSIVE MODE",
@@ -97,6 +100,7 @@ DIALECTS = {
         typed=False,
         locks_rows=False,
         lock="SELECT 1",  # BEGIN IMMEDIATE is one
+        turn="SELECT 1",
         trusting="SELECT 1",
         snapshot="DEFERRED",
         keep_out="SELECT 1",  # BEGIN IMMEDIATE does
@@ -135,6 +139,11 @@ def dialect() -> Dialect:
 def lock(name: str) -> None:
     """Waits until nobody else holds `name`, and holds it until the running transaction ends."""
     db.execute_sql(dialect().lock.format(name=name))
+
+
+def take_turn(name: str) -> None:
+    """As `lock`, for short work that every process does again and again."""
+    db.execute_sql(dialect().turn.format(name=name))
 
 
 def trust_references() -> None:

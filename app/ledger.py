@@ -116,7 +116,7 @@ def _count(clicks_of: Counter[int]) -> dict[int, int | None]:
 
 def _claim_alone(click_id: str) -> bool:
     """Claims an id for its sender; False when the stream was faster. A drain that runs at this moment is waited for."""
-    database.lock("drain")
+    database.take_turn("drain")
     if click_id in _claimed([click_id]):
         return False
     _claim([click_id], _STREAM_MAY_STILL_COME)

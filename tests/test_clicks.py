@@ -8,11 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 import redis
 
+from app import ledger
 from app.clicks import STREAM, clicks, drained_total
 from app.database import released
 from app.models import ClickClaim
@@ -115,6 +119,51 @@ def test_several_drains_at_once_move_each_click_once(shared: Api) -> None:
         thread.join()
     assert drained_total() == 1500
     assert shared.clicks(url) == 1500
+
+
+@pytest.mark.services
+def test_all_who_need_a_locked_table_are_refused_within_a_second(bound: Bound, redis_server: Redis, postgres_server: Postgres) -> None:
+    api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
+    url = api.url()
+    api.follow(url)
+
+    def ask(path: str) -> tuple[int, float]:
+        began = time.monotonic()
+        return api.client.application.test_client().get(path).status_code, time.monotonic() - began
+
+    with closing(psycopg2.connect(postgres_server.url.replace("+pool", ""))) as other, ThreadPoolExecutor(12) as threads:
+        other.cursor().execute("LOCK TABLE urls, users")
+        answers = list(threads.map(ask, ["/urls", "/users", "/events"] * 4))
+    assert {status for status, _ in answers} == {503}
+    assert max(seconds for _, seconds in answers) < 1
+    assert api.clicks(url) == 1
+
+
+@pytest.mark.services
+def test_who_asks_while_a_batch_is_moved_gets_what_came_after_it_too(shared: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = shared.url()
+    shared.follow(url)
+    in_the_middle, go_on = threading.Event(), threading.Event()
+    store = ledger.store
+
+    def slowly(entries: Any) -> None:
+        in_the_middle.set()
+        go_on.wait(5)
+        store(entries)
+
+    def drain() -> int:
+        with released():
+            return clicks.drain()
+
+    monkeypatch.setattr(ledger, "store", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(drain)
+        in_the_middle.wait(5)
+        shared.follow(url)
+        second = threads.submit(drain)
+        time.sleep(0.1)
+        go_on.set()
+        assert (first.result(), second.result()) == (1, 1)
 
 
 @pytest.mark.services

@@ -19,7 +19,7 @@ from tests.stack.report import require
 _UNAVAILABLE = frozenset((503,))
 _FULL_SECONDS = 10
 _LOCKED_SECONDS = 10
-_REFUSAL_SECONDS = 2 * 4 + 1  # app/database.py lets a statement wait 4 s for a lock: the turn to drain clicks is one, the table another
+_REFUSAL_SECONDS = 1
 
 
 def connect(stack: Stack) -> Any:
