@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
-.PHONY: drill bench bench-lists bench-kills bench-growth bench-import load explain
+.PHONY: drill bench bench-lists bench-kills bench-endurance bench-growth bench-import load explain
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ bench-lists: $(VENV)/development ## CPU time of the lists beside plain Flask ans
 
 bench-kills: $(VENV)/development ## kill -9 of each part in the middle of 20,000 redirects, RUNS=20 times each, and what became of every click
 	$(BIN)/python -m benchmarks.kills
+
+bench-endurance: $(VENV)/development ## redirects at full speed for MINUTES=60, and the memory of each part meanwhile
+	$(BIN)/python -m benchmarks.endurance
 
 bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10000000 links
 	$(BIN)/python -m benchmarks.growth

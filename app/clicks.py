@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 STREAM, EPOCH = "clicks", "clicks:epoch"
 BATCH = 2000
+_HELD_UP_MS = 200  # who has the turn while a table is locked gives it up so soon, that all others hear of it within a second
 
 # An entry of the stream is one text, a click's line and the link's entry, because a field costs more than its content.
 # In one round trip: what the link is and, when it is active, one click more. A key of another type holds no link.
@@ -174,7 +175,7 @@ class Clicks:
         reached, entries = ledger.position(), []
         if not _is_past(reached, epoch, last):
             with db.atomic():
-                database.take_turn("drain")
+                database.take_turn("drain", _HELD_UP_MS)
                 reached = ledger.position()
                 if not _is_past(reached, epoch, last):  # whoever held the lock before may have moved them all
                     now, entries = self.store.run(_READ, (STREAM, EPOCH), reached["epoch"], reached["last"], BATCH)

@@ -63,7 +63,7 @@ class Dialect:
     typed: bool  # whether the driver returns timestamps and booleans as such
     locks_rows: bool  # whether a SELECT can keep other writers off its rows; without, BEGIN has shut everybody out
     lock: str  # keeps everybody else out of a named section until the transaction ends
-    turn: str  # the same for those who take turns: it waits patiently for its turn, and holds the others up for a moment only when it cannot go on
+    turn: str  # the same for those who take turns, and do not hold the others up for long
     trusting: str  # spares the rest of this transaction the look-up of each reference that it writes, where our role may say so
     snapshot: str  # begins a transaction that reads everything as it was at one moment, and keeps nobody waiting
     keep_out: str  # keeps all other writers off the tables until the transaction ends
@@ -82,7 +82,7 @@ DIALECTS = {
         typed=True,
         locks_rows=True,
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
-        turn="SET LOCAL lock_timeout = 4000; SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); SET LOCAL lock_timeout = 200",
+        turn="SET LOCAL lock_timeout = 4000; SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); SET LOCAL lock_timeout = {then_ms}",
         trusting="SELECT set_config('session_replication_role', 'replica', true) WHERE current_setting('is_superuser') = 'on'",
         snapshot="REPEATABLE READ",
         keep_out="LOCK TABLE users, urls, events IN SHARE ROW EXCLUSIVE MODE",
@@ -141,9 +141,9 @@ def lock(name: str) -> None:
     db.execute_sql(dialect().lock.format(name=name))
 
 
-def take_turn(name: str) -> None:
-    """As `lock`, for short work that every process does again and again."""
-    db.execute_sql(dialect().turn.format(name=name))
+def take_turn(name: str, then_ms: int = _LOCK_MS) -> None:
+    """As `lock`, for what every process does again and again: waits for its turn for longer than for any lock that it needs `then`."""
+    db.execute_sql(dialect().turn.format(name=name, then_ms=then_ms))
 
 
 def trust_references() -> None:

@@ -131,7 +131,7 @@ def test_an_import_whose_connection_dies_stores_nothing_and_the_next_one_works(a
 def test_no_import_leaves_anything_behind_on_its_connection(app: Flask, other: Any, content: str | bytes) -> None:
     with app.app_context():  # the connection goes back into the pool after the questions only
         assert post_csv(app.test_client(), content).status_code in (201, 400)
-        assert _timeouts() == ["5s", "4s"]
+        assert _timeouts() == ["5s", "800ms"]
         assert _left_behind(other) == (0, 0)
 
 
@@ -140,7 +140,7 @@ def test_a_strict_load_that_stops_leaves_nothing_behind(app: Flask, other: Any, 
     path.write_text(FILE + "zoe,nowhere\n")
     with pytest.raises(imports.Stopped):
         imports.load([str(path)], strict=True)
-    assert _timeouts() == ["5s", "4s"]
+    assert _timeouts() == ["5s", "800ms"]
     assert _left_behind(other) == (0, 0)
     assert imports.load([str(path)]).files[0].created == 3
 

@@ -1,0 +1,67 @@
+"""Redirects at full speed for as long as you like, and what the memory of each part does meanwhile: `make bench-endurance MINUTES=60`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from app.process import Replica
+from benchmarks import redirects
+from benchmarks.redirects import Contender, Holdfast
+from benchmarks.stack import Stack
+from tests.servers import Missing
+
+MINUTES = float(os.environ.get("MINUTES", "60"))
+_LAP = 200_000
+_MEBIBYTE = 1024
+_PARTS = ("app", "worker", "redis", "postgres", "nginx")
+
+
+def _mebibytes(families: list[Replica]) -> float:
+    """Memory of all processes of a part; what several of them share is counted once (proc(5): Pss, in KiB)."""
+    return sum(_share(pid) for family in families for pid in family.pids()) / _MEBIBYTE
+
+
+def _share(pid: int) -> int:
+    try:
+        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def _lap(contender: Contender, stack: Stack) -> list[float]:
+    """Sends 200,000 redirects, sees that each is stored once, and returns the memory of each part afterwards."""
+    contender.run()
+    return [_mebibytes(stack.parts[part]) for part in _PARTS]
+
+
+def _report(minutes: float, contender: Contender, memory: list[float]) -> None:
+    rate = contender.runs[-1].rate
+    print(f"{minutes:7.1f}{len(contender.runs) * _LAP:13,}{rate:9,.0f}" + "".join(f"{each:10.1f}" for each in memory), flush=True)
+
+
+def main() -> int:
+    redirects.REQUESTS = _LAP
+    with ExitStack() as cleanup:
+        try:
+            service = Holdfast(cleanup, fast_lane=True)
+        except Missing as missing:
+            print(missing, file=sys.stderr)
+            return 1
+        contender = Contender("Holdfast", service.stack, service.stack.port, settle=service.settle)
+        print("MiB of each part after so many minutes; every redirect was right, and is in the database exactly once\n")
+        print(f"{'minutes':>7}{'redirects':>13}{'req/s':>9}" + "".join(f"{part:>10}" for part in _PARTS))
+        began = time.monotonic()
+        while time.monotonic() - began < MINUTES * 60:
+            memory = _lap(contender, service.stack)
+            _report((time.monotonic() - began) / 60, contender, memory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
