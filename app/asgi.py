@@ -43,6 +43,8 @@ class _Threads:
     def _serve(self) -> None:
         while True:
             loop, result, function, argument = self._calls.get()
+            if result.cancelled():
+                continue  # its client has left before it began
             try:
                 done = partial(_settle, result.set_result, function(argument))
             except BaseException as error:  # noqa: BLE001 - it is the caller's

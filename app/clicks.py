@@ -158,18 +158,21 @@ class Clicks:
     def _drain_together(self, epoch: bytes, last: bytes) -> tuple[Position, int | None]:
         """One batch for all threads that ask meanwhile; they share its failure too, rather than wait in turn for the same lock. None moved: not by this one."""
         with self._lock:
-            running = self._batch
-            batch = self._batch = running or Future()
-        if running:
-            return running.result()[0], None
+            batch, is_mine = self._batch, self._batch is None
+            if batch is None:
+                batch = self._batch = Future()
+        if is_mine:
+            self._move(batch, epoch, last)
+        reached, moved = batch.result()
+        return reached, moved if is_mine else None
+
+    def _move(self, batch: Future[tuple[Position, int]], epoch: bytes, last: bytes) -> None:
         try:
             batch.set_result(self._drain_batch(epoch, last))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is for all who wait for the batch
             batch.set_exception(error)
-            raise
-        finally:
+        with self._lock:
             self._batch = None
-        return batch.result()
 
     def _drain_batch(self, epoch: bytes, last: bytes) -> tuple[Position, int]:
         reached, entries = ledger.position(), []

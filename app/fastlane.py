@@ -25,6 +25,7 @@ class FastLane:
         self._flask, self._lane, self._trusted_proxies = flask, lane, trusted_proxies
         self._seconds: list[float] = []
         self._note_is_due = False
+        self._with_flask = 0  # requests that it has not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -34,8 +35,15 @@ class FastLane:
                 await send({"type": f"lifespan.{step}.complete"})
             self._lane.close()
         elif not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
-            self._note_soon()
+            await self._ask_flask(scope, receive, send)
+
+    async def _ask_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._with_flask += 1
+        self._note_soon()
+        try:
             await self._flask(scope, receive, send)
+        finally:
+            self._with_flask -= 1
             self._note_soon()
 
     async def _answer(self, scope: Scope, send: Send) -> bool:
@@ -72,6 +80,8 @@ class FastLane:
             metrics.observe_cached_redirects(self._seconds)
             self._seconds = []
         logs.notes.write()
+        if self._with_flask:
+            self._note_soon()
 
 
 def _may_be_code(path: str) -> bool:

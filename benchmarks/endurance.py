@@ -29,13 +29,13 @@ def _mebibytes(families: list[Replica]) -> float:
 def _share(pid: int) -> int:
     try:
         found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"), re.MULTILINE)
-    except OSError:
-        return 0
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has just ended
     return int(found[1]) if found else 0
 
 
 def _lap(contender: Contender, stack: Stack) -> list[float]:
-    """Sends 200,000 redirects, sees that each is stored once, and returns the memory of each part afterwards."""
+    """Sends 200,000 redirects, sees that each is stored once, and returns the memory of each part afterwards. The database grows with them, until the end."""
     contender.run()
     return [_mebibytes(stack.parts[part]) for part in _PARTS]
 
@@ -54,7 +54,7 @@ def main() -> int:
             print(missing, file=sys.stderr)
             return 1
         contender = Contender("Holdfast", service.stack, service.stack.port, settle=service.settle)
-        print("MiB of each part after so many minutes; every redirect was right, and is in the database exactly once\n")
+        print("MiB of each part after so many minutes; a line is printed when every redirect was right, and is in the database exactly once\n")
         print(f"{'minutes':>7}{'redirects':>13}{'req/s':>9}" + "".join(f"{part:>10}" for part in _PARTS))
         began = time.monotonic()
         while time.monotonic() - began < MINUTES * 60:

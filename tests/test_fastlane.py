@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -166,6 +167,7 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
     go_on = threading.Event()
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
         if environ["PATH_INFO"] == "/broken":
             raise ArithmeticError("broken")
         go_on.wait(10)
@@ -177,41 +179,51 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
         with pytest.raises(ArithmeticError, match="broken"):
             await ask(app, scope("GET", "/broken"))
         left = asyncio.ensure_future(ask(app, scope("GET", "/slow")))
-        await asyncio.sleep(0.05)
+        while len(asked) < 2:
+            await asyncio.sleep(0.01)
+        left_too = asyncio.ensure_future(ask(app, scope("DELETE", "/never-begun")))
+        await asyncio.sleep(0.01)
         left.cancel()
+        left_too.cancel()
+        await asyncio.sleep(0.01)
         go_on.set()
         return (await ask(app, scope("GET", "/next")))[2]
 
     wrong: list[Any] = []
+    asked: list[str] = []
     assert asyncio.run(main(ThreadedWsgi(application, 1, 1000))) == b"done"
     assert not wrong
+    assert asked == ["/broken", "/slow", "/next"]
 
 
 def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(front: Callable[..., FastLane], log: Log) -> None:
-
-    async def main(app: FastLane) -> tuple[str, str]:
-        logs.notes.held = True
-        request = asyncio.ensure_future(ask(FastLane(ThreadedWsgi(slow, 1, 1000), app._lane, 0), scope("GET", "/urls")))
-        await asyncio.sleep(0.01)
-        at_once = log.path.read_text()
-        await asyncio.sleep(0.2)
-        meanwhile = log.path.read_text()
-        go_on.set()
-        await request
-        return at_once, meanwhile
-
-    go_on = threading.Event()
+    started, go_on = threading.Event(), threading.Event()
 
     def slow(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        time.sleep(0.1)  # as when it had to wait for its thread
         logs.notes.add(logs.Line(0, "1", "/urls", status=None))
+        started.set()
         go_on.wait(10)
         start("200 OK", [])
         return []
 
-    at_once, meanwhile = run(front(), main)
+    async def main(app: FastLane) -> str:
+        logs.notes.held = True
+        request = asyncio.ensure_future(ask(FastLane(ThreadedWsgi(slow, 1, 1000), app._lane, 0), scope("GET", "/urls")))
+        await asyncio.sleep(0)
+        started.wait(10)  # meanwhile the event loop stands still
+        at_once = log.path.read_text()
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if log.path.read_text():
+                break
+        go_on.set()
+        await request
+        return at_once
+
+    assert run(front(), main) == ""
+    assert "request started" in log.path.read_text()
     log.configure()
-    assert at_once == ""
-    assert "request started" in meanwhile
     assert not logs.notes.held
 
 

@@ -14,7 +14,7 @@ from app import database, ledger
 from app.cache import ACTIVE, Link
 from app.clicks import STREAM, Click, clicks, visitor
 from app.database import db, now, released
-from app.models import ClickClaim, Event, Url
+from app.models import ClickClaim, Event, Url, User
 from tests.conftest import Api, pause_over
 from tests.servers import Postgres, Redis
 from tests.test_clicks import Bound
@@ -145,7 +145,8 @@ def clicks_on(url: dict[str, Any], number: int) -> list[ledger.Entry]:
 
 
 def orphans() -> int:
-    return int(Event.select().where(Event.url.is_null(False), Event.url.not_in(Url.select(Url.id))).count())
+    lost = (Event.url.is_null(False) & Event.url.not_in(Url.select(Url.id))) | (Event.user.is_null(False) & Event.user.not_in(User.select(User.id)))
+    return int(Event.select().where(lost).count())
 
 
 def test_clicks_on_links_that_are_gone_for_good_go_with_them(api: Api) -> None:
@@ -174,15 +175,24 @@ def test_whoever_deletes_rows_by_hand_waits_for_the_drain_and_then_deletes_its_c
     assert (Url.select().count(), orphans()) == (0, 0)
 
 
-@pytest.mark.usefixtures("app")
-def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_may() -> None:
-    for role in ("NONE", "pg_write_all_data"):
-        with db.atomic():
-            if isinstance(db.obj, database.Postgres):
-                db.execute_sql(f"SET LOCAL ROLE {role}")
-            database.trust_references()
-            assert trusting() == (role == "NONE" and isinstance(db.obj, database.Postgres))
+def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_may(api: Api) -> None:
+    url = api.url()
+    for is_postgres_superuser in (isinstance(db.obj, database.Postgres), False):
+        with db.atomic() as transaction:
+            if not is_postgres_superuser:
+                become_an_ordinary_role()
+            ledger.store(clicks_on(url, 2))
+            assert trusting() == is_postgres_superuser
+            assert Event.select().where(Event.event_type == "clicked").count() == 2
+            transaction.rollback()
         assert not trusting()
+
+
+def become_an_ordinary_role() -> None:
+    """Until the transaction ends."""
+    if isinstance(db.obj, database.Postgres):
+        db.execute_sql("CREATE ROLE ordinary; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ordinary")
+        db.execute_sql("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ordinary; SET LOCAL ROLE ordinary")
 
 
 def trusting() -> bool:
