@@ -23,6 +23,8 @@ class Commands(click.Group):
             super().invoke(ctx)
         except backups.Refused as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:
+            raise click.ClickException(str(error)) from None
         except AWAY as error:
             raise click.ClickException("The database does not answer: " + " ".join(str(error).split())) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -46,7 +47,8 @@ def _report(minutes: float, contender: Contender, memory: list[float]) -> None:
 
 
 def main() -> int:
-    redirects.REQUESTS = _LAP
+    redirects.REQUESTS, redirects.SECONDS = _LAP, 600
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # so that what was started is stopped, too
     with ExitStack() as cleanup:
         try:
             service = Holdfast(cleanup, fast_lane=True)

@@ -64,7 +64,7 @@ keep_image() {
   (
     umask 077
     touch "$home/.env"
-    sed '/^HOLDFAST_IMAGE=/d' "$home/.env" > "$home/.env.new"
+    grep -v '^HOLDFAST_IMAGE=' "$home/.env" > "$home/.env.new" || true  # which, unlike sed, ends the last line too
     echo "HOLDFAST_IMAGE=$image" >> "$home/.env.new"
     mv "$home/.env.new" "$home/.env"
   )

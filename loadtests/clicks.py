@@ -35,12 +35,6 @@ def stored_clicks(base_url: str, record: Record, first_id: int) -> dict[str, int
     return found
 
 
-def click_events(base_url: str) -> int:
-    """How many events of clicks there are in the whole service."""
-    with urlopen(f"{base_url}/events?event_type=clicked&per_page=1&count=true", timeout=60) as answer:
-        return int(answer.headers["X-Total-Count"])
-
-
 def _get(address: str) -> Any:
     with urlopen(address, timeout=60) as answer:
         return json.load(answer)

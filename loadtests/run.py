@@ -99,8 +99,8 @@ def loaded(wishes: Wishes, stack: Stack | None) -> report.Run:
         before, began = stack.cpu_seconds() if stack else {}, time.monotonic()
         record, generator = generate(base_url, plan, "--html", str(wishes.folder / "report.html"))
         seconds = time.monotonic() - began
-    stored = clicks.stored_clicks(base_url, record, 1 if tail else record.first_id)
     after = stack.cpu_seconds() if stack else {}
+    stored = clicks.stored_clicks(base_url, record, 1 if tail else record.first_id)
     cpu = {"generator": generator, **{part: after[part] - before[part] for part in after}}
     return report.Run(record, clicks.compare(record, stored), cpu, seconds)
 

@@ -68,6 +68,23 @@ def test_a_file_that_is_no_dump_and_a_database_that_is_away_are_one_line_each(co
         assert (failed.exit_code, len(failed.output.splitlines()), words in failed.output) == (1, 1, True)
 
 
+def test_an_empty_file_is_no_dump_and_a_dump_needs_a_folder(linked: str, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for url, arguments, words in (
+        (f"sqlite:///{tmp_path}/new.db", ("restore", str(tmp_path / "empty")), "has no tables in it"),
+        (linked, ("dump", str(tmp_path / "nowhere" / "dump")), "No such file or directory"),
+    ):
+        failed = command(url, *arguments)
+        assert (failed.exit_code, len(failed.output.splitlines()), words in failed.output) == (1, 1, True), failed.output
+
+
+@pytest.mark.services
+def test_the_programs_of_postgresql_connect_as_the_service_does(bound: Callable[..., Api], command: Command, postgres_server: Postgres, tmp_path: Path) -> None:
+    bound(database_url=postgres_server.url)
+    refused = command(f"{postgres_server.url}?sslmode=require", "dump", str(tmp_path / "dump"))
+    assert (refused.exit_code, "server does not support SSL" in refused.output) == (1, True), refused.output
+
+
 @pytest.mark.services
 def test_postgresql_comes_back_and_redis_forgets_what_it_knew(
     bound: Callable[..., Api], command: Command, postgres_server: Postgres, redis_server: Redis, held: redis.Redis, tmp_path: Path

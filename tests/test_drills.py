@@ -117,7 +117,7 @@ def test_drills_are_chosen_by_name_and_by_length() -> None:
     drills = [Drill("a", print), Drill("b", print, short=True)]
     assert run.chosen(drills, [], short=False) == drills
     assert run.chosen(drills, [], short=True) == [drills[1]]
-    assert run.chosen(drills, ["a"], short=False) == [drills[0]]
+    assert run.chosen(drills, ["a"], short=False) == run.chosen(drills, ["a"], short=True) == [drills[0]]
     with pytest.raises(SystemExit, match="no drill c"):
         run.chosen(drills, ["c"], short=False)
 

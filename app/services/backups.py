@@ -95,12 +95,15 @@ def _load_postgres(path: Path) -> None:
     _run("pg_restore", "--single-transaction", "--exit-on-error", str(path))
 
 
+_NOT_FOR_PROGRAMS = ("password", "options", "connection_factory", "cursor_factory")  # the options end what takes longer than a request may
+
+
 def _run(name: str, *arguments: str) -> None:
     """One of PostgreSQL's own programs, on our database; its password is not on the command line, where everybody sees it."""
     program = shutil.which(name)
     if program is None:
         raise Refused(f"{name} is not installed (Debian: postgresql-client); in the Compose stack, use deploy/backup.sh and deploy/restore.sh")
-    server = {name: value for name, value in db.obj.connect_params.items() if name in ("host", "port", "user")}
+    server = {name: value for name, value in db.obj.connect_params.items() if name not in _NOT_FOR_PROGRAMS}
     address = make_dsn(dbname=db.obj.database, **server)
     environ = {"PATH": os.defpath, "PGPASSWORD": db.obj.connect_params.get("password") or ""}
     done = subprocess.run([program, "--no-owner", "--no-privileges", f"--dbname={address}", *arguments], check=False, capture_output=True, env=environ)  # noqa: S603 - a fixed program, no shell
@@ -116,7 +119,8 @@ def _dump_sqlite(part: Path) -> None:
 def _load_sqlite(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?immutable=1", uri=True)) as copy:
-            copy.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if not copy.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise Refused(f"{path} has no tables in it")
             copy.backup(db.connection())
     except sqlite3.DatabaseError as error:
         raise Refused(f"{path} is not a dump of SQLite: {error}") from None

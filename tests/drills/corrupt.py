@@ -49,7 +49,7 @@ def _poisoned_cache(ground: Ground) -> None:
                 _poison(held, list(held.scan_iter("answer:*")), round_)
                 time.sleep(1)
         hit.mended()
-        wait_for(lambda: all(map(_is_link, map(held.get, keys))), 10, "good entries in place of the poisoned ones")
+        wait_for(lambda: all(held.type(key) == b"string" and _is_link(held.get(key)) for key in keys), 10, "good entries in place of the poisoned ones")
 
 
 def _poison(held: redis.Redis, keys: list[Any], first: int) -> None:

@@ -61,6 +61,7 @@ def _full(ground: Ground) -> None:
         hit.allowed = _UNAVAILABLE
         with hit.fault(), _all_connections_taken(ground.stack):
             time.sleep(_FULL_SECONDS)
+    require(hit.outcome.refused, "nobody noticed that there was no connection left")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,6 @@ _AS_DUMPED = {
     "events": "SELECT * FROM events WHERE id <= {events}",
     "click_claims": "SELECT * FROM click_claims WHERE id <= {click_claims} AND extract(epoch FROM forget_at) > {due}",
     "facts": "SELECT * FROM facts WHERE name <> 'clicks'",
-    "cache_updates": "SELECT 'delivered'",
 }
 _SUM = "SELECT count(*), md5(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\")) FROM (SELECT given::text AS line FROM ({}) AS given) AS lines"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
@@ -61,7 +61,7 @@ class View:
     def state(self) -> State:
         self._cursor.execute(_TABLES)
         found: State = {}
-        for (table,) in self._cursor.fetchall():
+        for table in (table for (table,) in self._cursor.fetchall() if table != "cache_updates"):  # which comes to its end meanwhile
             self._cursor.execute(_SUM.format(_AS_DUMPED.get(table, f"SELECT * FROM {table}").format(**self.last)))
             found[table] = self._cursor.fetchone()
         return found
@@ -117,6 +117,7 @@ class Rehearsal:
     """What happened when, and what there was."""
 
     load: Steady
+    targets: dict[str, str]
     dumped: float = 0.0
     destroyed: float = 0.0
     dump_seconds: float = 0.0
@@ -141,6 +142,7 @@ class Rehearsal:
         since, until = self.dumped - _BEHIND_SECONDS, self.destroyed
         told = {
             "tables that differ from the dump": [name for name, before, after in self.tables if before != after],
+            "redirects to a wrong place": [answer.name for answer in self.answered() if answer.location != self.targets[answer.path]],
             "clicks stored twice": [name for name, times in self.stored.items() if times > 1],
             "clicks lost that were answered before the dump, or after the end of the database": [
                 answer.name for answer in self.lost() if not since <= answer.at <= until
@@ -156,7 +158,7 @@ class Rehearsal:
                 self.restore_said,
                 *lines,
                 f"recovery point: links and users as of the dump, {self.destroyed - self.dumped:.1f} s before the database was lost; "
-                f"of {len(self.answered())} clicks {len(self.lost())} are lost, none of them answered later",
+                f"of {len(self.answered())} clicks {len(self.lost())} are lost",
                 f"of the {len(after)} clicks answered since the database was lost, {len(after & self.stored.keys())} are stored; "
                 f"{self.waiting} waited in Redis when the restore began",
                 f"recovery time: {self.restore_seconds:.1f} s for deploy/restore.sh; not every redirect was answered for {self.away():.1f} s; "
@@ -169,7 +171,7 @@ def rehearse(stack: Stack) -> Rehearsal:
     """Dumps under load, goes on, destroys PostgreSQL with its volume, restores, and compares."""
     codes, own = links.make(stack.url(), 30), Links.make(stack.url())
     with tempfile.TemporaryDirectory() as folder, Steady(stack.url(), links.mixed(codes), 100, label="restore") as load:
-        done, dump = Rehearsal(load), f"{folder}/holdfast.dump"
+        done, dump = Rehearsal(load, {f"/{code}": f"https://example.com/{number}" for number, code in enumerate(codes)}), f"{folder}/holdfast.dump"
         _wait_answers(load, 300)
         with view(stack) as at_dump:
             done.dumped = time.monotonic()
@@ -230,6 +232,7 @@ DRILLS = [Drill("database-lost", _restore)]
 @contextmanager
 def serving() -> Iterator[Stack]:
     """A stack without those who watch it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # so that it is stopped, too
     stack = Stack(f"hf{secrets.token_hex(3)}", AUTO_SEED="true")
     try:
         stack.compose("up", "--build", "-d", "--wait", "nginx", "worker", timeout=300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tests.stack.compose import ONCE, Broken, Stack, docker, engine_answers, hos
 
 NO_ENGINE = 3
 _SHORT_SECONDS, _SECONDS = 8 * 60, 75 * 60
+_CANNOT = (Broken, subprocess.TimeoutExpired)
 _MODULES = (replicas, clicks, redis, postgres, nginx, hostile, corrupt, killed, leaking, alerting, fail_static, restoring)
 
 
@@ -35,7 +37,7 @@ def chosen(drills: Sequence[Drill], names: Sequence[str], *, short: bool) -> lis
     unknown = set(names) - {drill.name for drill in drills}
     if unknown:
         sys.exit(f"there is no drill {', '.join(sorted(unknown))}; there are {', '.join(drill.name for drill in drills)}")
-    return [drill for drill in drills if (not names or drill.name in names) and (drill.short or not short)]
+    return [drill for drill in drills if (drill.name in names if names else drill.short or not short)]
 
 
 def main() -> int:
@@ -100,11 +102,11 @@ def _heal(stack: Stack) -> None:
     """A drill that ended early has mended nothing."""
     services = [service for service in stack.services() if service not in ONCE]
     for service in services:
-        with suppress(Broken):
+        with suppress(*_CANNOT):
             docker("unpause", f"{stack.project}-{service}-1")
-        with suppress(Broken):
+        with suppress(*_CANNOT):
             stack.start(service)
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, *_CANNOT):
         stack.wait_healthy(*services)
 
 
