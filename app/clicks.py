@@ -8,6 +8,7 @@ import os
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,13 +17,14 @@ from json.encoder import encode_basestring_ascii as quoted
 
 from app import database, ledger, metrics
 from app.cache import ACTIVE, Away, Link, NoStore, Store, link_key
-from app.database import db
+from app.database import AWAY, db
 from app.ledger import CLICK_ID, Entry, Position, load_visitor
 
 log = logging.getLogger(__name__)
 
 STREAM, EPOCH = "clicks", "clicks:epoch"
 BATCH = 2000
+_MOST_REGRETTED, _MOST_TAKEN_BACK = 100_000, 200
 _HELD_UP_MS = 200  # who has the turn while a table is locked gives it up so soon, that all others hear of it within a second
 
 # An entry of the stream is one text, a click's line and the link's entry, because a field costs more than its content.
@@ -103,6 +105,7 @@ class Clicks:
 
     def __init__(self) -> None:
         self.store: Store = NoStore()
+        self._regretted: deque[Click] = deque(maxlen=_MOST_REGRETTED)
         self._lock = threading.Lock()
         self._batch: Future[tuple[Position, int]] | None = None  # the one that is being moved by a thread of this process
 
@@ -143,9 +146,26 @@ class Clicks:
         if click.unsure:
             ledger.void(click.id, click.ms, click.short_code, click.visitor)
 
+    def regret(self, click: Click) -> None:
+        """As refuse, when nobody can be told now: `take_back` does it as soon as the database can be asked."""
+        if click.unsure:
+            self._regretted.append(click)
+
+    def take_back(self) -> None:
+        """Refuses what was regretted, some at a time; raises one of AWAY when the database is still away."""
+        for _ in range(min(len(self._regretted), _MOST_TAKEN_BACK)):
+            with suppress(IndexError):  # another thread was faster
+                click = self._regretted.popleft()
+                try:
+                    self.refuse(click)
+                except AWAY:
+                    self._regretted.append(click)
+                    raise
+
     def drain(self) -> int:
         """Moves all clicks that Redis has taken before this call into the database, unless others do; returns how many it moved."""
         drained = 0
+        self.take_back()
         with suppress(Away):
             epoch, last = self.store.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))
             while last:

@@ -13,10 +13,10 @@ import redis
 from app import database, ledger
 from app.cache import ACTIVE, Link
 from app.clicks import STREAM, Click, clicks, visitor
-from app.database import db, now, released
+from app.database import AWAY, db, now, released
 from app.models import ClickClaim, Event, Url, User
 from tests.conftest import Api, pause_over
-from tests.servers import Postgres, Redis
+from tests.servers import Postgres, Redis, wait_for
 from tests.test_clicks import Bound
 
 
@@ -130,6 +130,26 @@ def test_a_cached_link_works_while_the_database_is_away_and_redis_is_left_alone_
     postgres_server.start()
     pause_over()
     assert api.clicks(url) == 4
+
+
+@pytest.mark.services
+def test_a_redirect_that_was_refused_while_both_were_away_is_no_click_when_they_come_back(
+    bound: Bound, redis_server: Redis, postgres_server: Postgres, held: redis.Redis
+) -> None:
+    api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
+    url = api.url()
+    api.follow(url)
+    with redis_server.frozen():
+        postgres_server.kill()
+        assert api.client.get(f"/{url['short_code']}").status_code == 503
+        with pytest.raises(AWAY):
+            clicks.take_back()
+    wait_for(lambda: held.xlen(STREAM) > 1, what="the click that Redis was told of")
+    postgres_server.start()
+    pause_over()
+    assert api.client.get("/health").json["database"] == "connected"
+    clicks.drain()
+    assert api.clicks(url) == 1
 
 
 def test_claims_are_forgotten_when_nobody_can_come_any_more(api: Api) -> None:

@@ -56,6 +56,7 @@ def _ask_database() -> str:
         with released():
             schema.ensure()
             database.ping()
+            clicks.take_back()
         return "connected"
     except _UNUSABLE:
         return "disconnected"

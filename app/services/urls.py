@@ -167,6 +167,14 @@ class Found(NamedTuple):
 
 def follow(click: Click) -> Found | None:
     """The link behind a code, its click recorded when it is active; None when there is none."""
+    try:
+        return _follow(click)
+    except AWAY:
+        clicks.regret(click)
+        raise
+
+
+def _follow(click: Click) -> Found | None:
     link = clicks.follow(click)
     if link is None:
         try:
