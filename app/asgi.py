@@ -60,10 +60,13 @@ def _settle(settle: Callable[[Any], None], outcome: Any) -> None:
 
 
 class ThreadedWsgi:
-    """An ASGI application that runs `wsgi` on `threads` threads; bodies are taken up to a byte over `largest_body` bytes."""
+    """An ASGI application that runs `wsgi` on `threads` threads; bodies are taken up to a byte over `largest_body` bytes.
 
-    def __init__(self, wsgi: Any, threads: int, largest_body: int) -> None:
-        self._wsgi = wsgi
+    `answered` is called in the event loop before an answer is sent.
+    """
+
+    def __init__(self, wsgi: Any, threads: int, largest_body: int, answered: Callable[[], None] = lambda: None) -> None:
+        self._wsgi, self._answered = wsgi, answered
         self._largest_body = largest_body
         self._threads = _Threads(threads, "wsgi")
         self._watched = _Threads(2, "watched")
@@ -72,6 +75,7 @@ class ThreadedWsgi:
         with await self._read(scope, receive) as body:
             threads = self._watched if scope["path"] in _WATCHED else self._threads
             status, headers, content = await threads.run(self._answer, _environ(scope, body))
+        self._answered()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 

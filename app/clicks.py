@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as quoted
 
 from app import database, ledger, metrics
-from app.cache import ACTIVE, Away, Link, NoStore, Store, link_key
+from app.cache import Away, Link, NoStore, Store, link_key
 from app.database import AWAY, db
-from app.ledger import CLICK_ID, Entry, Position, load_visitor
-
-log = logging.getLogger(__name__)
+from app.ledger import Entry, Position
 
 STREAM, EPOCH = "clicks", "clicks:epoch"
 BATCH = 2000
@@ -204,7 +200,7 @@ class Clicks:
                     now, entries = self.store.run(_READ, (STREAM, EPOCH), reached["epoch"], reached["last"], BATCH)
                 if entries:
                     reached = {"epoch": now.decode(), "last": entries[-1][0].decode(), "drained": reached["drained"] + len(entries)}
-                    ledger.store([click for click in map(_parse, entries) if click])
+                    ledger.store([click for click in map(ledger.parse, entries) if click])
                     ledger.keep_position(reached)
         # Whoever died before this leaves it to the next one, who finds nothing new to read.
         self.store.run(_TRIM, (STREAM, EPOCH), reached["epoch"], reached["last"])
@@ -229,30 +225,6 @@ def _numbers(stream_id: str) -> list[int]:
 def drained_total() -> int:
     """Clicks that came into the database by way of the stream, ever."""
     return int(ledger.position()["drained"])
-
-
-def _parse(raw: tuple[bytes, Sequence[bytes]]) -> Entry | None:
-    """A stream entry as a click; a thing that we cannot have written is logged, so that it cannot stop the others."""
-    try:
-        line, link = raw[1][1].split(b"\n", 1)
-        click_id, ms, short_code, visitor = line.decode().split(" ", 3)
-        entry = Entry(click_id, int(ms), short_code, load_visitor(visitor), _active(link))
-        if CLICK_ID.fullmatch(click_id) and 0 <= entry.ms < _LATEST_MS and raw[1][0] == b"click":
-            return entry
-    except (ValueError, RecursionError):
-        pass
-    log.error("the stream holds an entry that is no click: %.500r", raw)
-    return None
-
-
-_LATEST_MS = 250_000_000_000_000  # in the year 9892
-
-
-def _active(entry: bytes) -> Link:
-    link = Link.parse(entry)
-    if link is None or link.state != ACTIVE:
-        raise ValueError("no active link")
-    return link
 
 
 clicks = Clicks()

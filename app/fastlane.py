@@ -126,5 +126,5 @@ def create_asgi() -> FastLane:
     settings = Settings.from_env()
     flask = create_app(settings)
     logs.notes.held = True
-    threaded = ThreadedWsgi(flask, settings.web_threads, flask.config["MAX_CONTENT_LENGTH"])
+    threaded = ThreadedWsgi(flask, settings.web_threads, flask.config["MAX_CONTENT_LENGTH"], logs.notes.write)
     return FastLane(threaded, Lane(settings.redis_url), settings.trusted_proxies)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import operator
 import re
 from collections import Counter, defaultdict
@@ -13,9 +14,11 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from app import database
-from app.cache import Link
+from app.cache import ACTIVE, Link
 from app.database import db, now
 from app.models import ClickClaim, Event, Fact, Url
+
+log = logging.getLogger(__name__)
 
 _SENDER_MAY_STILL_COME = timedelta(minutes=10)  # a server whose request takes longer than a minute is killed
 _STREAM_MAY_STILL_COME = timedelta(days=30)  # a Redis that was away may come back with what it had
@@ -50,6 +53,30 @@ def load_visitor(text: str) -> str:
     if not isinstance(given, dict) or not given:
         raise ValueError("no visitor")
     return json.dumps(given)
+
+
+def parse(raw: tuple[bytes, Sequence[bytes]]) -> Entry | None:
+    """A stream entry as a click; a thing that we cannot have written is logged, so that it cannot stop the others."""
+    try:
+        line, link = raw[1][1].split(b"\n", 1)
+        click_id, ms, short_code, visitor = line.decode().split(" ", 3)
+        entry = Entry(click_id, int(ms), short_code, load_visitor(visitor), _active(link))
+        if CLICK_ID.fullmatch(click_id) and 0 <= entry.ms < _LATEST_MS and raw[1][0] == b"click":
+            return entry
+    except (ValueError, RecursionError):
+        pass
+    log.error("the stream holds an entry that is no click: %.500r", raw)
+    return None
+
+
+_LATEST_MS = 250_000_000_000_000  # in the year 9892
+
+
+def _active(entry: bytes) -> Link:
+    link = Link.parse(entry)
+    if link is None or link.state != ACTIVE:
+        raise ValueError("no active link")
+    return link
 
 
 @lru_cache(maxsize=1000)

@@ -246,7 +246,7 @@ def test_an_entry_that_is_no_click_is_logged_and_skipped(shared: Api, held: redi
     shared.follow(url)
     held.xadd(STREAM, values)
     shared.follow(url)
-    with caplog.at_level(logging.ERROR, "app.clicks"):
+    with caplog.at_level(logging.ERROR, "app.ledger"):
         assert shared.clicks(url) == 2
     assert "no click" in caplog.text
     assert held.xlen(STREAM) == 0

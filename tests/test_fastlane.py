@@ -227,6 +227,16 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
     assert not logs.notes.held
 
 
+def test_whoever_has_an_answer_from_flask_finds_its_lines_in_the_log(front: Callable[..., FastLane], session_app: Flask, log: Log) -> None:
+    async def main(app: FastLane) -> list[str]:
+        logs.notes.held = True
+        flask = ThreadedWsgi(session_app, 1, 1000, logs.notes.write)
+        await ask(FastLane(flask, app._lane, 0), scope("GET", "/nosuch/path"))
+        return [entry["message"] for entry in log.entries()]
+
+    assert run(front(), main) == ["request started", "request finished"]
+
+
 def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(front: Callable[..., FastLane], shared: Api, redis_server: Redis) -> None:
     link = shared.url()
 
