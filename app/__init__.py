@@ -19,6 +19,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
     bind(settings)
     app = Flask(__name__, static_folder=None)
+    app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]  # no view is a coroutine, and Flask would look at each again and again
     app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

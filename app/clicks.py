@@ -52,9 +52,10 @@ return redis.call('XTRIM', KEYS[1], 'MINID', ms .. '-' .. string.format('%.0f', 
 """
 
 _LAST = """
-redis.call('SET', KEYS[2], ARGV[1], 'NX')
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-return {redis.call('GET', KEYS[2]), last and last[1] or false}
+if not last then return {false, false} end
+redis.call('SET', KEYS[2], ARGV[1], 'NX')
+return {redis.call('GET', KEYS[2]), last[1]}
 """
 _BACKLOG = "return {redis.call('XLEN', KEYS[1]), redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)}"
 
