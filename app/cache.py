@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app import metrics
+from app import metrics, scripts
 
 log = logging.getLogger(__name__)
 
@@ -118,11 +116,11 @@ class RedisStore:
 
     def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
         """Runs a Lua script; raises Away when Redis cannot, or may not have. `insist`: also while Redis is being left alone."""
-        return self._guarded(lambda client: _evaluate(client, script, (len(keys), *keys, *values)), insist)
+        return self._guarded(lambda client: scripts.run(client, script, (len(keys), *keys, *values)), insist)
 
     def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None:
         """Runs a script for many keys in one write; `insist` as above."""
-        self._guarded(lambda client: _evaluate_all(client, script, calls), insist)
+        self._guarded(lambda client: scripts.run_all(client, script, calls), insist)
 
     def state(self) -> str:
         try:
@@ -156,37 +154,6 @@ class RedisStore:
             self._client = self._new_client()
             client.connection_pool.disconnect(inuse_connections=False)
         self._away_until = time.monotonic() + _PAUSE_SECONDS
-
-
-@lru_cache
-def _name(script: str) -> str:
-    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
-def _evaluate(client: redis.Redis, script: str, arguments: Sequence[str | int]) -> Any:
-    """By a connection of the pool itself: what the client does around a command costs as much as the command."""
-    connection = client.connection_pool.get_connection()
-    try:
-        try:
-            return _ask(connection, "EVALSHA", _name(script), *arguments)
-        except redis.exceptions.NoScriptError:
-            return _ask(connection, "EVAL", script, *arguments)
-    finally:
-        client.connection_pool.release(connection)
-
-
-def _ask(connection: Any, *command: str | int) -> Any:
-    connection.send_command(*command)
-    return connection.read_response()
-
-
-def _evaluate_all(client: redis.Redis, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
-    """All in one write, so that a Redis that hangs at this moment still does it first of all when it goes on."""
-    pipeline = client.pipeline(transaction=False)
-    pipeline.script_load(script)
-    for keys, values in calls:
-        pipeline.evalsha(_name(script), len(keys), *keys, *values)
-    pipeline.execute()
 
 
 def link_key(short_code: str) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache, reduce
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
-from app import database
+from app import bulk, database
 from app.cache import ACTIVE, Link
 from app.database import db, now
 from app.models import ClickClaim, Event, Fact, Url
@@ -94,7 +94,7 @@ def store(entries: Sequence[Entry]) -> None:
         (entry.link.url_id, owners[entry.link.url_id], "clicked", _moment(entry.ms // 1000), entry.details()) for entry in mine if entry.link.url_id in owners
     )
     database.trust_references()  # the counters' update holds the links, and with them their owners
-    database.bulk_insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
+    bulk.insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
     _claim([entry.id for entry in mine], _SENDER_MAY_STILL_COME)
 
 

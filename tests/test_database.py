@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from peewee import IntegrityError
 
-from app import database, postgres
-from app.database import bulk_insert, db, released
+from app import bulk, database, postgres
+from app.database import db, released
 from app.models import Event
 from tests.conftest import Api
 from tests.servers import Postgres, Redis, Silent, wait_for
@@ -205,7 +205,7 @@ AWKWARD = [" ", "\\", "\\N", "\\.", "a\tb", "a\nb\r\nc", '"quoted", and more', "
 @pytest.mark.usefixtures("app")
 def test_bulk_insert_keeps_every_character() -> None:
     with db.atomic():
-        count = bulk_insert("events", ("event_type", "timestamp", "details", "url_id"), (("x", database.now(), text, None) for text in AWKWARD))
+        count = bulk.insert("events", ("event_type", "timestamp", "details", "url_id"), (("x", database.now(), text, None) for text in AWKWARD))
     assert count == len(AWKWARD)
     assert [event.details for event in Event.select().order_by(Event.id)] == AWKWARD
     assert {event.url_id for event in Event.select()} == {None}
@@ -214,7 +214,7 @@ def test_bulk_insert_keeps_every_character() -> None:
 @pytest.mark.usefixtures("app")
 def test_a_bulk_insert_that_fails_is_one_of_our_errors() -> None:
     with pytest.raises(IntegrityError), db.atomic():
-        bulk_insert("events", ("event_type", "timestamp", "details"), [("", database.now(), "{}")])
+        bulk.insert("events", ("event_type", "timestamp", "details"), [("", database.now(), "{}")])
     assert Event.select().count() == 0
 
 

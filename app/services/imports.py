@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from peewee import IntegrityError, OperationalError
 
-from app import database
+from app import bulk, database
 from app.database import db
 from app.errors import InvalidInput
 from app.schemas import BadRow as BadRowShape
@@ -198,7 +198,7 @@ class _Reader:
 
 def _stage(file: CsvFile, report: FileReport, index: int, reader: _Reader) -> int:
     columns = ("n", "file", "line", *(column.name for column in report.kind.columns))
-    database.bulk_insert(f"staged_{report.kind.table}", columns, reader.rows(file, report, index))
+    bulk.insert(f"staged_{report.kind.table}", columns, reader.rows(file, report, index))
     return reader.number
 
 

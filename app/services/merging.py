@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from app import database
+from app import bulk, database
 from app.database import db
 from app.models import CLICK_TYPES
 
@@ -110,7 +110,7 @@ def _choose_in_chains(table: str, keys: Sequence[str]) -> bool:
                 stored.add(value)
     if chosen:
         _run("CREATE TEMPORARY TABLE chosen (n BIGINT)")
-        database.bulk_insert("chosen", ("n",), chosen)
+        bulk.insert("chosen", ("n",), chosen)
         _run(f"UPDATE staged_{table} SET fate = {NEW_IN_CHAIN} WHERE n IN (SELECT n FROM chosen)")
         _run("DROP TABLE chosen")
     return bool(chosen)
