@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import psycopg2
@@ -37,10 +37,13 @@ SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text
 class Run(NamedTuple):
     """One run of wrk: CPU microseconds per request of each part, requests per second, and latencies in microseconds."""
 
-    cpu: dict[str, float]
+    parts: dict[str, float]
     rate: float
     p50: float
     p99: float
+
+    def cpu(self) -> float:
+        return sum(self.parts.values())
 
 
 @dataclass
@@ -49,30 +52,25 @@ class Contender:
     stack: Stack
     port: int
     constant: str = ""
-    settle: Callable[[int], None] = lambda _answered: None
-    runs: list[Run] = field(default_factory=list)
+    settle: Callable[[], None] = lambda: None  # waits for what is left to do, and belongs to the cost
+    verify: Callable[[int], None] = lambda _answered: None  # looks at the result, and does not
 
-    def run(self) -> None:
-        """Sends REQUESTS requests; every answer must be the right 302, and afterwards every click must be stored."""
+    def run(self, requests: int) -> Run:
+        """Sends so many requests; every answer must be the right 302, and afterwards every click must be stored."""
         before = self.stack.cpu_seconds()
-        answered, wrong, errors, microseconds, p50, p99 = _wrk(self.port, self.constant)
-        if wrong or errors or answered != REQUESTS // CONNECTIONS * CONNECTIONS:
+        answered, wrong, errors, microseconds, p50, p99 = _wrk(self.port, self.constant, requests // CONNECTIONS)
+        if wrong or errors or answered != requests // CONNECTIONS * CONNECTIONS:
             sys.exit(f"{self.name}: {answered} answers, {wrong} wrong, {errors} errors (logs in {self.stack.folder})")
-        self.settle(answered)
+        self.settle()
         after = self.stack.cpu_seconds()
-        cpu = {part: (after[part] - before[part]) / answered * 1e6 for part in after}
-        self.runs.append(Run(cpu, answered / (microseconds / 1e6), p50, p99))
-
-    def median(self, figure: Callable[[Run], float]) -> float:
-        return statistics.median(figure(run) for run in self.runs)
-
-    def cpu(self) -> float:
-        return self.median(lambda run: sum(run.cpu.values()))
+        self.verify(answered)
+        parts = {part: (after[part] - before[part]) / answered * 1e6 for part in after}
+        return Run(parts, answered / (microseconds / 1e6), p50, p99)
 
 
-def _wrk(port: int, constant: str) -> list[int]:
+def _wrk(port: int, constant: str, each: int) -> list[int]:
     with tempfile.NamedTemporaryFile() as finished:
-        environment = {**os.environ, "REQUESTS": str(REQUESTS // CONNECTIONS), "FINISHED": finished.name, **({"CONSTANT": constant} if constant else {})}
+        environment = {**os.environ, "REQUESTS": str(each), "FINISHED": finished.name, **({"CONSTANT": constant} if constant else {})}
         sizes = ["-t", str(CONNECTIONS), "-c", str(CONNECTIONS), "-d", f"{SECONDS}s", "--timeout", "10s"]
         command = [need("wrk", "wrk"), *sizes, "-s", str(_LUA), f"http://127.0.0.1:{port}"]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -100,8 +98,8 @@ class Holdfast:
         self.stack.watch("postgres", self.postgres.process.pid)
         self.stack.watch("redis", self.redis.process.pid)
         self.stored = 0
-        client = redis_client.Redis.from_url(self.redis.url)
-        wait_for(lambda: client.exists("link:c00999") == 1, what="the cache's warm-up")
+        self.client = redis_client.Redis.from_url(self.redis.url)
+        wait_for(lambda: self.client.exists("link:c00999") == 1, what="the cache's warm-up")
         self.stack.nginx()
 
     def _environment(self, number: int, fast_lane: bool) -> dict[str, str]:
@@ -119,10 +117,12 @@ class Holdfast:
     def _dsn(self) -> str:
         return f"host=127.0.0.1 port={self.postgres.port} user=holdfast dbname=holdfast"
 
-    def settle(self, answered: int) -> None:
-        """Waits until the worker has stored every click of the run; that is part of what a redirect costs."""
+    def settle(self) -> None:
+        """Waits until the worker has stored every click of the run; asking the database all the time would cost as much as storing them."""
+        wait_for(lambda: self.client.xlen("clicks") == 0, 60, "the last click in the database")
+
+    def verify(self, answered: int) -> None:
         self.stored += answered
-        wait_for(lambda: self._clicks() >= self.stored, 60, "the last click in the database")
         if self._clicks() != self.stored:
             sys.exit(f"{self._clicks()} clicks stored, {self.stored} answered (logs in {self.stack.folder})")
 
@@ -139,8 +139,8 @@ def _holdfast(cleanup: ExitStack, fast_lane: bool) -> list[Contender]:
     service = Holdfast(cleanup, fast_lane)
     name = "Holdfast" if fast_lane else "Holdfast, fast lane off"
     return [
-        Contender(f"{name}, Nginx and {REPLICAS} replicas", service.stack, service.stack.port, settle=service.settle),
-        Contender(f"{name}, direct", service.stack, service.stack.replica_ports[0], settle=service.settle),
+        Contender(f"{name}, Nginx and {REPLICAS} replicas", service.stack, service.stack.port, settle=service.settle, verify=service.verify),
+        Contender(f"{name}, direct", service.stack, service.stack.replica_ports[0], settle=service.settle, verify=service.verify),
     ]
 
 
@@ -170,6 +170,9 @@ def _uvicorn(cleanup: ExitStack) -> list[Contender]:
 _SERVING = ["--workers", "1", "--keep-alive", "75", "--no-control-socket", "--log-level", "warning"]
 
 
+_FLOOR, _FLOOR_DIRECT = f"constant 302, ASGI worker, Nginx and {REPLICAS} replicas", "constant 302, ASGI worker, direct"
+
+
 def _contenders(cleanup: ExitStack) -> list[Contender]:
     return [
         *_floor(cleanup, "constant 302, ASGI worker", ["-k", "asgi", *_SERVING, "benchmarks.floors:constant_asgi"]),
@@ -181,30 +184,41 @@ def _contenders(cleanup: ExitStack) -> list[Contender]:
     ]
 
 
-def _report(contenders: list[Contender]) -> None:
-    floor = {"Nginx": contenders[0], "direct": contenders[1]}
-    print(f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections, median of {ROUNDS} rounds in turn; CPU microseconds per request\n")
-    print(f"{'':46}{'CPU us':>8}{'x floor':>9}{'req/s':>9}{'p50 ms':>8}{'p99 ms':>8}  parts")
-    for one in contenders:
-        base = floor["direct" if one.name.endswith("direct") else "Nginx"]
-        parts = {part: one.median(lambda run, part=part: run.cpu[part]) for part in one.runs[0].cpu}  # type: ignore[misc]
-        listed = ", ".join(f"{part} {cost:.0f}" for part, cost in parts.items())
-        rate, p50, p99 = one.median(lambda run: run.rate), one.median(lambda run: run.p50) / 1000, one.median(lambda run: run.p99) / 1000
-        print(f"{one.name:46}{one.cpu():8.0f}{one.cpu() / base.cpu():9.2f}{rate:9,.0f}{p50:8.2f}{p99:8.2f}  {listed}")
+def _round() -> dict[str, Run]:
+    """One run of each contender, in turn, by processes that are started for it: the same program is a tenth faster or slower in another process."""
+    with ExitStack() as cleanup:
+        contenders = _contenders(cleanup)
+        for contender in contenders:
+            contender.run(REQUESTS // 4)  # the first requests of a process are dearer than all others
+        return {contender.name: contender.run(REQUESTS) for contender in contenders}
+
+
+def _report(rounds: list[dict[str, Run]]) -> None:
+    print(f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections, medians of {ROUNDS} rounds in turn, each with new processes; CPU microseconds per request")
+    print("x floor: of each round's ratio to the ASGI worker's constant answer in the same round, lowest and highest in brackets\n")
+    print(f"{'':46}{'CPU us':>8}{'x floor':>20}{'req/s':>9}{'p50 ms':>8}{'p99 ms':>8}  parts")
+    for name in rounds[0]:
+        floor = _FLOOR_DIRECT if name.endswith("direct") else _FLOOR
+        ratios = [each[name].cpu() / each[floor].cpu() for each in rounds]
+        print(f"{name:46}{_line([each[name] for each in rounds], f'{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})')}")
+
+
+def _line(runs: list[Run], ratio: str) -> str:
+    parts = ", ".join(f"{part} {median(run.parts[part] for run in runs):.0f}" for part in runs[0].parts)
+    rate, p50, p99 = median(run.rate for run in runs), median(run.p50 for run in runs) / 1000, median(run.p99 for run in runs) / 1000
+    return f"{median(run.cpu() for run in runs):8.0f}{ratio:>20}{rate:9,.0f}{p50:8.2f}{p99:8.2f}  {parts}"
 
 
 def main() -> int:
-    with ExitStack() as cleanup:
+    rounds = []
+    for number in range(ROUNDS):
         try:
-            contenders = _contenders(cleanup)
+            rounds.append(_round())
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
-        for number in range(ROUNDS):
-            for contender in contenders:
-                contender.run()
-            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-        _report(contenders)
+        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
+    _report(rounds)
     return 0
 
 

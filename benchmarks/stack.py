@@ -32,6 +32,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         location / {{ {answer} }}
+        {locations}
     }}
 }}
 """
@@ -81,12 +82,12 @@ class Stack:
         for port in self.replica_ports:
             wait_for(lambda port=port: _answers(port), what=f"the replica on port {port} (logs in {self.folder})")  # type: ignore[misc]
 
-    def nginx(self, answer: str = _PROXY) -> None:
-        """Puts Nginx before the replicas, or lets it answer by itself."""
+    def nginx(self, answer: str = _PROXY, locations: str = "") -> None:
+        """Puts Nginx before the replicas, or lets it answer by itself, elsewhere as `locations` say."""
         self.port = free_port()
         servers = " ".join(f"server 127.0.0.1:{port};" for port in self.replica_ports or [1])
         configuration = self.folder / "nginx.conf"
-        configuration.write_text(_NGINX.format(folder=self.folder, servers=servers, port=self.port, answer=answer))
+        configuration.write_text(_NGINX.format(folder=self.folder, servers=servers, port=self.port, answer=answer, locations=locations))
         self.run("nginx", [need("nginx", "nginx"), "-c", str(configuration)])
         wait_for(lambda: _answers(self.port), what="Nginx")
 

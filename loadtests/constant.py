@@ -39,5 +39,5 @@ _EVERYWHERE = "\n".join(
 
 def answers(cleanup: ExitStack) -> Stack:
     stack = Stack(cleanup)
-    stack.nginx(f"add_header X-Cache HIT always; return 302 {LOCATION}; }} {_EVERYWHERE.removesuffix('}')}")
+    stack.nginx(f"add_header X-Cache HIT always; return 302 {LOCATION};", _EVERYWHERE)
     return stack
