@@ -82,7 +82,7 @@ def visitor(ip: str, user_agent: str, referrer: str) -> str:
     return f'{{"ip": {quoted(ip[:64])}, "user_agent": {quoted(user_agent[:300])}, "referrer": {quoted(referrer[:500])}}}'
 
 
-@dataclass
+@dataclass(slots=True)
 class Click:
     """One request to follow `short_code`; `unsure` once a call that may have recorded it got no answer."""
 

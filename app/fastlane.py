@@ -104,18 +104,19 @@ _WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-f
 
 def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
     """The visitor, as a click keeps it, and the request's id."""
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _WANTED:
-            found[name] = found[name] + b"," + value if name in found else value
-    agent, referrer, offered = (found.get(name, b"").decode("latin-1") for name in (b"user-agent", b"referer", b"x-request-id"))
-    return visitor(_address(scope, found, trusted_proxies), agent, referrer), logs.request_id(offered)
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]},{text}" if name in found else text
+    who = visitor(_address(scope, found, trusted_proxies), found.get(b"user-agent", ""), found.get(b"referer", ""))
+    return who, logs.request_id(found.get(b"x-request-id"))
 
 
-def _address(scope: Scope, found: dict[bytes, bytes], trusted_proxies: int) -> str:
+def _address(scope: Scope, found: dict[bytes, str], trusted_proxies: int) -> str:
     """Where the request came from, as the outermost of our own proxies saw it."""
     if trusted_proxies and b"x-forwarded-for" in found:
-        hops = [hop for hop in map(str.strip, found[b"x-forwarded-for"].decode("latin-1").split(",")) if hop]
+        hops = [stripped for hop in found[b"x-forwarded-for"].split(",") if (stripped := hop.strip())]
         if len(hops) >= trusted_proxies:
             return hops[-trusted_proxies]
     return scope["client"][0] if scope["client"] else ""

@@ -39,6 +39,7 @@ class Formatter(JsonFormatter):
     def __init__(self, instance: str, secrets: Sequence[str] = ()) -> None:
         super().__init__(json_ensure_ascii=False)
         self.instance, self.secrets = instance, secrets
+        self.quoted = lru_cache(maxsize=100)(lambda text: quoted(self.clean(text)))  # for the few texts that come again and again
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         about = _about_request()
@@ -81,12 +82,12 @@ class Line(NamedTuple):
 
     def text(self, formatter: Formatter) -> str:
         """What `formatter` would make of a record, without one and without its cost: there are two for each request."""
-        message, duration = ("request started", "null") if self.seconds is None else ("request finished", f"{self.seconds * 1000:.3f}")
-        status = "null" if self.status is None else self.status
-        method, path, instance = (quoted(formatter.clean(text)) for text in (self.method, self.path, formatter.instance))
+        at, request_id, path, seconds, method, status = self
+        message, duration = ("request started", "null") if seconds is None else ("request finished", f"{seconds * 1000:.3f}")
         return (
-            f'{{"timestamp": "{_timestamp(int(self.time))}", "level": "INFO", "logger": "app.requests", "message": "{message}", "method": {method}, '
-            f'"path": {path}, "status": {status}, "duration_ms": {duration}, "request_id": "{self.request_id}", "instance": {instance}}}\n'
+            f'{{"timestamp": "{_timestamp(int(at))}", "level": "INFO", "logger": "app.requests", "message": "{message}", "method": {formatter.quoted(method)}, '
+            f'"path": {quoted(formatter.clean(path))}, "status": {"null" if status is None else status}, "duration_ms": {duration}, '
+            f'"request_id": "{request_id}", "instance": {formatter.quoted(formatter.instance)}}}\n'
         )
 
 

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 from redis.connection import parse_url
@@ -43,9 +43,7 @@ Reply = bytes | Click | None
 """What Redis holds for a code, or nothing; or the click that it may have recorded before it fell silent."""
 
 
-class Question(NamedTuple):
-    click: Click
-    reply: asyncio.Future[Reply]
+Question = tuple[Click, asyncio.Future[Reply]]
 
 
 class Connection(asyncio.Protocol):
@@ -79,7 +77,7 @@ class Connection(asyncio.Protocol):
         if not self._asked and not self._called:
             self._loop.call_soon(self._call)
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._asked.append(Question(Click(short_code, who, f"{self._sender}{next(self._numbers):x}"), reply))
+        self._asked.append((Click(short_code, who, f"{self._sender}{next(self._numbers):x}", time.time_ns() // 1_000_000), reply))
         return reply
 
     def _call(self) -> None:
@@ -107,9 +105,9 @@ class Connection(asyncio.Protocol):
         if not isinstance(reply, list):  # the script is gone, Redis is full or read only: a new connection will see
             self._transport.abort()
             return
-        for question, entry in zip(self._called, reply, strict=True):
-            if not question.reply.done():  # its client may have left
-                question.reply.set_result(entry)
+        for (_, waiting), entry in zip(self._called, reply, strict=True):
+            if not waiting.done():  # its client may have left
+                waiting.set_result(entry)
         self._called = []
         if self._asked:
             self._loop.call_soon(self._call)  # after what else this turn of the event loop brings
