@@ -37,7 +37,7 @@ def bind(settings: Settings) -> None:
     store = cache.connect(settings.redis_url, freshness.due_entries, settings.cache_ttl_seconds)
     cache.cache.bind(store, settings.cache_ttl_seconds)
     clicks.bind(store)
-    schema.ready = False
+    schema.bind(clicks.waiting)
     routes.given.bind(
         Given(
             base_url=settings.base_url.rstrip("/"),

@@ -213,6 +213,13 @@ class Clicks:
         since = int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else time.time()
         return int(length), max(0.0, time.time() - since)
 
+    def waiting(self) -> int:
+        """How many clicks wait, as far as can be told: none when Redis is away."""
+        try:
+            return self.backlog()[0]
+        except Away:
+            return 0
+
 
 def _is_past(reached: Position, epoch: bytes, last: bytes) -> bool:
     """Whether all entries up to the id `last` of this epoch are in the database."""

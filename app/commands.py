@@ -8,7 +8,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from app import migrations
+from app.migrations import Lost, schema
 from app.services import seeding, urls
 from app.services.exports import LinksFile
 from app.services.files import whole
@@ -18,7 +18,10 @@ def install(app: Flask) -> None:
     @app.cli.command("migrate")
     def migrate() -> None:
         """Bring the database's schema up to date."""
-        names = migrations.apply()
+        try:
+            names = schema.apply_unless_lost()
+        except Lost as error:
+            raise click.ClickException(f"The database was lost: {error}") from None
         click.echo("Applied " + ", ".join(names) if names else "The schema is up to date")
 
     @app.cli.command("seed")

@@ -69,6 +69,7 @@ class Dialect:
     staging: tuple[str, str]  # makes one transaction of what is between them, without locking anybody out
     analyze: str  # tells the planner what a staging table holds
     roomy: str  # lets this transaction sort and hash in memory
+    has_tables: str  # whether our tables are there
 
 
 DIALECTS = {
@@ -89,6 +90,7 @@ DIALECTS = {
         staging=("SELECT 1", "SELECT 1"),  # COPY is one statement
         analyze="ANALYZE {staged}",
         roomy="SET LOCAL work_mem = '64MB'",
+        has_tables="SELECT to_regclass('urls') IS NOT NULL",
     ),
     Sqlite: Dialect(
         identity="INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -109,6 +111,7 @@ DIALECTS = {
         staging=("SAVEPOINT staging", "RELEASE staging"),  # BEGIN IMMEDIATE would lock the main database; staging tables are elsewhere
         analyze="SELECT 1",
         roomy="SELECT 1",
+        has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
     ),
 }
 
@@ -155,6 +158,10 @@ def for_update(query: Any, strength: str = "FOR UPDATE") -> Any:
 def ping() -> None:
     """Raises one of AWAY when the database does not answer."""
     db.execute_sql("SELECT 1").fetchone()
+
+
+def has_tables() -> bool:
+    return bool(db.execute_sql(dialect().has_tables).fetchone()[0])
 
 
 @contextmanager

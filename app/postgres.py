@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import psycopg2
 from peewee import OperationalError
 from playhouse.pool import PooledPostgresqlDatabase
+from psycopg2.errors import UndefinedTable
 from psycopg2.extensions import connection, cursor
 
 _PAUSE_SECONDS = 1.0
@@ -75,7 +77,10 @@ class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
 class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
     def execute(self, *arguments: Any) -> None:
         with _watch.over(self.connection):
-            super().execute(*arguments)
+            try:
+                super().execute(*arguments)
+            except UndefinedTable as error:  # a server that came back without what was in it is as good as away
+                raise psycopg2.OperationalError(str(error)) from error
 
     def copy_expert(self, *arguments: Any, **options: Any) -> None:
         with _watch.over(self.connection):

@@ -24,7 +24,7 @@ mapfile -t servers < <(compose config --services | grep -E '^(app[0-9]+|worker)$
 # Before anything is stopped: it may be the wrong host. A database that was dropped is as empty as can be.
 if compose ps --services --status running | grep -qx postgres && tables > /dev/null 2>&1; then refuse_unless_empty; fi
 
-# Whoever runs would make tables in the empty database, and give it clicks on links that it does not know yet: they would be gone.
+# Whoever starts while the database is still empty, and finds no click that waits, makes tables in it, and the dump could not be loaded any more.
 say "stopping ${servers[*]}"
 compose stop "${servers[@]}" > /dev/null 2>&1
 compose up -d --no-build --wait postgres redis > /dev/null 2>&1 || fail "PostgreSQL or Redis does not start: docker compose logs postgres redis"

@@ -118,14 +118,14 @@ def postgres_server(session_postgres: Postgres) -> Postgres:
 
 @pytest.fixture
 def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]]:
-    """Binds the application to other servers, finds them empty, and puts everything back at the end."""
+    """Binds the application to other servers, empties them unless told not to, and puts everything back at the end."""
 
-    def bind_to(**changes: Any) -> Api:
+    def bind_to(empty_it: bool = True, **changes: Any) -> Api:
         other = replace(settings, **changes)
         release()
         bind(other)
         schema.ensure()
-        if schema.ready:
+        if schema.ready and empty_it:
             empty(replace(other, redis_url=""))
             release()
         return Api(session_app.test_client())

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+import redis
 from playhouse.migrations import Runner
 
 from app import migrations
 from app.database import db, released
+from app.services import backups
+from app.worker import Worker
 from tests.conftest import Api
-from tests.servers import Postgres
+from tests.logbook import Log
+from tests.servers import Postgres, Redis
 
 Bound = Callable[..., Api]
 
@@ -54,3 +59,76 @@ def test_the_command_says_what_it_did(bound: Bound, tmp_path: Path) -> None:
     with released():
         undone()
     assert runner.invoke(args=["migrate"]).output.startswith("Applied 0001_tables")
+
+
+# ---- a database that was lost ----
+
+
+def kinds(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URLs of empty databases of one kind."""
+    if name == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres_server")
+        while True:
+            yield server.another_database()
+    yield from (f"sqlite:///{tmp_path}/{number}.db" for number in count())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    urls = kinds(request.param, tmp_path, request)
+    return lambda: next(urls)
+
+
+def tables() -> list[str]:
+    with released():
+        return list(db.get_tables())
+
+
+@pytest.mark.services
+def test_no_new_database_takes_the_place_of_one_for_which_clicks_wait(
+    bound: Bound, new_url: Callable[[], str], redis_server: Redis, held: redis.Redis, log: Log
+) -> None:
+    first, second = new_url(), new_url()
+    api = bound(database_url=first, redis_url=redis_server.url)
+    link = api.url()
+    api.follow(link, 2)
+    api = bound(database_url=second, redis_url=redis_server.url)
+    assert (tables(), Worker().turn()) == ([], 0)
+    refused = api.client.get("/users")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert api.client.get("/health/ready").status_code == 503
+    assert "it has no tables, but had" in "".join(log.lines())
+    api.follow(link)  # goes on, as if the database were away
+    said = api.client.application.test_cli_runner().invoke(args=["migrate"])
+    assert (said.exit_code, said.output.startswith("Error: The database was lost: it has no tables")) == (1, True)
+    assert (tables(), held.xlen("clicks")) == ([], 3)
+    api = bound(database_url=first, redis_url=redis_server.url, empty_it=False)
+    assert api.clicks(link) == 3
+
+
+@pytest.mark.services
+def test_an_operator_may_begin_anew(bound: Bound, new_url: Callable[[], str], redis_server: Redis, held: redis.Redis) -> None:
+    api = bound(database_url=new_url(), redis_url=redis_server.url)
+    link = api.url()
+    api.follow(link)
+    api = bound(database_url=new_url(), redis_url=redis_server.url)
+    assert backups.settle().forgotten == 1
+    assert (api.client.get("/health/ready").status_code, held.xlen("clicks")) == (200, 0)
+    assert api.client.get(f"/{link['short_code']}").status_code == 404
+    fresh = api.url()
+    api.follow(fresh)
+    assert api.clicks(fresh) == 1
+
+
+@pytest.mark.services
+def test_who_has_seen_the_tables_does_not_make_them_again(bound: Bound, new_url: Callable[[], str]) -> None:
+    api = bound(database_url=new_url(), redis_url="")
+    with released():
+        undone()
+        db.execute_sql("DROP TABLE schema_migration")
+    assert api.client.get("/health/ready").status_code == 503
+    assert api.client.get("/users").status_code == 503
+    assert "urls" not in tables()
+    migrations.apply()
+    assert api.client.get("/health/ready").status_code == 200
+    assert api.get("/users") == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask, request
+from peewee import OperationalError
 from playhouse.migrations import Runner
 
-from app.database import AWAY, db, lock, patience, released
+from app.database import AWAY, db, has_tables, lock, patience, released
 
 log = logging.getLogger(__name__)
 
@@ -20,19 +22,44 @@ def apply() -> list[str]:
         return list(Runner(db.obj, str(Path(__file__).parent)).up())
 
 
+class Lost(OperationalError):
+    """There are no tables where there should be: the database was lost, or is another one. `Database away` to whoever needs it."""
+
+
 class Schema:
     """Remembers whether this process has seen the schema up to date: a replica may start while the database is away."""
 
     ready = False
 
+    def __init__(self) -> None:
+        self.bind(lambda: 0)
+
+    def bind(self, waiting: Callable[[], int]) -> None:
+        """For another database; `waiting` tells how many clicks are kept for the one that there was."""
+        self.ready = self._seen = False
+        self._waiting = waiting
+
+    def apply_unless_lost(self, had_tables: bool = False) -> list[str]:
+        """As `apply`, but makes no new tables in the place of lost ones: clicks that wait would be stored there, where nobody knows their links."""
+        with released():
+            lost = not has_tables() and (had_tables or self._waiting() > 0)
+        if lost:
+            raise Lost("it has no tables, but had: restore a dump, or begin anew with `python -m app.backup settle`")
+        return apply()
+
     def ensure(self) -> bool:
         if not self.ready:
             try:
-                apply()
-                self.ready = True
+                self.apply_unless_lost(self._seen)
+                self.ready = self._seen = True
             except AWAY as error:
                 log.warning("the schema cannot be checked yet: %s", error)
         return self.ready
+
+    def check(self) -> bool:
+        """As `ensure`, for who wants to know whether it is true still."""
+        self.ready = self.ready and has_tables()
+        return self.ensure()
 
     def install(self, app: Flask) -> None:
         app.before_request(self._ensure_for_requests)

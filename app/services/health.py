@@ -54,7 +54,7 @@ class Probe(Generic[T]):
 def _ask_database() -> str:
     try:
         with released():
-            schema.ensure()
+            schema.check()
             database.ping()
             clicks.take_back()
         return "connected"

@@ -21,7 +21,7 @@ from tests.drills.drill import Drill, Ground
 from tests.drills.outcome import Outcome
 from tests.servers import ROOT, wait_for
 from tests.stack import links
-from tests.stack.compose import Stack, docker
+from tests.stack.compose import Stack, docker, fetch
 from tests.stack.load import Answer, Steady
 from tests.stack.report import require
 
@@ -168,7 +168,7 @@ class Rehearsal:
 
 
 def rehearse(stack: Stack) -> Rehearsal:
-    """Dumps under load, goes on, destroys PostgreSQL with its volume, restores, and compares."""
+    """Dumps under load, goes on, destroys PostgreSQL with its volume, lets it come back empty, restores, and compares."""
     codes, own = links.make(stack.url(), 30), Links.make(stack.url())
     with tempfile.TemporaryDirectory() as folder, Steady(stack.url(), links.mixed(codes), 100, label="restore") as load:
         done, dump = Rehearsal(load, {f"/{code}": f"https://example.com/{number}" for number, code in enumerate(codes)}), f"{folder}/holdfast.dump"
@@ -180,6 +180,8 @@ def rehearse(stack: Stack) -> Rehearsal:
         own.go_on()
         _wait_answers(load, 300)
         _destroy(stack, done)
+        _wait_answers(load, 300)
+        _come_back_without(stack)
         _wait_answers(load, 300)
         done.waiting = _waiting(stack)
         done.restore_seconds, done.restore_said = run_script(stack, "restore.sh", dump)
@@ -203,6 +205,16 @@ def _destroy(stack: Stack, done: Rehearsal) -> None:
     docker("rm", "-f", f"{stack.project}-postgres-1")
     done.destroyed = time.monotonic()
     docker("volume", "rm", f"{stack.project}_postgres")
+
+
+def _come_back_without(stack: Stack) -> None:
+    """As a host does whose disk is lost: PostgreSQL starts on a new one, and so do a replica and the worker. They must not make it theirs, for clicks wait."""
+    stack.compose("up", "-d", "--no-deps", "--wait", "postgres")
+    docker("restart", f"{stack.project}-app1-1", f"{stack.project}-worker-1")
+    stack.wait_healthy("app1")
+    status, _, _ = fetch(f"http://{stack.address('app1', 'front')}:8000/health/ready")
+    require(status == 503, f"a replica on an empty database says {status} when asked whether it is ready")
+    require(stack.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").strip() == "0", "tables were made in the place of the lost ones")
 
 
 def _waiting(stack: Stack) -> int:
