@@ -21,6 +21,7 @@ from app.ledger import Entry, Position
 STREAM, EPOCH = "clicks", "clicks:epoch"
 BATCH = 2000
 _MOST_REGRETTED, _MOST_TAKEN_BACK = 100_000, 200
+_TIMES_ASKED, _ASKED_AGAIN_SECONDS = 20, 0.25
 _HELD_UP_MS = 200  # who has the turn while a table is locked gives it up so soon, that all others hear of it within a second
 
 # An entry of the stream is one text, a click's line and the link's entry, because a field costs more than its content.
@@ -214,11 +215,12 @@ class Clicks:
         return int(length), max(0.0, time.time() - since)
 
     def waiting(self) -> int:
-        """How many clicks wait, as far as can be told: none when Redis is away."""
-        try:
-            return self.backlog()[0]
-        except Away:
-            return 0
+        """How many clicks wait. A Redis that is just starting is asked again for some seconds; one that stays away keeps none as far as can be told."""
+        for _ in range(_TIMES_ASKED if self.store.shared else 0):
+            with suppress(Away):
+                return int(self.store.run(_BACKLOG, (STREAM,), insist=True)[0])
+            time.sleep(_ASKED_AGAIN_SECONDS)
+        return 0
 
 
 def _is_past(reached: Position, epoch: bytes, last: bytes) -> bool:

@@ -43,12 +43,21 @@ links = AppGroup("links", help="What concerns all short links.")
 @links.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 def export_links(file: Path) -> None:
-    """Write all live links into FILE (- for standard output), for Nginx to serve alone."""
+    """Write all live links into FILE (- for standard output), for Nginx to serve alone; none at all is a failure, and FILE stays as it was."""
     links_file = LinksFile()
     if file == Path("-"):
         for line in links_file.lines():
             click.echo(line, nl=False)
+        _refuse_none(links_file)
     else:
-        with whole(file, 0o644) as part, part.open("w", encoding="ascii") as writing:
-            writing.writelines(links_file.lines())
+        with whole(file, 0o644) as part:
+            with part.open("w", encoding="ascii") as writing:
+                writing.writelines(links_file.lines())
+            _refuse_none(links_file)
     click.echo(f"Wrote {links_file.count} links", err=True)
+
+
+def _refuse_none(links_file: LinksFile) -> None:
+    """An empty list would take the place of the last good one when the database was lost."""
+    if not links_file.count:
+        raise click.ClickException("There are no live links")

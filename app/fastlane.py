@@ -53,6 +53,8 @@ class FastLane:
             return False
         began = time.perf_counter()
         who, request_id = _sender_of(scope, self._trusted_proxies)
+        if who is None:
+            return False
         reply = await connection.follow(scope["path"][1:], who)
         if isinstance(reply, Click):
             scope["unsure_click"] = reply
@@ -102,14 +104,15 @@ def _leads_to(entry: bytes) -> tuple[bytes, bytes] | None:
 _WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))
 
 
-def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
-    """The visitor, as a click keeps it, and the request's id."""
+def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str | None, str]:
+    """The visitor, as a click keeps it, unless that takes more than a glance, and the request's id."""
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _WANTED:
             text = value.decode("latin-1")
             found[name] = f"{found[name]},{text}" if name in found else text
-    who = visitor(_address(scope, found, trusted_proxies), found.get(b"user-agent", ""), found.get(b"referer", ""))
+    quoted = trusted_proxies and '"' in found.get(b"x-forwarded-for", "")
+    who = None if quoted else visitor(_address(scope, found, trusted_proxies), found.get(b"user-agent", ""), found.get(b"referer", ""))
     return who, logs.request_id(found.get(b"x-request-id"))
 
 

@@ -48,6 +48,7 @@ class Worker:
                 return self._work() if schema.ensure() else 0
         except AWAY as error:
             log.warning("the database is away, the clicks wait in the stream: %s", error)
+            schema.ready = False  # it may come back without its tables
             self.stopping.wait(_AWAY_SECONDS)
             return 0
 

@@ -189,7 +189,7 @@ def _round() -> dict[str, Run]:
     with ExitStack() as cleanup:
         contenders = _contenders(cleanup)
         for contender in contenders:
-            contender.run(REQUESTS // 4)  # the first requests of a process are dearer than all others
+            contender.run(max(REQUESTS // 4, CONNECTIONS))  # the first requests of a process are dearer than all others
         return {contender.name: contender.run(REQUESTS) for contender in contenders}
 
 

@@ -54,6 +54,10 @@ def empty(settings: Settings) -> None:
     with db.atomic():
         for table in TABLES:
             table.delete().execute()
+    empty_redis(settings)
+
+
+def empty_redis(settings: Settings) -> None:
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
             client.flushdb()
@@ -119,6 +123,7 @@ def postgres_server(session_postgres: Postgres) -> Postgres:
 @pytest.fixture
 def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]]:
     """Binds the application to other servers, empties them unless told not to, and puts everything back at the end."""
+    empty_redis(settings)  # clicks that wait for another database would keep a new one from being made
 
     def bind_to(empty_it: bool = True, **changes: Any) -> Api:
         other = replace(settings, **changes)

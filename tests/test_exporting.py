@@ -182,3 +182,13 @@ def test_an_export_that_fails_leaves_the_one_before(app: Flask, tmp_path: Path) 
     imported("abcdef", "https://ü[broken/")  # no row can come to be like this, but it cannot be exported
     assert app.test_cli_runner().invoke(args=["links", "export", str(links)]).exit_code == 1
     assert links.read_text() == "as before"
+
+
+@pytest.mark.parametrize("name", ["links.conf", "-"])
+def test_no_links_at_all_do_not_take_the_place_of_those_before(app: Flask, tmp_path: Path, name: str) -> None:
+    links = tmp_path / "links.conf"
+    links.write_text("as before")
+    result = app.test_cli_runner().invoke(args=["links", "export", name if name == "-" else str(links)])
+    assert (result.exit_code, result.stderr) == (1, "Error: There are no live links\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["links.conf"]
+    assert links.read_text() == "as before"

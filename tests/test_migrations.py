@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from playhouse.migrations import Runner
 
-from app import migrations
+from app import database, migrations
+from app.cache import Away, NoStore
+from app.clicks import clicks
 from app.database import db, released
+from app.migrations import schema
 from app.services import backups
 from app.worker import Worker
 from tests.conftest import Api
 from tests.logbook import Log
-from tests.servers import Postgres, Redis
+from tests.servers import Postgres, Redis, free_port
 
 Bound = Callable[..., Api]
 
@@ -58,6 +63,7 @@ def test_the_command_says_what_it_did(bound: Bound, tmp_path: Path) -> None:
     assert runner.invoke(args=["migrate"]).output == "The schema is up to date\n"
     with released():
         undone()
+    schema.bind(lambda: 0)  # as in a process that has not seen them
     assert runner.invoke(args=["migrate"]).output.startswith("Applied 0001_tables")
 
 
@@ -97,7 +103,7 @@ def test_no_new_database_takes_the_place_of_one_for_which_clicks_wait(
     refused = api.client.get("/users")
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     assert api.client.get("/health/ready").status_code == 503
-    assert "it has no tables, but had" in "".join(log.lines())
+    assert "it has no tables, but clicks wait for it" in "".join(log.lines())
     api.follow(link)  # goes on, as if the database were away
     said = api.client.application.test_cli_runner().invoke(args=["migrate"])
     assert (said.exit_code, said.output.startswith("Error: The database was lost: it has no tables")) == (1, True)
@@ -132,3 +138,51 @@ def test_who_has_seen_the_tables_does_not_make_them_again(bound: Bound, new_url:
     migrations.apply()
     assert api.client.get("/health/ready").status_code == 200
     assert api.get("/users") == []
+
+
+class Stalling(NoStore):
+    """A Redis with clicks that wait, which fails to answer now and then: `fails` are the numbers of those calls."""
+
+    shared = True
+
+    def __init__(self, fails: Sequence[int]) -> None:
+        self.calls, self.fails = 0, fails
+
+    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
+        self.calls += 1
+        if self.calls in self.fails:
+            raise Away
+        return [3, [[b"1-1", []]]]
+
+
+@pytest.mark.parametrize("fails", [(1,), (1, 2, 3), range(2, 200)])
+def test_a_redis_that_stalls_is_no_reason_to_make_tables(bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Sequence[int]) -> None:
+    monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
+    api = bound(database_url=f"sqlite:///{tmp_path}/before.db", redis_url="")
+    database.db.initialize(database.connect(f"sqlite:///{tmp_path}/new.db"))
+    clicks.bind(Stalling(fails))
+    schema.bind(clicks.waiting)
+    for _ in range(5):
+        assert api.client.get("/users").status_code == 503
+    assert tables() == []
+
+
+def test_a_redis_that_stays_away_does_not_keep_a_first_start_from_making_tables(bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
+    api = bound(database_url=f"sqlite:///{tmp_path}/new.db", redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    assert api.client.get("/users").status_code == 200
+
+
+@pytest.mark.services
+def test_a_worker_that_goes_on_sees_that_the_tables_are_gone(bound: Bound, postgres_server: Postgres, redis_server: Redis, log: Log) -> None:
+    bound(database_url=postgres_server.another_database(), redis_url=redis_server.url)
+    worker = Worker()
+    worker.turn()
+    with released():
+        undone()
+    worker.turn()
+    worker.turn()
+    assert "it has no tables, but clicks wait for it or it had some" in log.lines()[-1]
+    migrations.apply()
+    worker.turn()
+    assert schema.ready

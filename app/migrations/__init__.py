@@ -29,7 +29,7 @@ class Lost(OperationalError):
 class Schema:
     """Remembers whether this process has seen the schema up to date: a replica may start while the database is away."""
 
-    ready = False
+    ready: bool
 
     def __init__(self) -> None:
         self.bind(lambda: 0)
@@ -39,18 +39,19 @@ class Schema:
         self.ready = self._seen = False
         self._waiting = waiting
 
-    def apply_unless_lost(self, had_tables: bool = False) -> list[str]:
+    def apply_unless_lost(self) -> list[str]:
         """As `apply`, but makes no new tables in the place of lost ones: clicks that wait would be stored there, where nobody knows their links."""
         with released():
-            lost = not has_tables() and (had_tables or self._waiting() > 0)
+            lost = not has_tables() and (self._seen or self._waiting() > 0)
         if lost:
-            raise Lost("it has no tables, but had: restore a dump, or begin anew with `python -m app.backup settle`")
+            self._seen = True  # or a Redis that stalls for a moment would be reason enough to make them after all
+            raise Lost("it has no tables, but clicks wait for it or it had some: restore a dump, or begin anew without one (docs/backup.md)")
         return apply()
 
     def ensure(self) -> bool:
         if not self.ready:
             try:
-                self.apply_unless_lost(self._seen)
+                self.apply_unless_lost()
                 self.ready = self._seen = True
             except AWAY as error:
                 log.warning("the schema cannot be checked yet: %s", error)

@@ -56,10 +56,10 @@ def settle() -> Settled:
     Redis may have newer versions of links than the database has now, and links that nobody knows any more: it must forget them all, or they
     would be followed until their time is over. The clicks come next, before a new link can be given the id of a lost one.
     """
-    applied = apply()
     try:
         with released():
-            forgotten = sum(map(_forget, ("link:*", "answer:*"))) if cache.store.shared else 0
+            forgotten = sum(map(_forget, ("link:*", "answer:*"))) if cache.store.shared else 0  # first: without Redis nothing is done
+            applied = apply()
             return Settled(applied, forgotten, clicks.drain(), urls.warm_up())
     except Away:
         raise Refused("Redis does not answer, and may hold links that are no more: start it, then settle again") from None

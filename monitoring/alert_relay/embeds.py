@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ _LONGEST_LINK = 400
 _LONGEST_TEXT = 2001  # more would only be cut
 _ESCAPES = str.maketrans({each: f"\\{each}" for each in r"\*_~`|>#[]()<"})
 _IN_OTHER_PLACES = frozenset(("alertname", "instance", "severity"))
+_OUR_FILE = re.compile(r"[\w./-]{1,100}\.md(#[\w-]{1,100})?")
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,16 @@ def _fields(alert: Alert, links: Links) -> list[dict[str, Any]]:
         "Ended": ended,
     }
     others = ", ".join(f"{name}={text}" for name, text in sorted(alert.labels.items()) if name not in _IN_OTHER_PLACES)
-    addresses = {"Dashboard": links.dashboard_of(alert), "Runbook": links.runbook_of(alert)}
-    long = {"Labels": escaped(others), "Links": " · ".join(f"[{word}]({address})" for word, address in addresses.items() if address)}
+    long = {"Labels": escaped(others), "Links": _places(alert, links)}
     fields = [(name, cut(text, _SHORT), True) for name, text in short.items()] + [(name, cut(text, _LONG), False) for name, text in long.items()]
     return [{"name": name, "value": text, "inline": inline} for name, text, inline in fields if text]
+
+
+def _places(alert: Alert, links: Links) -> str:
+    """Where to read on; what to do is named also when no link can lead there."""
+    dashboard, runbook, entry = links.dashboard_of(alert), links.runbook_of(alert), alert.annotations.get("runbook_url", "")
+    places = (dashboard and f"[Dashboard]({dashboard})", f"[Runbook]({runbook})" if runbook else _OUR_FILE.fullmatch(entry) and escaped(entry))
+    return " · ".join(place for place in places if place)
 
 
 def _moment(moment: datetime | None) -> str:

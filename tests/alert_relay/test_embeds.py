@@ -65,6 +65,7 @@ def test_links_lead_to_the_alerts_dashboard_and_to_its_runbook_entry() -> None:
     given = alert(annotations={"dashboard": "/d/holdfast", "runbook_url": "docs/runbook.md#instancedown"})
     links = "[Dashboard](http://localhost:3000/d/holdfast) · [Runbook](https://example.org/holdfast/docs/runbook.md#instancedown)"
     assert fields(given)["Links"] == links
+    assert fields(given, Links())["Links"] == r"docs/runbook.md\#instancedown"
 
 
 def test_an_alert_that_names_whole_addresses_needs_no_base() -> None:

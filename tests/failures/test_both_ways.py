@@ -113,6 +113,8 @@ _CLIENT_HEADERS: list[tuple[bytes, ...]] = [
     (b"X-Forwarded-For: 198.51.100.1, 203.0.113.9",),
     (b"X-Forwarded-For: 198.51.100.1", b"X-Forwarded-For: 203.0.113.7"),
     (b"X-Forwarded-For: ,, ",),
+    (b'X-Forwarded-For: "x, 203.0.113.9',),
+    (b'X-Forwarded-For: 198.51.100.1, "203.0.113.9"',),
     (b"Accept: text/html",),
     (b"Cookie: a=b", b"Authorization: Basic eDp5"),
 ]
