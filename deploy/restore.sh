@@ -14,10 +14,12 @@ postgres() { compose exec -T postgres "$@"; }
 tables() { postgres psql -U holdfast -qtAc "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')" holdfast; }
 
 refuse_unless_empty() {
-  [[ $(tables) == 0 ]] || fail "the database is not empty, and nothing was changed. To give up what is in it:
-  docker compose stop ${servers[*]} && docker compose exec postgres sh -c 'dropdb -U holdfast --force holdfast && createdb -U holdfast holdfast'"
+  [[ $(tables) == 0 ]] || fail "the database is not empty, and nothing was changed. To put what is in it aside:
+  docker compose stop ${servers[*]}
+  docker compose exec postgres psql -U holdfast -d postgres -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'holdfast'\" -c 'ALTER DATABASE holdfast RENAME TO before_restore'"
 }
 
+! docker service inspect holdfast_postgres > /dev/null 2>&1 || fail "this is a Swarm, and a second PostgreSQL must not run on its volume: docs/backup.md, In a Swarm"
 [[ -s $file ]] || fail "$file is not there, or empty"
 mapfile -t servers < <(compose config --services | grep -E '^(app[0-9]+|worker)$')
 

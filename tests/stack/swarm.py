@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.discord import Discord
-from tests.servers import free_port, wait_for
+from tests.servers import ROOT, free_port, wait_for
 from tests.stack import links
 from tests.stack.alerts import Alerts
 from tests.stack.clicks import exact
@@ -176,6 +179,35 @@ def scale(swarm: Swarm) -> str:
     return f"{', '.join(known)}, in Nginx and in Prometheus; {load.summary()}"
 
 
+def watch_disks(swarm: Swarm) -> str:
+    """What HostDiskSpaceLow looks at, which leaves out what is read only."""
+    query = 'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay"}+unless+node_filesystem_readonly==1'
+    wait_for(lambda: bool(swarm.prometheus(query)), 30, "a disk of the host")
+    return ", ".join(each["metric"]["mountpoint"] for each in swarm.prometheus(query))
+
+
+def restore(swarm: Swarm) -> str:
+    """Types what docs/backup.md says, after the database was lost."""
+    dump, load = re.findall(r"```sh\n(.+?)```", (ROOT / "docs" / "backup.md").read_text().split("### In a Swarm")[1], re.DOTALL)[:2]
+    (postgres,) = swarm.containers("postgres")
+    with tempfile.NamedTemporaryFile() as file:
+        _type(dump, file.name)
+        (later,) = links.make(swarm.url, 1)
+        docker("exec", postgres, "sh", "-c", "dropdb -U holdfast --force holdfast && createdb -U holdfast holdfast")
+        began = time.monotonic()
+        said = _type(load, file.name)
+        wait_for(lambda: len(swarm.healthy_apps()) == 3 and swarm.is_healthy(), 60, "health through Nginx")
+    require(all(links.follow(swarm.url, code)[0] == 302 for code in swarm.codes), "links of the dump do not work")
+    require(links.follow(swarm.url, later)[0] == 404, "a link that is younger than the dump is still followed")
+    return f"{time.monotonic() - began:.0f} s; {re.findall('Redis forgot.*', said)[0]}"
+
+
+def _type(commands: str, file: str) -> str:
+    done = subprocess.run(["bash", "-euc", commands.replace("FILE", file)], check=False, capture_output=True, text=True, timeout=180)
+    require(done.returncode == 0, done.stdout + done.stderr)
+    return done.stdout
+
+
 def clicks(swarm: Swarm) -> str:
     return exact(swarm.url, swarm.loads, docker("service", "logs", "--raw", f"{_NAME}_nginx"))
 
@@ -190,6 +222,8 @@ def _check(report: Report, swarm: Swarm, alerts: Alerts) -> None:
         ("a broken image at 100 requests/s: back by itself", roll_back),
         ("3 -> 5 -> 3 tasks at 100 requests/s", scale),
         ("every click that was answered is stored", clicks),
+        ("the node's disks are watched", watch_disks),
+        ("the database is lost, and restored as the document says", restore),
     )
     report.step("kill -9 of a task at 100 requests/s", kill_a_task, swarm, alerts)
     for name, check in checks:
