@@ -12,15 +12,19 @@ from tests.stack.report import require
 
 _REPLICA = "app1"
 
-# It leaks in the name of another process of the container: the kernel is told to end that one first when memory is over, and with it ends the leak.
+# It leaks in the name of another process of the container: the kernel is told to end that one first when memory is over, and with it ends the leak, before
+# the kernel, which does not wait long for a process that it has ended, ends another.
 _LEAK = """
-import sys, time
+import glob, sys, time
+def ended():
+    (counts,) = glob.glob("/sys/fs/cgroup/memory.events") or glob.glob("/sys/fs/cgroup/memory/memory.oom_control")
+    return [line for line in open(counts) if line.startswith("oom_kill ")]
 victim = sys.argv[1] or open("/proc/1/task/1/children").read().split()[0]
 open(f"/proc/{victim}/oom_score_adj", "w").write("1000")
-held = []
-while open(f"/proc/{victim}/statm").read()[0] != "0":  # a process that has ended has none, though its parent may not have noticed yet
-    held.append(b"x" * 4_000_000)
-    time.sleep(0.01)
+held, before = [], ended()
+while ended() == before:
+    held.append(b"x" * 1_000_000)
+    time.sleep(0.002)
 """
 
 

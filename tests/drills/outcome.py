@@ -96,7 +96,7 @@ def _reason(answer: Answer, rules: Rules, *, redirect: bool) -> str:
     if answer.status == REFUSED and not answer.retry_after:
         return "503 without Retry-After"
     if answer.status == REFUSED and answer.seconds > rules.within:
-        return f"503 after more than {rules.within:g} s"
+        return f"503 after more than {rules.within:g} s (it was {answer.seconds:.1f} s)"
     return ""
 
 
