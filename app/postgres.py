@@ -19,6 +19,7 @@ from psycopg2.extensions import connection, cursor
 
 _PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 2  # the shortest that libpq honours
+_KNOCK_SECONDS = 0.7
 STATEMENT_SECONDS = 5  # a statement that takes longer has lost its client; the server ends it
 _SILENCE_SECONDS = STATEMENT_SECONDS + 1.0  # so a server that has not ended it by now is no longer there
 _LOOK_SECONDS = 0.25
@@ -111,7 +112,17 @@ class Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # the pool is u
 
     def _connect(self) -> Any:
         self._refuse_while_away()  # it may have failed while we waited for our turn
+        self._knock()
         return super()._connect()
+
+    def _knock(self) -> None:
+        """A host that says nothing, such as a container that is just being taken down, keeps libpq waiting for two seconds, and clients with it."""
+        host = self.connect_params.get("host", "")
+        if host and not host.startswith("/") and "," not in host:
+            try:
+                socket.create_connection((host, self.connect_params.get("port", 5432)), _KNOCK_SECONDS).close()
+            except OSError as error:
+                raise OperationalError(f"nobody answers at {host}: {error}") from error
 
     def _refuse_while_away(self) -> None:
         silence = _watch.last_silence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import IntegrityError
+from peewee import IntegrityError, OperationalError
 
 from app import bulk, database, postgres
 from app.database import db, released
@@ -229,3 +230,18 @@ def test_a_password_with_odd_characters_reaches_the_server(bound: Bound, postgre
     api = bound(database_url=postgres_server.url.replace("holdfast@", "holdfast:p%40ss%2Fw%25rd@"), redis_url="")
     assert db.obj.connect_params["password"] == "p@ss/w%rd"
     assert api.get("/users") == []
+
+
+def test_a_host_that_says_nothing_is_refused_within_a_second() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        callers = [socket.socket() for _ in range(4)]
+        for caller in callers:  # whoever calls after them gets no answer at all
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+        handle, began = database.connect(f"postgresql+pool://nobody@127.0.0.1:{port}/nothing"), time.monotonic()
+        with pytest.raises(OperationalError, match="nobody answers at"):
+            handle.connect()
+        assert time.monotonic() - began < 1
+        for caller in callers:
+            caller.close()
