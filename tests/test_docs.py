@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
 from tests import exchanges
+from tests.conftest import needs
 from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
 from tests.webserver import ROOT, WebServer
 
@@ -96,7 +96,7 @@ def test_every_flask_command_of_the_readme_exists(app: Flask) -> None:
     assert named <= set(app.cli.commands)
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@needs("curl", "curl")
 def test_the_quick_start_works_when_it_is_pasted(tmp_path: Path) -> None:
     class Run(WebServer):
         command = (sys.executable, "run.py")

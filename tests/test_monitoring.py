@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import yaml
 from monitoring.check_panels import dashboards as stored_dashboards
 from monitoring.check_panels import overlaps, queries, trouble_of
 from monitoring.grafana import build
-from tests.conftest import Api
+from tests.conftest import Api, needs
 from tests.servers import Server
 from tests.webserver import ROOT
 
@@ -30,7 +29,7 @@ TESTS = [test for path in sorted(PROMETHEUS.glob("tests/*.yml")) for test in yam
 EXPORTED = set((ROOT / "tests" / "exporter_metrics.txt").read_text().split())
 PROMETHEUS_OWN = {"up", "ALERTS"}
 
-needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
+needs_promtool = needs("promtool", "prometheus")
 
 
 def panel_queries() -> list[str]:
@@ -228,7 +227,7 @@ def prometheus() -> Iterator[Prometheus]:
 
 
 @pytest.mark.services
-@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+@needs("prometheus", "prometheus")
 def test_a_panel_that_is_empty_or_asks_nonsense_is_found(prometheus: Prometheus) -> None:
     assert trouble_of(prometheus.url, "no_such_series") == "no data"
     assert trouble_of(prometheus.url, "vector(0) / 0") == "no data"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs
 from tests.webserver import WebServer
 
 
@@ -45,7 +45,7 @@ def test_it_prints_its_address(server: Run) -> None:
     assert f"Holdfast is at http://localhost:{server.port}\n" in server.output()
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@needs("curl", "curl")
 def test_the_printed_commands_work_when_they_are_pasted(server: Run) -> None:
     make, follow = commands_of(server.output())
     assert '"original_url":"https://example.com/"' in pasted(make)
