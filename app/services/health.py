@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
 
 from peewee import DatabaseError
@@ -28,27 +27,31 @@ T = TypeVar("T")
 
 
 class Probe(Generic[T]):
-    """Asks one question at a time on a thread of its own; who asks waits a moment for the answer, no longer."""
+    """Asks one question at a time on a thread of its own; who asks need not wait for the answer."""
 
     def __init__(self, ask: Callable[[], T], silent: T) -> None:
-        self._ask, self._silent = ask, silent
+        self._ask, self.silent = ask, silent
         self._lock = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None  # made by the first question, which comes after the fork
         self._pending: Future[T] | None = None
 
-    def start(self) -> Callable[[float], T]:
-        """Asks, unless that was done and is not answered yet; returns what gives the answer, at the latest at a given moment."""
+    def start(self) -> Future[T]:
+        """Asks, unless that was done and is not answered yet."""
         with self._lock:
             self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="probe")
             if self._pending is None or self._pending.done():
                 self._pending = self._thread.submit(self._ask)
-            return partial(self._answer, self._pending)
+            return self._pending
 
-    def _answer(self, pending: Future[T], deadline: float) -> T:
-        try:
-            return pending.result(max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
-            return self._silent
+
+def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
+    """The answer of each that answers in time, else its `silent`; waits for all together."""
+    pending = [probe.start() for probe in probes]
+    due = time.monotonic() + patience_seconds
+    wait(pending, patience_seconds)
+    # Awake too late, this process was not run for a while, and maybe those asked were not either: that time does not count.
+    wait(pending, max(0.0, time.monotonic() - due))
+    return [answer.result() if answer.done() else probe.silent for probe, answer in zip(probes, pending, strict=True)]
 
 
 def _ask_database() -> str:
@@ -67,9 +70,8 @@ _cache = Probe(lambda: cache.store.state(), "disconnected")
 
 
 def _state() -> dict[str, str]:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    database_state, cache_state = _database.start(), _cache.start()
-    return {"database": database_state(deadline), "cache": cache_state(deadline)}
+    database_state, cache_state = ask([_database, _cache], _PATIENCE_SECONDS)
+    return {"database": database_state, "cache": cache_state}
 
 
 def alive() -> dict[str, str]:
@@ -131,9 +133,7 @@ _figures: list[Probe[list[Reading]]] = [Probe(_database_figures, []), Probe(_str
 
 def readings() -> list[Reading]:
     """Figures for /metrics that live outside of the process; a source that does not answer is left out, never waited for."""
-    deadline = time.monotonic() + _METRICS_PATIENCE_SECONDS
-    answers = [probe.start() for probe in _figures]
-    return [reading for answer in answers for reading in answer(deadline)]
+    return [reading for source in ask(_figures, _METRICS_PATIENCE_SECONDS) for reading in source]
 
 
 def note_connections(_error: BaseException | None = None) -> None:

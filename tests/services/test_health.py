@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -89,6 +91,35 @@ def test_the_metrics_are_there_without_database_and_cache(client: FlaskClient, r
     assert "active_urls" not in response.text
     assert "click_backlog" not in response.text
     assert seconds < 5
+
+
+def _stand_still(seconds: float) -> None:
+    """No thread of this process runs meanwhile: a PyDLL keeps the interpreter's lock while it calls."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+def test_what_a_machine_that_stands_still_delays_is_not_called_gone() -> None:
+    def answer() -> str:
+        threading.Thread(target=_stand_still, args=(0.3,)).start()
+        for _ in range(10):
+            time.sleep(0.002)
+        return "connected"
+
+    assert health.ask([health.Probe(answer, "disconnected")], 0.1) == ["connected"]
+
+
+def test_what_does_not_answer_in_time_is_called_gone_and_is_not_asked_twice() -> None:
+    asked, over = [], threading.Event()
+
+    def answer() -> str:
+        asked.append(over.wait(5))
+        return "connected"
+
+    probe = health.Probe(answer, "disconnected")
+    assert [health.ask([probe], 0.05) for _ in range(2)] == [["disconnected"]] * 2
+    over.set()
+    assert health.ask([probe], 5) == ["connected"]
+    assert asked == [True]
 
 
 def test_a_database_without_our_tables_is_no_reason_to_fail(client: FlaskClient, rebind: Rebind, tmp_path: Any) -> None:
