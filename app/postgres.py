@@ -127,7 +127,7 @@ class Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # the pool is u
     def _refuse_while_away(self) -> None:
         silence = _watch.last_silence
         if silence > self._idle_dropped:
-            self._idle_dropped, self._away_until = silence, silence + _PAUSE_SECONDS
+            self._idle_dropped, self._away_until = silence, max(self._away_until, silence + _PAUSE_SECONDS)
             self.close_idle()
         if time.monotonic() < self._away_until and self._trying != threading.get_ident():
             raise OperationalError("the database did not answer a moment ago")

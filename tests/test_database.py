@@ -140,12 +140,14 @@ def test_health_is_answered_in_time_while_redis_is_frozen(bound: Bound, redis_se
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("opened", [1, 3])
 def test_a_statement_that_a_frozen_server_never_answers_ends_and_the_next_are_refused_at_once(
-    bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+    bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch, opened: int
 ) -> None:
+    """Of two requests the second has a connection to open when there is only one, and learns later than the first that nobody answers."""
     monkeypatch.setattr(postgres, "_SILENCE_SECONDS", 0.5)
     api = bound(database_url=postgres_server.url, redis_url="")
-    at_once(3, lambda _: api.client.application.test_client().get("/users"))
+    at_once(opened, lambda _: api.client.application.test_client().get("/users"))
     with postgres_server.frozen():
         for answer in at_once(2, lambda _: api.client.application.test_client().get("/users")):
             assert_unavailable(answer)
