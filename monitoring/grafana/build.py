@@ -149,8 +149,13 @@ _CLICKS: Row = (
 def _quick_reference() -> str:
     """The first step of every entry of the runbook."""
     entries = re.findall(r"^## (\w+)\n\n.*?^\*\*First:\*\* (.+?)\n\n", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    lines = [f"| {name} | {' '.join(first.split())} |" for name, first in entries]
+    lines = [f"| {name} | {_in_table(first)} |" for name, first in entries]
     return "\n".join(["`docs/runbook.md` has the rest.", "", "| Alert | First |", "|---|---|", *lines])
+
+
+def _in_table(text: str) -> str:
+    """On one line, in one cell, and without links to files that Grafana does not have."""
+    return re.sub(r"\[([^]]+)]\(([^)#]+)[^)]*\)", r"\1 (docs/\2)", " ".join(text.split())).replace("|", r"\|")
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
