@@ -19,7 +19,7 @@ test: $(VENV)/development ## the whole suite on SQLite, with no service
 	$(BIN)/python -m pytest -n 2 -m "not services"
 
 test-services: $(VENV)/development ## the same suite, and what needs them, on a real PostgreSQL and Redis that it starts and stops
-	$(BIN)/python -m tests.with_services $(BIN)/python -m pytest -m "services or not services" --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m tests.with_services $(BIN)/python -m pytest $(if $(TEST_DATABASE_URL)$(TEST_REDIS_URL),,-n 2) -m "services or not services" --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 stack: ## bring the whole stack up in containers: three replicas behind Nginx, watched (needs Docker with Compose)
 	docker compose up --build -d --wait

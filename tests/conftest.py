@@ -32,12 +32,17 @@ def needs(program: str, package: str) -> Any:
     return pytest.mark.skipif(missing, reason=f"{program} is not installed (Debian: {package}); `make test-services` does not skip this")
 
 
+def _server(name: str) -> str:
+    """The server that the environment names, for this process of `pytest -n 2` if it has one of its own (tests/with_services.py)."""
+    return os.environ.get(f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', '').upper()}") or os.environ.get(name, "")
+
+
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder: Path = tmp_path_factory.mktemp("holdfast")
     return Settings(
-        database_url=os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{folder}/test.db",
-        redis_url=os.environ.get("TEST_REDIS_URL", ""),
+        database_url=_server("TEST_DATABASE_URL") or f"sqlite:///{folder}/test.db",
+        redis_url=_server("TEST_REDIS_URL"),
         chaos_token="let-me-in",
         log_file=str(folder / "test.log"),
         instance="test",

@@ -1,4 +1,7 @@
-"""Runs a command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers that live as long as it: `python -m tests.with_services COMMAND`."""
+"""Runs a command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers that live as long as it: `python -m tests.with_services COMMAND`.
+
+For `pytest -n 2` there are two of each: those of its second process have _GW1 behind their names, for each test empties its servers.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ def main(command: list[str]) -> int:
         environment = dict(os.environ)
         try:
             for name, kind in (("TEST_DATABASE_URL", Postgres), ("TEST_REDIS_URL", Redis)):
-                if not environment.get(name):
-                    environment[name] = _started(kind, stack).url  # type: ignore[attr-defined]
+                for process in () if environment.get(name) else ("", "_GW1") if "-n" in command else ("",):
+                    environment[name + process] = _started(kind, stack).url  # type: ignore[attr-defined]
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
