@@ -106,6 +106,7 @@ class Clicks:
         self._regretted: deque[Click] = deque(maxlen=_MOST_REGRETTED)
         self._lock = threading.Lock()
         self._batch: Future[tuple[Position, int]] | None = None  # the one that is being moved by a thread of this process
+        self._first_seen = b"", 0.0  # the oldest entry of the stream, and when it was first met
 
     def bind(self, store: Store) -> None:
         self.store = store
@@ -211,8 +212,14 @@ class Clicks:
     def backlog(self) -> tuple[int, float]:
         """How many clicks wait in the stream, and for how many seconds the oldest has; raises Away."""
         length, oldest = self.store.run(_BACKLOG, (STREAM,))
-        since = int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else time.time()
-        return int(length), max(0.0, time.time() - since)
+        first = oldest[0][0] if oldest else b""
+        if first != self._first_seen[0]:
+            self._first_seen = first, time.monotonic()
+        if not first:
+            return int(length), 0.0
+        by_its_id = time.time() - int(first.split(b"-")[0]) / 1000
+        # After the clock was set back ids lie in the future: what has been seen here for a while is at least that old.
+        return int(length), max(by_its_id, time.monotonic() - self._first_seen[1])
 
     def waiting(self) -> int:
         """How many clicks wait. A Redis that is just starting is asked again for some seconds; one that stays away keeps none as far as can be told."""

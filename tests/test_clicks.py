@@ -89,6 +89,19 @@ def test_the_backlog_is_measured(shared: Api) -> None:
 
 
 @pytest.mark.services
+def test_a_click_waits_for_as_long_as_it_was_seen_to_where_the_clock_was_set_back(shared: Api, held: redis.Redis) -> None:
+    future = (int(time.time()) + 3600) * 1000
+    held.xadd(STREAM, {"click": "x"}, id=f"{future}-0")
+    age = clicks.backlog()[1]
+    time.sleep(0.2)
+    older = clicks.backlog()[1]
+    assert older >= age + 0.2
+    held.delete(STREAM)
+    held.xadd(STREAM, {"click": "y"}, id=f"{future}-1")
+    assert clicks.backlog()[1] < older
+
+
+@pytest.mark.services
 def test_a_drain_that_died_between_its_commit_and_the_trim_doubles_nothing(shared: Api, held: redis.Redis) -> None:
     url = shared.url()
     shared.follow(url, 3)

@@ -49,8 +49,8 @@ def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
     pending = [probe.start() for probe in probes]
     due = time.monotonic() + patience_seconds
     wait(pending, patience_seconds)
-    # Awake too late, this process was not run for a while, and maybe those asked were not either: that time does not count.
-    wait(pending, max(0.0, time.monotonic() - due))
+    # Awake too late, this process was not run for a while, and maybe those asked were not either: they get as long again.
+    wait(pending, min(patience_seconds, max(0.0, time.monotonic() - due)))
     return [answer.result() if answer.done() else probe.silent for probe, answer in zip(probes, pending, strict=True)]
 
 

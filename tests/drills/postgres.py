@@ -20,6 +20,8 @@ _UNAVAILABLE = frozenset((503,))
 _FULL_SECONDS = 10
 _LOCKED_SECONDS = 10
 _REFUSAL_SECONDS = 1
+_TRIES = 8
+_OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'drill'"
 
 
 def connect(stack: Stack) -> Any:
@@ -66,11 +68,14 @@ def _full(ground: Ground) -> None:
 
 @contextmanager
 def _all_connections_taken(stack: Stack) -> Iterator[None]:
-    """Somebody holds every connection that PostgreSQL gives, and takes those of the pools away as well."""
+    """Somebody holds every connection that PostgreSQL gives, and takes those of the pools away as well, also from a pool that is faster for once."""
     with ExitStack() as held:
         first = _take_all(stack, held)
-        query(first, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'drill'")
-        _take_all(stack, held)
+        for _ in range(_TRIES):
+            query(first, f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+            _take_all(stack, held)
+            if not query(first, f"SELECT pid {_OTHERS}"):
+                break
         yield
 
 
@@ -79,13 +84,13 @@ def _take_all(stack: Stack, held: ExitStack) -> Any:
     url = stack.test_servers()["TEST_DATABASE_URL"].replace("+pool", "")
     last: Any = None
     refused = 0
-    while refused < 20:
+    while refused < 100:
         try:
             last = held.enter_context(closing(psycopg2.connect(url, application_name="drill")))
             last.autocommit = True
         except psycopg2.OperationalError:
             refused += 1
-            time.sleep(0.05)  # those that were sent away take a moment to go
+            time.sleep(0.01)  # those that were sent away take a moment to go
     return last
 
 
