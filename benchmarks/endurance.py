@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from statistics import median
 
 from app.process import Replica
 from benchmarks import redirects
@@ -54,13 +55,15 @@ def main() -> int:
         contender = Contender("Holdfast", service.stack, service.stack.port, settle=service.settle, verify=service.verify)
         print("MiB of each part after so many minutes; a line is printed when every redirect was right, and is in the database exactly once\n")
         print(f"{'minutes':>7}{'redirects':>13}{'req/s':>9}" + "".join(f"{part:>10}" for part in _PARTS))
-        began = time.monotonic()
+        began, rates = time.monotonic(), []
         for lap in count(1):
             rate, *memory = _lap(contender, service.stack)
+            rates.append(rate)
             minutes = (time.monotonic() - began) / 60
             print(f"{minutes:7.1f}{lap * _LAP:13,}{rate:9,.0f}" + "".join(f"{each:10.1f}" for each in memory), flush=True)
             if minutes >= MINUTES:
                 break
+    print(f"\nreq/s of all {len(rates)} lines: {min(rates):,.0f} to {max(rates):,.0f}, {median(rates):,.0f} in the median")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,12 +23,6 @@ from tests.logbook import Log
 from tests.servers import Postgres, Redis
 
 TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
-
-
-def needs(program: str, package: str) -> Any:
-    """Skips a test where a program is not installed, but not in the suite on real servers, for which `.ci/run` installs them all: there it fails."""
-    missing = not shutil.which(program) and "TEST_DATABASE_URL" not in os.environ
-    return pytest.mark.skipif(missing, reason=f"{program} is not installed (Debian: {package}); `make test-services` does not skip this")
 
 
 def _server(name: str) -> str:

@@ -19,7 +19,6 @@ from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
 from tests import exchanges
-from tests.conftest import needs
 from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
 from tests.webserver import ROOT, WebServer
 
@@ -96,7 +95,7 @@ def test_every_flask_command_of_the_readme_exists(app: Flask) -> None:
     assert named <= set(app.cli.commands)
 
 
-@needs("curl", "curl")
+@pytest.mark.services  # it needs curl
 def test_the_quick_start_works_when_it_is_pasted(tmp_path: Path) -> None:
     class Run(WebServer):
         command = (sys.executable, "run.py")

@@ -14,7 +14,7 @@ import yaml
 from monitoring.check_panels import dashboards as stored_dashboards
 from monitoring.check_panels import overlaps, queries, trouble_of
 from monitoring.grafana import build
-from tests.conftest import Api, needs
+from tests.conftest import Api
 from tests.servers import Server
 from tests.webserver import ROOT
 
@@ -28,8 +28,6 @@ RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 TESTS = [test for path in sorted(PROMETHEUS.glob("tests/*.yml")) for test in yaml.safe_load(path.read_text())["tests"]]
 EXPORTED = set((ROOT / "tests" / "exporter_metrics.txt").read_text().split())
 PROMETHEUS_OWN = {"up", "ALERTS"}
-
-needs_promtool = needs("promtool", "prometheus")
 
 
 def panel_queries() -> list[str]:
@@ -123,18 +121,18 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(
     assert wanted - silent == {("Watchdog", "none", None)}
 
 
-@needs_promtool
+@pytest.mark.services  # it needs promtool
 @pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-swarm.yml"])
 def test_prometheus_accepts_its_configuration_and_all_rules(name: str) -> None:
     assert promtool("check", "config", str(PROMETHEUS / name)) == ""
 
 
-@needs_promtool
+@pytest.mark.services  # it needs promtool
 def test_every_alert_fires_when_it_should_and_only_then() -> None:
     assert promtool("test", "rules", *map(str, sorted(PROMETHEUS.glob("tests/*.yml")))) == ""
 
 
-@needs_promtool
+@pytest.mark.services  # it needs promtool
 def test_prometheus_understands_every_query_of_the_runbook(tmp_path: Path) -> None:
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(QUERIES)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
@@ -227,7 +225,6 @@ def prometheus() -> Iterator[Prometheus]:
 
 
 @pytest.mark.services
-@needs("prometheus", "prometheus")
 def test_a_panel_that_is_empty_or_asks_nonsense_is_found(prometheus: Prometheus) -> None:
     assert trouble_of(prometheus.url, "no_such_series") == "no data"
     assert trouble_of(prometheus.url, "vector(0) / 0") == "no data"

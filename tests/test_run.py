@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import needs
 from tests.webserver import WebServer
 
 
@@ -45,7 +44,7 @@ def test_it_prints_its_address(server: Run) -> None:
     assert f"Holdfast is at http://localhost:{server.port}\n" in server.output()
 
 
-@needs("curl", "curl")
+@pytest.mark.services  # it needs curl
 def test_the_printed_commands_work_when_they_are_pasted(server: Run) -> None:
     make, follow = commands_of(server.output())
     assert '"original_url":"https://example.com/"' in pasted(make)
@@ -90,16 +89,21 @@ def has_ipv6() -> bool:
         return False
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_an_ipv6_address_can_be_listened_on(tmp_path: Path) -> None:
-    server = Run(tmp_path, APP_HOST="::1")
-    server.host = "::1"
-    with server:
-        assert f"Holdfast is at http://localhost:{server.port}\n" in server.output()
+def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(server: Run, tmp_path: Path) -> None:
+    if not has_ipv6():
+        _assert_refused(server, "::1")
+        return
+    listening = Run(tmp_path, APP_HOST="::1")
+    listening.host = "::1"
+    with listening:
+        assert f"Holdfast is at http://localhost:{listening.port}\n" in listening.output()
 
 
 def test_an_address_that_is_not_this_machines_is_one_clear_sentence(server: Run) -> None:
-    host = "192.0.2.1"
+    _assert_refused(server, "192.0.2.1")
+
+
+def _assert_refused(server: Run, host: str) -> None:
     refused = subprocess.run(
         [sys.executable, "run.py"], env={**server.environment, "APP_HOST": host}, capture_output=True, text=True, check=False, timeout=20
     )  # fmt: skip

@@ -16,10 +16,11 @@ from tests.servers import Missing, Postgres, Redis, Server
 def main(command: list[str]) -> int:
     with ExitStack() as stack:
         environment = dict(os.environ)
+        processes = ("", "_GW1") if "-n" in command else ("",)
         try:
             for name, kind in (("TEST_DATABASE_URL", Postgres), ("TEST_REDIS_URL", Redis)):
-                for process in () if environment.get(name) else ("", "_GW1") if "-n" in command else ("",):
-                    environment[name + process] = _started(kind, stack).url  # type: ignore[attr-defined]
+                if not environment.get(name):
+                    environment |= {name + process: _started(kind, stack).url for process in processes}  # type: ignore[attr-defined]
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
