@@ -2,7 +2,7 @@
 FROM python:3.13-slim AS builder
 COPY requirements.lock /tmp/requirements.lock
 RUN python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --no-compile --only-binary :all: --require-hashes -r /tmp/requirements.lock \
+ && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --no-compile --only-binary :all: --require-hashes --no-deps -r /tmp/requirements.lock \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 WORKDIR /opt/holdfast
 COPY . .

@@ -2,7 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# The locks are complete: nothing is resolved, so no release of tomorrow can break an install.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+define install
+	$(PIP) install --quiet --require-hashes --no-deps --only-binary :all: -r $(1)
+	@$(PIP) check
+	@touch $@
+endef
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
@@ -96,13 +102,10 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/runtime: requirements.lock | $(VENV)/bin/python
-	$(PIP) -r requirements.lock
-	@touch $@
+	$(call install,requirements.lock)
 
 $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
-	$(PIP) -r requirements-dev.lock
-	@touch $@
+	$(call install,requirements-dev.lock)
 
 $(VENV)/load: requirements-load.lock | $(VENV)/bin/python
-	$(PIP) -r requirements-load.lock
-	@touch $@
+	$(call install,requirements-load.lock)

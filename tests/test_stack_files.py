@@ -208,3 +208,9 @@ def test_the_configuration_page_has_every_variable_of_the_stack(text: str, colum
     taken = dict(re.findall(r"\$\{([A-Z_]+):-((?:[^{}]|\$\{[^}]*\})*)\}", text))
     taken |= {"GRAFANA_URL": documented["GRAFANA_URL"]} if column == "Swarm" else dict(re.findall(r"\$\{(GRAFANA_PORT):-(\d+)\}", text))
     assert documented == taken
+
+
+def test_every_install_from_a_lock_takes_what_the_lock_names_and_resolves_nothing() -> None:
+    installs = [line for name in ("Makefile", "Dockerfile") for line in (ROOT / name).read_text().splitlines() if "--require-hashes" in line]
+    assert len(installs) == 2
+    assert all("--no-deps" in line and "--only-binary :all:" in line for line in installs)
