@@ -87,7 +87,7 @@ bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10
 bench-import: $(VENV)/development ## rows per second of both imports beside plain COPY, on a real PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.imports
 
-load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver or gold (BASE_URL=http://... for one that runs already)
+load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver, gold or reference (BASE_URL=http://... for one that runs already; TROUBLE=busy,stops for a busy machine)
 	$(BIN)/python -m loadtests.run $(or $(TIER),bronze)
 
 explain: $(VENV)/development ## the plan of every list, redirect and stats query on a million rows of PostgreSQL
