@@ -12,7 +12,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
-.PHONY: drill bench bench-lists bench-kills bench-endurance bench-growth bench-import load explain
+.PHONY: drill bench bench-endpoints bench-lists bench-kills bench-endurance bench-growth bench-import load explain
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ schemathesis: $(VENV)/development ## thousands of generated requests against the
 
 bench: $(VENV)/development ## CPU time of a redirect beside constant answers of the same servers (needs postgresql, redis-server, nginx, wrk)
 	$(BIN)/python -m benchmarks.redirects
+
+bench-endpoints: $(VENV)/development ## CPU time and round trips of every endpoint, part by part, beside plain Flask answering the same bytes (ONLY=/urls for some)
+	$(BIN)/python -m benchmarks.endpoints
 
 bench-lists: $(VENV)/development ## CPU time of the lists beside plain Flask answering the same bytes
 	$(BIN)/python -m benchmarks.lists

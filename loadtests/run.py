@@ -126,7 +126,7 @@ def main() -> int:
             at_most = alone(wishes, 0)
             _show("the generator alone, with pauses")
             paused = alone(wishes, wishes.pause_seconds)
-            stack = None if wishes.base_url else service.start(cleanup)
+            stack = None if wishes.base_url else service.Served(cleanup).stack
         except (Missing, URLError) as problem:
             sys.exit(f"{wishes.base_url or 'the stack'}: {problem}")
         _show(f"{wishes.name}: {wishes.base_url or 'Nginx, three replicas, PostgreSQL, Redis and the worker, started for this'}")
