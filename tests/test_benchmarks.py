@@ -30,6 +30,25 @@ def test_no_two_requests_of_any_cases_have_the_same_new_name() -> None:
     assert len({row.fill("$new") for row in rows}) == len(rows)
 
 
+MOST_STATEMENTS = {
+    "GET /<code>, cached": 0,
+    "GET /<code>, not cached": 1,
+    "GET /products, cached": 0,
+    "GET /nowhere": 0,
+    "GET /health": 1,  # shared by those who ask at the same time
+    "GET /users": 1,
+    "GET /users/<id>": 1,
+    "POST /users": 1,
+    "PUT /users/<id>": 1,
+    "GET /urls/<id>": 1,
+    "GET /urls?user_id=": 1,
+    "POST /urls": 5,
+    "PUT /urls/<id>": 7,
+    "GET /events": 1,
+}
+"""Round trips to PostgreSQL, BEGIN and COMMIT among them, that one request may take."""
+
+
 @pytest.mark.services
 def test_each_case_is_measured_beside_flask_with_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "ROUNDS", 1)
@@ -37,6 +56,6 @@ def test_each_case_is_measured_beside_flask_with_the_same_answers(monkeypatch: p
     with ExitStack() as cleanup:
         measured = {each.case.name: each for each in endpoints.measure(CASES, cleanup)}
     assert measured.keys() == {case.name for case in CASES}
-    assert measured["GET /users/<id>"].counts.statements == 1
-    assert measured["GET /nowhere"].counts.statements == 0
+    for name, most in MOST_STATEMENTS.items():
+        assert measured[name].counts.statements <= most, name
     assert all(each.line().startswith(name) for name, each in measured.items())

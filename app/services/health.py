@@ -57,8 +57,8 @@ def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
 def _ask_database() -> str:
     try:
         with released():
-            schema.check()
-            database.ping()
+            if not schema.check():  # which has asked the database, when all is well
+                database.ping()
             clicks.take_back()
         return "connected"
     except _UNUSABLE:

@@ -56,12 +56,14 @@ def _insert(data: UrlCreate, short_code: str) -> Url:
     with db.atomic():
         users.hold(data.user_id)
         url = Url.create(short_code=short_code, original_url=data.original_url, user=data.user_id, title=data.title)
-        _note(url, "created", short_code=short_code, original_url=url.original_url)
+        _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
     return url
 
 
-def _note(url: Url, event_type: str, **details: Any) -> None:
-    Event.insert(url=url.id, user=url.user_id, event_type=event_type, details=json.dumps(details)).execute()
+def _note(url: Url, event_type: str, *details: dict[str, Any]) -> None:
+    """One event for each of `details`."""
+    about = {"url": url.id, "user": url.user_id, "event_type": event_type}
+    Event.insert_many([{**about, "details": json.dumps(each)} for each in details]).execute()
 
 
 def as_link(url: Any) -> Link:
@@ -109,8 +111,10 @@ def page(query: UrlQuery) -> Page:
 
 
 def page_of_user(user_id: int, query: ListQuery) -> Page:
-    users.require(user_id)
-    return page(UrlQuery.model_construct(**dict(query), user_id=user_id))
+    found = page(UrlQuery.model_construct(**dict(query), user_id=user_id))
+    if not found.rows:
+        users.require(user_id)  # whoever has links exists
+    return found
 
 
 def update(url_id: int, data: UrlUpdate) -> Url:
@@ -122,8 +126,8 @@ def update(url_id: int, data: UrlUpdate) -> Url:
         changes = {name: value for name, value in data.changes().items() if getattr(url, name) != value}
         for name, value in changes.items():
             setattr(url, name, value)
-            _note(url, "updated", field=name, new_value=value)
         if changes:
+            _note(url, "updated", *({"field": name, "new_value": value} for name, value in changes.items()))
             updates = _save(url, updated_at=now())
     freshness.deliver(updates)
     return url
@@ -134,7 +138,7 @@ def delete(url_id: int) -> None:
     clicks.drain()
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
-        _note(url, "deleted", reason="user_requested")
+        _note(url, "deleted", {"reason": "user_requested"})
         updates = _save(url, deleted_at=now())
     freshness.deliver(updates)
 
