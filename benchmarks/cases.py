@@ -1,4 +1,4 @@
-"""The requests that `make bench-endpoints` measures: every route, with what makes it cheap or dear."""
+"""The requests of `make bench-endpoints`: every route, with what makes it cheap or dear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CSV = f"--edge\r\n{_PART}\r\n\r\nusername,email\r\n{_ROWS}\r\n--edge--\r\n"
 
 
 class Case(NamedTuple):
-    """`route` is the rule of the URL map ("" for none); `path` and `body` may hold a Row's $names."""
+    """`route` is the URL map's rule ("" for none); `path` and `body` may hold a Row's $names."""
 
     name: str
     route: str
@@ -52,9 +52,12 @@ def _json(**content: object) -> str:
     return json.dumps(content)
 
 
+_TAKEN = _json(username="bench", email="bench@example.com")
 _PERSON = _json(username="$new", email="$new@example.com")
 _LINK = '{"original_url": "https://example.com/$new", "title": "$new", "user_id": $person}'
 _EVENT = '{"event_type": "shared", "url_id": $link, "user_id": $person, "details": {"by": "mail"}}'
+
+_USER, _URLS_CODE = "/users/<id:user_id>", "/urls/<code:short_code>"
 
 CASES = [
     Case("GET /<code>, cached", "GET /<code:short_code>", "/$warm", 302),
@@ -63,7 +66,7 @@ CASES = [
     Case("GET /<code>, unknown", "GET /<code:short_code>", "/none-$number", 404),
     Case("GET /<code>, impossible", "GET /<code:short_code>", "/no.such.code", 404),
     Case("HEAD /<code>", "GET /<code:short_code>", "/$warm", 302),
-    Case("GET /urls/<code>/redirect", "GET /urls/<code:short_code>/redirect", "/urls/$warm/redirect", 302),
+    Case("GET /urls/<code>/redirect", f"GET {_URLS_CODE}/redirect", "/urls/$warm/redirect", 302),
     Case("GET /health", "GET /health", "/health"),
     Case("GET /health/ready", "GET /health/ready", "/health/ready"),
     Case("GET /metrics", "GET /metrics", "/metrics"),
@@ -75,14 +78,14 @@ CASES = [
     Case("GET /products, cached", "GET /products", "/products"),
     Case("GET /products, not cached", "GET /products", "/products?after=1$number"),
     Case("POST /users", "POST /users", "/users", 201, _PERSON),
-    Case("POST /users, taken", "POST /users", "/users", 409, _json(username="bench", email="bench@example.com")),
+    Case("POST /users, taken", "POST /users", "/users", 409, _TAKEN),
     Case("POST /users, bad", "POST /users", "/users", 400, _json(username=1)),
     Case("GET /users", "GET /users", "/users?page=1&per_page=10"),
     Case("GET /users/<id>", "GET /users/<id:user_id>", "/users/$person"),
     Case("GET /users/<id>, unknown", "GET /users/<id:user_id>", "/users/9999999$number", 404),
-    Case("PUT /users/<id>", "PUT /users/<id:user_id>", "/users/$person", 200, _json(username="$new")),
+    Case("PUT /users/<id>", f"PUT {_USER}", "/users/$person", 200, _json(username="$new")),
     Case("DELETE /users/<id>", "DELETE /users/<id:user_id>", "/users/$users", 204),
-    Case("GET /users/<id>/urls", "GET /users/<id:user_id>/urls", "/users/$person/urls?page=1&per_page=10"),
+    Case("GET /users/<id>/urls", f"GET {_USER}/urls", "/users/$person/urls?page=1&per_page=10"),
     Case("POST /users/bulk, 10 rows", "POST /users/bulk", "/users/bulk", 201, _CSV, _FORM),
     Case("POST /urls", "POST /urls", "/urls", 201, _LINK),
     Case("POST /shorten", "POST /shorten", "/shorten", 201, _json(url="https://example.com/$new")),

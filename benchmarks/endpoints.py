@@ -1,4 +1,4 @@
-"""What every endpoint costs, part by part, beside plain Flask answering the same: `make bench-endpoints`."""
+"""What every endpoint costs, beside plain Flask answering the same: `make bench-endpoints`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg2
 import redis as redis_client
 
 from benchmarks.cases import CASES, Case
-from benchmarks.senders import Answer, Sender
+from benchmarks.senders import CONNECTIONS, Answer, Sender
 from benchmarks.stack import Stack
 from loadtests import service
 from tests.servers import Missing, wait_for
@@ -27,22 +27,26 @@ REQUESTS = int(os.environ.get("REQUESTS", "400"))
 _COUNTED = 40
 _WARM_UP = 100  # the first requests of a process are dearer
 _PARTS = ("app", "worker", "postgres", "redis", "nginx")
-_FLASK = ["-k", "gthread", "--threads", "8", "--workers", "1", "--keep-alive", "75", "--log-level", "warning"]
+_WORKER = ["-k", "gthread", "--threads", "8", "--workers", "1", "--keep-alive", "75"]
+_FLASK = [*_WORKER, "--log-level", "warning", "benchmarks.floors:constant_answers()"]
 _NOT_OURS = frozenset(("date", "server", "connection", "content-length", "transfer-encoding"))
 _ROWS = """
 INSERT INTO users (username, email, created_at) VALUES ('bench', 'bench@example.com', now());
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'D' || lpad(n::text, 5, '0'), 'https://example.com/dead', false, now(), now() FROM generate_series(0, 99) AS n;
+SELECT 'D' || lpad(n::text, 5, '0'), 'https://example.com/dead', false, now(), now()
+FROM generate_series(0, 99) AS n;
 """
 _DELETABLE = {
-    "users": "INSERT INTO users (username, email, created_at) SELECT 'd' || n, n || '@example.com', now()",
-    "urls": "INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at) SELECT 'X' || n, 'https://example.com/', true, now(), now()",
+    "users": """INSERT INTO users (username, email, created_at)
+        SELECT 'd' || n, n || '@example.com', now()""",
+    "urls": """INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
+        SELECT 'X' || n, 'https://example.com/', true, now(), now()""",
     "events": "INSERT INTO events (event_type, timestamp, details) SELECT 'shared', now(), '{}'",
 }
 
 
 class Counts(NamedTuple):
-    """Statements that PostgreSQL got, sessions that it began, and reads of Redis, for one request."""
+    """PostgreSQL's statements and new sessions, and Redis' reads, for one request."""
 
     statements: float
     sessions: float
@@ -66,8 +70,7 @@ class Ground:
         return int(self._sql(f"{sql} FROM generate_series(1, {rows}) AS n RETURNING id")[0][0])
 
     def _sql(self, sql: str) -> list[tuple[int]]:
-        address = {"host": "127.0.0.1", "port": self.served.postgres.port, "user": "holdfast", "dbname": "holdfast"}
-        connection = psycopg2.connect(**address)
+        connection = psycopg2.connect(**self.served.address)
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(sql)
@@ -124,17 +127,23 @@ class Measured(NamedTuple):
         return f"{self.case.name:28}{cost:7,.0f}{plain:7,.0f}{ratio:7.1f}{figures}{counts}"
 
 
-_HEADING = f"{'':28}{'CPU us':>7}{'Flask':>7}{'ratio':>7}" + "".join(f"{part:>9}" for part in _PARTS) + f"{'SQL':>7}{'new':>7}{'Redis':>7}"
+_SERVERS = "".join(f"{part:>9}" for part in _PARTS)
+_HEADING = f"{'':28}{'CPU us':>7}{'Flask':>7}{'ratio':>7}{_SERVERS}{'SQL':>7}{'new':>7}{'Redis':>7}"
 
 
 def _flask(cleanup: ExitStack, answers: list[Answer]) -> Stack:
-    """The same status, headers and body for each case, by as many replicas behind the same Nginx."""
+    """The same answer for each case, by as many replicas behind the same Nginx."""
     stack = Stack(cleanup)
-    kept = [(status, [(k, v) for k, v in headers if k.lower() not in _NOT_OURS], body.decode("latin-1")) for status, headers, body in answers]
-    (stack.folder / "answers").write_text(json.dumps(kept))
-    stack.replicas([*_FLASK, "benchmarks.floors:constant_answers()"], [{"ANSWERS": str(stack.folder / "answers")}] * service.REPLICAS)
+    kept = stack.folder / "answers"
+    kept.write_text(json.dumps([_kept(*answer) for answer in answers]))
+    stack.replicas(_FLASK, [{"ANSWERS": str(kept)}] * service.REPLICAS)
     service.front_door(stack)
     return stack
+
+
+def _kept(status: int, headers: list[tuple[str, str]], body: bytes) -> tuple[int, Any, str]:
+    ours = [(name, value) for name, value in headers if name.lower() not in _NOT_OURS]
+    return status, ours, body.decode("latin-1")
 
 
 def _cost(stack: Stack | Ground, sender: Sender) -> dict[str, float]:
@@ -146,9 +155,10 @@ def _cost(stack: Stack | Ground, sender: Sender) -> dict[str, float]:
 
 def measure(cases: list[Case], cleanup: ExitStack) -> list[Measured]:
     ground = Ground(cleanup)
-    ours = [Sender(case, number, ground.stack.port, ground.deletable) for number, case in enumerate(cases)]
+    port, deletable = ground.stack.port, ground.deletable
+    ours = [Sender(case, number, port, deletable) for number, case in enumerate(cases)]
     flask = _flask(cleanup, [sender.send(_WARM_UP) for sender in ours])
-    plain = [Sender(sender.case, sender.index, flask.port, ground.deletable) for sender in ours]
+    plain = [Sender(case, number, flask.port, deletable) for number, case in enumerate(cases)]
     for sender in plain:
         sender.send(_WARM_UP)
     costs: list[list[tuple[dict[str, float], float]]] = [[] for _ in cases]
@@ -162,6 +172,13 @@ def measure(cases: list[Case], cleanup: ExitStack) -> list[Measured]:
     return [Measured(*each) for each in zip(cases, counts, costs, strict=True)]
 
 
+_WORDS = """{requests} requests over {connections} connections to Nginx and three replicas,
+medians of {rounds} rounds in turn; CPU microseconds per request
+Flask: plain Flask with the same answers, as many replicas, the same Nginx
+SQL and Redis: round trips of one request; new: sessions that PostgreSQL began for it
+"""
+
+
 def main() -> int:
     wanted = os.environ.get("ONLY", "")
     with ExitStack() as cleanup:
@@ -170,9 +187,7 @@ def main() -> int:
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
-    print(f"{REQUESTS} requests over 8 connections to Nginx and three replicas, medians of {ROUNDS} rounds in turn; CPU microseconds per request")
-    print("Flask: plain Flask with the same answers, as many replicas, the same Nginx")
-    print("SQL and Redis: round trips of one request; new: sessions that PostgreSQL began for it\n")
+    print(_WORDS.format(requests=REQUESTS, connections=CONNECTIONS, rounds=ROUNDS))
     print(_HEADING, *(each.line() for each in measured), sep="\n")
     return 0
 

@@ -53,9 +53,10 @@ def constant_bytes() -> Flask:
 
 
 def constant_answers() -> Flask:
-    """Answers as the file that ANSWERS names has it: [status, headers, body] by the number in the header X-Case."""
+    """Answers by the number in X-Case, as the file that ANSWERS names: [status, headers, body]."""
     app = Flask(__name__)
-    answers = [(body.encode("latin-1"), status, headers) for status, headers, body in json.loads(Path(os.environ["ANSWERS"]).read_text())]
+    kept = json.loads(Path(os.environ["ANSWERS"]).read_text())
+    answers = [(body.encode("latin-1"), status, headers) for status, headers, body in kept]
 
     @app.route("/", methods=_METHODS, defaults={"path": ""}, provide_automatic_options=False)
     @app.route("/<path:path>", methods=_METHODS, provide_automatic_options=False)

@@ -23,7 +23,7 @@ class Sender:
 
     def send(self, requests: int) -> Answer:
         """That many requests; returns the last answer, and ends when one is not as expected."""
-        shares = [requests // CONNECTIONS + (each < requests % CONNECTIONS) for each in range(CONNECTIONS)]
+        shares = [(requests + each) // CONNECTIONS for each in range(CONNECTIONS)]
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             answers = [answer for answer in pool.map(self._send, shares) if answer]
         return answers[-1]

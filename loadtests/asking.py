@@ -14,6 +14,7 @@ from loadtests.names import Names
 from loadtests.record import Record
 from loadtests.tiers import Plan
 
+Right = Callable[[Any], bool]
 PLAN = Plan.loaded(os.environ["LOAD_PLAN"])
 names = Names()
 record = Record()
@@ -36,7 +37,7 @@ class Client(FastHttpUser):
                 answer.failure(f"{answer.status_code}, not {expected}")
             yield answer
 
-    def ask(self, method: str, path: str, name: str, right: Callable[[Any], bool], **more: Any) -> Any:
+    def ask(self, method: str, path: str, name: str, right: Right, **more: Any) -> Any:
         """The decoded answer; None when it is not `right`."""
         expected = 201 if method == "POST" else 200
         with self.asking(method, path, f"{method} {name}", expected, **more) as answer:

@@ -58,8 +58,8 @@ def publish(name: str, tier: Tier, pause_seconds: float, folder: Path, found: Fi
 def _result(name: str, tier: Tier, pause_seconds: float, found: Findings) -> dict[str, Any]:
     run = found.run
     total = figures(run.record.requests, length(run.record.requests))
-    outcome = Outcome(total.requests, total.failures, total.p95_ms, run.clicks.lost, run.clicks.too_many, tier.p95_limit_ms)
-    wrong = broken_promises(outcome)
+    seen = (total.requests, total.failures, total.p95_ms, run.clicks.lost, run.clicks.too_many)
+    wrong = broken_promises(Outcome(*seen, tier.p95_limit_ms))
     return {
         "tier": name,
         "passed": not wrong,
@@ -68,7 +68,7 @@ def _result(name: str, tier: Tier, pause_seconds: float, found: Findings) -> dic
         "commit": commit(),
         "machine": {"cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()},
         "stages": [list(stage) for stage in tier.stages],
-        "pause_seconds": [pause_seconds * share for share in ((1, 1) if tier.reference else (0.5, 1.5))],
+        "pause_seconds": [pause_seconds * share for share in tier.pause_shares],
         "troubles": run.troubles,
         "all": total._asdict(),
         "failures": dict(run.record.failures().most_common(20)),
@@ -111,11 +111,13 @@ def _text(result: dict[str, Any], names: dict[str, Figures]) -> str:
     where = f"commit {result['commit']}, {result['date']} UTC, {result['machine']['cores']} cores, generator included"
     columns = ("requests", "failed", "req/s", "p50 ms", "p95 ms", "p99 ms", "slowest")
     rows = [("all", Figures(**result["all"])), *names.items()]
-    lines = [heading, where, *result["troubles"], "", f"{'':46}" + "".join(f"{column:>10}" for column in columns)]
+    lines = [heading, where, *result["troubles"], ""]
+    lines += [f"{'':46}" + "".join(f"{column:>10}" for column in columns)]
     lines += [f"{name:46}{row[0]:10,}{row[1]:10,}" + "".join(f"{value:10,.1f}" for value in row[2:]) for name, row in rows]
     clicks, cpu = result["clicks"], result["cpu_microseconds_per_request"]
     lines += ["", f"clicks: {clicks['answered']:,} answered, {clicks['stored']:,} stored, {clicks['lost']} lost, {clicks['too_many']} too many"]
-    lines += ["CPU us per request: " + ", ".join(f"{part} {cost}" for part, cost in cpu.items()) + f"; all servers {_servers(cpu):,}"]
+    costs = ", ".join(f"{part} {cost}" for part, cost in cpu.items())
+    lines += [f"CPU us per request: {costs}; all servers {_servers(cpu):,}"]
     lines += ["cores used: " + ", ".join(f"{part} {share}" for part, share in result["cores_used"].items())]
     lines += _alone_text(result) + [f"{count} x {words}" for words, count in result["failures"].items()]
     return "\n".join([*lines, "", "passed" if result["passed"] else "NOT PASSED: " + "; ".join(result["wrong"]), ""])

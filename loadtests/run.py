@@ -1,4 +1,4 @@
-"""One tier from the beginning to the verdict: `python -m loadtests.run bronze|silver|gold|reference`, whose exit code says whether it was passed."""
+"""One tier from the beginning to the verdict, its exit code: `python -m loadtests.run TIER`."""
 
 from __future__ import annotations
 
@@ -106,8 +106,10 @@ def loaded(wishes: Wishes, stack: Stack | None) -> report.Run:
         plan = Plan(stages, pause, record_file.name, tail, reference=wishes.tier.reference)
         before, began = stack.cpu_seconds() if stack else {}, time.monotonic()
         with ExitStack() as trouble:
-            said = [trouble.enter_context(TROUBLES[name](stack)) for name in wishes.troubles if stack]
-            record, generator = generate(base_url, plan, "--html", str(wishes.folder / "report.html"))
+            begun = [TROUBLES[name](stack) for name in wishes.troubles if stack]
+            said = [trouble.enter_context(each) for each in begun]
+            html = str(wishes.folder / "report.html")
+            record, generator = generate(base_url, plan, "--html", html)
             troubles = [words() for words in said]
         seconds = time.monotonic() - began
     after = stack.cpu_seconds() if stack else {}

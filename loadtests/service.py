@@ -7,6 +7,7 @@ import socket
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -48,16 +49,26 @@ class Served:
             cleanup.callback(server.destroy)
             server.start()
         self._start_ours()
-        address = {"host": "127.0.0.1", "port": self.postgres.port, "user": "holdfast", "dbname": "holdfast"}
-        with psycopg2.connect(**address) as connection, connection.cursor() as cursor:
+        with psycopg2.connect(**self.address) as connection, connection.cursor() as cursor:
             cursor.execute(_TAIL_LINKS)
         self.stack.watch("postgres", _pid(self.postgres))
         self.stack.watch("redis", _pid(self.redis))
         front_door(self.stack)
 
+    @property
+    def address(self) -> dict[str, Any]:
+        """The database, for psycopg2."""
+        return {
+            "host": "127.0.0.1",
+            "port": self.postgres.port,
+            "user": "holdfast",
+            "dbname": "holdfast",
+        }
+
     def _start_ours(self) -> None:
         stack, log = self.stack, self.stack.folder / "holdfast.log"
-        shared = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url, "LOG_FILE": str(log), "LOG_LEVEL": "INFO", "BASE_URL": ""}
+        stores = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
+        shared = {**stores, "LOG_FILE": str(log), "LOG_LEVEL": "INFO", "BASE_URL": ""}
         migration = [PYTHON, "-m", "flask", "--app", "app", "migrate"]
         environment = {**os.environ, **shared, "AUTO_SEED": "true"}
         subprocess.run(migration, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)

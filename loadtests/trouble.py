@@ -22,7 +22,8 @@ Words = Callable[[], str]
 @contextmanager
 def busy(_stack: Stack) -> Iterator[Words]:
     """An endless loop for each core, beside the service."""
-    loops = [subprocess.Popen([PYTHON, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    command = [PYTHON, "-c", "while True: pass"]
+    loops = [subprocess.Popen(command) for _ in range(os.cpu_count() or 1)]
     try:
         yield lambda: f"{sum(loop.poll() is None for loop in loops)} endless loops beside it"
     finally:
@@ -39,7 +40,8 @@ def stops(stack: Stack) -> Iterator[Words]:
     thread = threading.Thread(target=_stop_at_random, args=(stack, ending, done))
     thread.start()
     try:
-        yield lambda: f"{len(done)} times all {max(done, default=0)} processes stopped for {STOP_SECONDS} s"
+        most = "all {} processes stopped for {} s"
+        yield lambda: f"{len(done)} times " + most.format(max(done, default=0), STOP_SECONDS)
     finally:
         ending.set()
         thread.join()
@@ -51,7 +53,7 @@ def _stop_at_random(stack: Stack, ending: threading.Event, done: list[int]) -> N
 
 
 def stop_all(stack: Stack, ending: threading.Event) -> int:
-    """Parents first, so that none has a child meanwhile that would be left out; returns how many."""
+    """Parents first, so that no child that is born meanwhile is left out; returns how many."""
     families = [family for members in stack.parts.values() for family in members]
     stopped: list[int] = []
     try:

@@ -1,4 +1,4 @@
-"""The table of `make bench-endpoints`: no endpoint is forgotten, and every request gets its answer."""
+"""The table of `make bench-endpoints`: no endpoint is forgotten, every request is answered."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MOST_STATEMENTS = {
 
 
 @pytest.mark.services
-def test_each_case_is_measured_beside_flask_with_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_case_is_measured_beside_flask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "ROUNDS", 1)
     monkeypatch.setattr(endpoints, "REQUESTS", 8)
     with ExitStack() as cleanup:

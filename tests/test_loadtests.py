@@ -54,8 +54,10 @@ def test_gold_goes_over_100_to_500_users_and_back_to_none_in_90_seconds() -> Non
 
 def test_reference_goes_to_500_users_who_pause_for_a_tenth_of_a_second() -> None:
     tier = TIERS["reference"]
-    assert [users_at(tier.stages, second) for second in (0, 7.5, 15, 59.9, 60)] == [0, 250, 500, 500, None]
-    assert (tier.pause_seconds, tier.reference, planned("reference", users=30).reference) == (0.1, True, True)
+    users = [users_at(tier.stages, second) for second in (0, 7.5, 15, 59.9, 60)]
+    assert users == [0, 250, 500, 500, None]
+    assert (tier.pause_seconds, tier.pause_shares) == (0.1, (1, 1))
+    assert planned("reference", users=30).reference
 
 
 def test_in_the_reference_tier_only_failures_count_not_the_waiting_of_500_users() -> None:
@@ -64,15 +66,18 @@ def test_in_the_reference_tier_only_failures_count_not_the_waiting_of_500_users(
     assert broken_promises(Outcome(**{**patient, "failures": 1})) == ["1 requests failed"]
 
 
+Right = Callable[[Any], bool]
+
+
 class Asked:
-    """Sends a round's requests to a real server; `unwanted` is a request that is not sent and has no answer."""
+    """Sends a round's requests to a real server; but `unwanted`, which has no answer."""
 
     def __init__(self, server: WebServer, unwanted: str = "") -> None:
         self.server, self.unwanted = server, unwanted
         self.done: list[str] = []
         self.addresses: list[str] = []
 
-    def ask(self, method: str, path: str, name: str, right: Callable[[Any], bool], json: Any = None) -> Any:
+    def ask(self, method: str, path: str, name: str, right: Right, json: Any = None) -> Any:
         self.done.append(f"{method} {name}")
         self.addresses.append(path)
         if f"{method} {name}" == self.unwanted:
@@ -112,7 +117,11 @@ def test_a_round_of_the_reference_script_is_served_in_its_order(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("unwanted", "still"), [("POST /users", []), ("POST /urls", ON_THE_USER)])
-def test_what_could_not_be_made_is_not_asked_for(tmp_path: Path, unwanted: str, still: list[str]) -> None:
+def test_what_could_not_be_made_is_not_asked_for(
+    tmp_path: Path,
+    unwanted: str,
+    still: list[str],
+) -> None:
     with WebServer(tmp_path) as server:
         asked = Asked(server, unwanted)
         go_round(asked.ask, Names(), asked.pause)

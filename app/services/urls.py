@@ -127,7 +127,8 @@ def update(url_id: int, data: UrlUpdate) -> Url:
         for name, value in changes.items():
             setattr(url, name, value)
         if changes:
-            _note(url, "updated", *({"field": name, "new_value": value} for name, value in changes.items()))
+            fields = [{"field": name, "new_value": value} for name, value in changes.items()]
+            _note(url, "updated", *fields)
             updates = _save(url, updated_at=now())
     freshness.deliver(updates)
     return url
