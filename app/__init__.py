@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def bind(settings: Settings) -> None:
     """Gives the three handles, and the routes, what they are to use from now on."""
     database.db.initialize(database.connect(settings.database_url))
+    database.refusal.why = ""  # it was another database's
     store = cache.connect(settings.redis_url, freshness.due_entries, settings.cache_ttl_seconds)
     cache.cache.bind(store, settings.cache_ttl_seconds)
     clicks.bind(store)

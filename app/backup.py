@@ -11,7 +11,7 @@ import click
 
 from app import bind
 from app.config import Settings
-from app.database import AWAY
+from app.database import DatabaseUnavailable
 from app.services import backups
 
 
@@ -25,7 +25,7 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from None
         except OSError as error:
             raise click.ClickException(str(error)) from None
-        except AWAY as error:
+        except DatabaseUnavailable as error:
             raise click.ClickException("The database does not answer: " + " ".join(str(error).split())) from None
 
 

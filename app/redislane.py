@@ -16,7 +16,7 @@ from redis.connection import parse_url
 
 from app.cache import link_key
 from app.clicks import STREAM, Click
-from app.database import AWAY, released
+from app.database import DatabaseUnavailable, released
 from app.services import freshness
 
 _TIMEOUT_SECONDS = 0.25
@@ -195,5 +195,5 @@ def _told_everything() -> bool:
         try:
             freshness.deliver_due()
             return freshness.count_due() == 0
-        except AWAY:
+        except DatabaseUnavailable:
             return True

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.cache import Link, cache
-from app.database import AWAY, db, release
+from app.database import DatabaseUnavailable, db, release
 from app.models import CacheUpdate
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def deliver(updates: Sequence[CacheUpdate]) -> int:
 def _forget(updates: Sequence[CacheUpdate]) -> None:
     try:
         CacheUpdate.delete().where(CacheUpdate.id.in_([update.id for update in updates])).execute()
-    except AWAY as error:  # the change itself is done and told; being told twice is harmless
+    except DatabaseUnavailable as error:  # the change itself is done and told; being told twice is harmless
         log.warning("cache updates that were delivered will be delivered again: %s", error)
 
 
@@ -67,7 +67,7 @@ def due_entries() -> list[Entry]:
     was_closed = db.is_closed()
     try:
         return [(update.short_code, update.entry) for update in CacheUpdate.select().order_by(CacheUpdate.id)]
-    except AWAY:
+    except DatabaseUnavailable:
         if db.in_transaction():
             raise  # which has failed with this query
         return []
