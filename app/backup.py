@@ -11,7 +11,7 @@ import click
 
 from app import bind
 from app.config import Settings
-from app.database import DatabaseUnavailable
+from app.database import DatabaseUnavailable, exit_if_unusable
 from app.services import backups
 
 
@@ -32,7 +32,9 @@ class Commands(click.Group):
 @click.group(cls=Commands)
 def main() -> None:
     """Save the database, or bring it back."""
-    bind(Settings.or_exit())
+    settings = Settings.or_exit()
+    exit_if_unusable(settings.database_url)
+    bind(settings)
 
 
 @main.command("dump")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusa
 
 db: Any = DatabaseProxy()  # bound once, by create_app
 
-__all__ = ["DAMAGED", "MISSING", "DatabaseUnavailable", "DatabaseUnusable", "Sqlite", "refusal"]
+__all__ = ["DAMAGED", "MISSING", "DatabaseUnavailable", "DatabaseUnusable", "Postgres", "Sqlite", "refusal"]
 
 _LOCK_MS = 800  # who waits for a lock longer than that is refused, within a second
 _POSTGRES = {
@@ -135,6 +136,20 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatabaseUnusable(f"the folder {folder} cannot be made: {error.strerror}") from None
+
+
+def exit_if_unusable(url: str) -> None:
+    """A process whose database can never be used as it is says why, and ends; any other one is waited for."""
+    try:
+        handle: Any = connect(url)
+        try:
+            handle.trouble()
+        finally:
+            handle.close_all()
+    except DatabaseUnusable as error:
+        sys.exit(f"DATABASE_URL cannot be used: {error}")
+    except DatabaseUnavailable:
+        pass
 
 
 def dialect() -> Dialect:

@@ -66,6 +66,7 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]  # the pool is untyped
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""
+        self.execute_sql("PRAGMA schema_version")
         file = Path(self.database)
         return "" if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK) else "it is read only"
 

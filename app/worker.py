@@ -11,7 +11,7 @@ from app import bind, ledger, logs
 from app.cache import cache
 from app.clicks import BATCH, clicks
 from app.config import Settings
-from app.database import DatabaseUnavailable, released
+from app.database import DatabaseUnavailable, exit_if_unusable, released
 from app.migrations import schema
 from app.services import freshness, urls
 
@@ -66,6 +66,7 @@ class Worker:
 def main() -> None:
     settings = Settings.or_exit()
     logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
+    exit_if_unusable(settings.database_url)
     bind(settings)
     Worker().run()
 
