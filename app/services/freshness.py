@@ -35,16 +35,19 @@ def deliver(updates: Sequence[CacheUpdate]) -> int:
     for batch in _batches(updates):
         if not cache.put_links([(update.short_code, update.entry) for update in batch], insist=True):
             break
+        if not _forget(batch):
+            break  # or whoever delivers all that is due would never end
         heard += len(batch)
-        _forget(batch)
     return heard
 
 
-def _forget(updates: Sequence[CacheUpdate]) -> None:
+def _forget(updates: Sequence[CacheUpdate]) -> bool:
     try:
         CacheUpdate.delete().where(CacheUpdate.id.in_([update.id for update in updates])).execute()
+        return True
     except DatabaseUnavailable as error:  # the change itself is done and told; being told twice is harmless
         log.warning("cache updates that were delivered will be delivered again: %s", error)
+        return False
 
 
 def _batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
