@@ -8,7 +8,7 @@ import sys
 
 from app import create_app
 from app.config import Settings
-from app.database import AWAY, released
+from app.database import DatabaseUnavailable, released
 from app.schemas import UrlQuery
 from app.services import urls
 
@@ -43,7 +43,7 @@ def _some_code() -> str | None:
     try:
         with released():
             links = urls.page(UrlQuery(is_active=True, per_page=1)).rows  # type: ignore[call-arg]  # the others have defaults
-    except AWAY:
+    except DatabaseUnavailable:
         return None
     return str(links[0].short_code) if links else None
 

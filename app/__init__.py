@@ -17,6 +17,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application for `settings`, or for the environment's; raises ConfigError when they cannot be used."""
     settings = settings or Settings.from_env()
     logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
+    database.exit_if_unusable(settings.database_url)
     bind(settings)
     app = Flask(__name__, static_folder=None)
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]  # no view is a coroutine, and Flask would look at each again and again
@@ -34,6 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def bind(settings: Settings) -> None:
     """Gives the three handles, and the routes, what they are to use from now on."""
     database.db.initialize(database.connect(settings.database_url))
+    database.refusal.why = ""  # it was another database's
     store = cache.connect(settings.redis_url, freshness.due_entries, settings.cache_ttl_seconds)
     cache.cache.bind(store, settings.cache_ttl_seconds)
     clicks.bind(store)

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, g, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from app.database import AWAY
+from app.database import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +98,8 @@ _MESSAGES = {
 }
 
 
-def _render_away(error: Exception) -> Response:
-    log.warning("the database is away: %s", error)
+def _render_unavailable(error: Exception) -> Response:
+    log.warning("the database is unavailable: %s", error)
     return render(Unavailable())
 
 
@@ -112,6 +112,5 @@ def _render_bug(error: Exception) -> Response:
 def install(app: Flask) -> None:
     app.register_error_handler(ApiError, render)
     app.register_error_handler(HTTPException, _render_http)
-    for kind in AWAY:
-        app.register_error_handler(kind, _render_away)
+    app.register_error_handler(DatabaseUnavailable, _render_unavailable)
     app.register_error_handler(Exception, _render_bug)

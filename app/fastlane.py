@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from app import create_app, logs, metrics
 from app.asgi import Receive, Scope, Send, ThreadedWsgi
-from app.cache import ACTIVE, Link
+from app.cache import ACTIVE, Link, cache
 from app.clicks import Click, visitor
 from app.config import Settings
 from app.redislane import Lane
@@ -131,4 +131,4 @@ def create_asgi() -> FastLane:
     flask = create_app(settings)
     logs.notes.held = True
     threaded = ThreadedWsgi(flask, settings.web_threads, flask.config["MAX_CONTENT_LENGTH"], logs.notes.write)
-    return FastLane(threaded, Lane(settings.redis_url), settings.trusted_proxies)
+    return FastLane(threaded, Lane(settings.redis_url, cache.store.breaker), settings.trusted_proxies)

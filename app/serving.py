@@ -11,6 +11,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from app import logs, metrics
 from app.config import Settings
+from app.database import exit_if_unusable
 from app.process import replica
 
 _settings = Settings.or_exit()
@@ -50,6 +51,7 @@ logger_class = ServerLog
 
 
 def on_starting(_server: Any) -> None:
+    exit_if_unusable(_settings.database_url)
     logs.configure(_settings.log_level, _settings.instance, _settings.log_file, _settings.log_max_bytes, _settings.secrets)
     if _settings.prometheus_multiproc_dir:
         metrics.wipe(_settings.prometheus_multiproc_dir)

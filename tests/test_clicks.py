@@ -15,11 +15,10 @@ from typing import Any
 import psycopg2
 import pytest
 import redis
-from peewee import OperationalError
 
 from app import ledger
 from app.clicks import STREAM, clicks, drained_total
-from app.database import released
+from app.database import DatabaseUnavailable, released
 from app.models import ClickClaim
 from tests.conftest import Api, pause_over
 from tests.servers import ROOT, Postgres, Redis, free_port, wait_for
@@ -168,10 +167,10 @@ def test_all_who_ask_while_a_batch_is_moved_share_its_failure(shared: Api, monke
         batches.append(1)
         wait_for(lambda: len(asked) == 6, what="the others")
         time.sleep(0.2)  # until they have all gone on to wait
-        raise OperationalError("locked")
+        raise DatabaseUnavailable("locked")
 
     def refused() -> bool:
-        with pytest.raises(OperationalError, match="locked"):
+        with pytest.raises(DatabaseUnavailable, match="locked"):
             clicks.drain()
         return True
 

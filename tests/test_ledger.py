@@ -13,7 +13,7 @@ import redis
 from app import database, ledger
 from app.cache import ACTIVE, Link
 from app.clicks import STREAM, Click, clicks, visitor
-from app.database import AWAY, db, now, released
+from app.database import DatabaseUnavailable, db, now, released
 from app.models import ClickClaim, Event, Url, User
 from tests.conftest import Api, pause_over
 from tests.servers import Postgres, Redis, wait_for
@@ -142,7 +142,7 @@ def test_a_redirect_that_was_refused_while_both_were_away_is_no_click_when_they_
     with redis_server.frozen():
         postgres_server.kill()
         assert api.client.get(f"/{url['short_code']}").status_code == 503
-        with pytest.raises(AWAY):
+        with pytest.raises(DatabaseUnavailable):
             clicks.take_back()
     wait_for(lambda: held.xlen(STREAM) > 1, what="the click that Redis was told of")
     postgres_server.start()

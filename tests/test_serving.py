@@ -119,7 +119,7 @@ def test_a_database_that_is_away_at_the_start_is_reported_without_its_password(t
         assert server.get("/users").status == 503
         text = server.output() + server.log_file.read_text()
     assert "hemlig" not in text
-    assert '"the database is away: ' in text
+    assert '"the database is unavailable: ' in text
 
 
 def test_settings_that_cannot_be_used_end_it_with_the_reasons_and_no_trace(tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask, request
-from peewee import OperationalError
 from playhouse.migrations import Runner
 
-from app.database import AWAY, db, has_tables, lock, patience, released
+from app.database import DatabaseUnavailable, db, has_tables, lock, patience, released
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +21,8 @@ def apply() -> list[str]:
         return list(Runner(db.obj, str(Path(__file__).parent)).up())
 
 
-class Lost(OperationalError):
-    """There are no tables where there should be: the database was lost, or is another one. `Database away` to whoever needs it."""
+class Lost(DatabaseUnavailable):
+    """There are no tables where there should be: the database was lost, or is another one."""
 
 
 class Schema:
@@ -53,7 +52,7 @@ class Schema:
             try:
                 self.apply_unless_lost()
                 self.ready = self._seen = True
-            except AWAY as error:
+            except DatabaseUnavailable as error:
                 log.warning("the schema cannot be checked yet: %s", error)
         return self.ready
 

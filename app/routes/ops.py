@@ -32,11 +32,9 @@ def show_health() -> dict[str, str]:
 def show_readiness() -> Response | dict[str, Any]:
     """Whether this replica can serve traffic."""
     state = health.ready()
-    if state["status"] == "ready":
-        return state
-    raise Unavailable(
-        f"This replica is not ready: database {state['database']}, cache {state['cache']}, schema {'applied' if state['schema_applied'] else 'not applied'}"
-    )
+    if state.able:
+        return state.report
+    raise Unavailable(f"This replica is not ready: {state.trouble}")
 
 
 @bp.get("/metrics")

@@ -77,13 +77,13 @@ class ImportReport(Out):
 
 class Health(Out):
     status: Literal["ok", "degraded"]
-    database: Literal["connected", "disconnected"]
+    database: Literal["connected", "refusing", "disconnected"]
     cache: Literal["connected", "disconnected", "disabled"]
 
 
 class Readiness(Out):
     status: Literal["ready", "not ready"]
-    database: Literal["connected", "disconnected"]
+    database: Literal["connected", "refusing", "disconnected"]
     cache: Literal["connected", "disconnected", "disabled"]
     schema_applied: bool
 

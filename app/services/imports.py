@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from peewee import IntegrityError, OperationalError
+from peewee import IntegrityError
 
 from app import bulk, database
-from app.database import db
+from app.database import DatabaseUnavailable, db
 from app.errors import InvalidInput
 from app.schemas import BadRow as BadRowShape
 from app.schemas import ImportReport
@@ -209,7 +209,7 @@ def _merge(reports: Sequence[FileReport]) -> Notes:
         for _ in range(_TRIES - 1):
             try:
                 return _merge_once(reports)
-            except (IntegrityError, OperationalError):
+            except (IntegrityError, DatabaseUnavailable):
                 continue  # somebody stored the same user or took the same id at this very moment, or each waited for the other
         db.execute_sql(database.dialect().keep_out)  # whoever makes users all the time would otherwise win all the time
         return _merge_once(reports)

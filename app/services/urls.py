@@ -14,7 +14,7 @@ from peewee import IntegrityError
 from app import database, metrics
 from app.cache import ACTIVE, DELETED, INACTIVE, Link, cache
 from app.clicks import Click, clicks
-from app.database import AWAY, db, now
+from app.database import DatabaseUnavailable, db, now
 from app.errors import NotFound, Unavailable
 from app.models import Event, Url
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
@@ -174,7 +174,7 @@ def follow(click: Click) -> Found | None:
     """The link behind a code, its click recorded when it is active; None when there is none."""
     try:
         return _follow(click)
-    except AWAY:
+    except DatabaseUnavailable:
         clicks.regret(click)
         raise
 
@@ -184,7 +184,7 @@ def _follow(click: Click) -> Found | None:
     if link is None:
         try:
             link = _look_up(click.short_code)
-        except AWAY:
+        except DatabaseUnavailable:
             link = clicks.follow_patiently(click)
             if link is None:
                 raise
