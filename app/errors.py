@@ -72,7 +72,7 @@ def render(error: ApiError) -> Response:
     if isinstance(error, DeadLink) and prefers_html():
         response = Response(render_template("dead_link.html", **body), error.status, mimetype="text/html")
     else:
-        response = Response(json.dumps(body) + "\n", error.status, mimetype="application/json")
+        response = Response(json.dumps(body, sort_keys=False) + "\n", error.status, mimetype="application/json")
     response.headers.extend(error.headers)
     return response
 
