@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     except DatabaseUnavailable as error:
         return _fail("The database does not answer: " + " ".join(str(error).split()))
     _print(report)
+    if report.is_refusal():
+        return _fail("nothing could be loaded: every row is bad")
     return 0
 
 

@@ -24,6 +24,7 @@ class ApiError(Exception):
         self.message = message
         self.errors = errors
         self.headers: dict[str, str] = {}
+        self.more: dict[str, Any] = {}  # what the body says besides
 
 
 class InvalidInput(ApiError):
@@ -67,10 +68,11 @@ def render(error: ApiError) -> Response:
     body: dict[str, Any] = {"error": HTTPStatus(error.status).phrase, "message": error.message, "status": error.status, "request_id": g.get("request_id", "")}
     if error.errors:
         body["errors"] = error.errors
+    body.update(error.more)
     if isinstance(error, DeadLink) and prefers_html():
         response = Response(render_template("dead_link.html", **body), error.status, mimetype="text/html")
     else:
-        response = Response(json.dumps(body) + "\n", error.status, mimetype="application/json")
+        response = Response(json.dumps(body, sort_keys=False) + "\n", error.status, mimetype="application/json")
     response.headers.extend(error.headers)
     return response
 

@@ -106,7 +106,7 @@ def _shapes(operations: list[Operation]) -> dict[str, Any]:
     shapes: dict[str, Any] = {"error": Error}
     for operation in operations:
         declared = operation.view.declaration
-        wanted = {"answer": declared.answer, "body": declared.body}
+        wanted = {"answer": declared.answer, "body": declared.body, "refusal": declared.refusal}
         shapes.update({f"{operation.rule.endpoint} {kind}": shape for kind, shape in wanted.items() if shape is not None})
     return shapes
 
@@ -120,6 +120,9 @@ def _describe(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]
         "parameters": [_path_parameter(converter, name) for converter, name in _parts(operation.rule) if converter] + _query_parameters(declared.query),
         "responses": _responses(declared, schema_of.get(f"{endpoint} answer"), schema_of["error"]),
     }
+    refusal = schema_of.get(f"{endpoint} refusal")
+    if refusal:
+        described["responses"]["400"]["content"]["application/json"]["schema"] = refusal
     body = schema_of.get(f"{endpoint} body")
     if body:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}

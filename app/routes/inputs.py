@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from flask import Response, abort, current_app, request
-from werkzeug.datastructures import FileStorage
 from werkzeug.routing import BaseConverter, RequestRedirect
 
 from app.errors import InvalidInput
@@ -38,7 +37,7 @@ class CodeConverter(BaseConverter):
     part_isolating = True
 
 
-# ---- bodies, queries, uploads ----
+# ---- bodies, queries ----
 
 
 def refuse_misfits() -> None:
@@ -68,14 +67,6 @@ def _object(data: bytes) -> dict[str, Any]:
         raise InvalidInput(f"The body is not valid JSON: {str(error)[:200]}") from None
 
 
-def upload() -> FileStorage:
-    """The file of a multipart form, in its field `file`."""
-    file = request.files.get("file")
-    if file is None:
-        raise InvalidInput("The request must be multipart/form-data with a CSV file in its field file", errors={"file": "is required"})
-    return file
-
-
 def base_url() -> str:
     """What short links begin with, without a slash at the end; a client that named no legal host gets our own."""
     own = f"{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}"
@@ -97,6 +88,7 @@ class Declaration:
     headers: tuple[str, ...] = ()
     media: str = "application/json"
     upload: bool = False
+    refusal: type[Any] | None = None  # a 400 that says more than other errors
     secured: bool = False
 
 

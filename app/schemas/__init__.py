@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from app.schemas.addresses import location
-from app.schemas.checking import check, load_object, validator
+from app.schemas.checking import check, in_our_words, load_object, validator
 from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
 from app.schemas.outputs import (
     BadRow,
     Error,
     Event,
     Health,
+    ImportRefusal,
     ImportReport,
     Index,
     LogEntry,
@@ -39,6 +40,7 @@ __all__ = [
     "EventQuery",
     "EventType",
     "Health",
+    "ImportRefusal",
     "ImportReport",
     "Index",
     "ListQuery",
@@ -65,6 +67,7 @@ __all__ = [
     "check",
     "definitions",
     "encode",
+    "in_our_words",
     "load_object",
     "location",
     "show_event",

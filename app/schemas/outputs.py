@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from app.schemas.examples import EXAMPLES
@@ -119,6 +119,17 @@ class Error(Out):
     status: int
     request_id: str
     errors: dict[str, str] | None = None
+
+
+class ImportRefusal(Error):
+    """The error of an import; with numbers when its rows were read and all of them were bad."""
+
+    imported: int = Field(default_factory=int)  # unlike None, it is no default in the schema
+    count: int = Field(default_factory=int)
+    created: int = Field(default_factory=int)
+    skipped: int = Field(default_factory=int)
+    failed: int = Field(default_factory=int)
+    total: int = Field(default_factory=int)
 
 
 # What comes out of the tables needs no validation: rows are shown as plain objects of the shapes above.

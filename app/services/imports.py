@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,11 +20,11 @@ from app.schemas import BadRow as BadRowShape
 from app.schemas import ImportReport
 from app.services import merging
 from app.services.csvfile import BadRow, CsvFile
-from app.services.rows import KINDS, USERS, Kind, parser
+from app.services.rows import COLUMNS, KINDS, USERS, Kind, explain, parser
 
 _MOST_ERRORS = 100
+_LONGEST_QUOTE = 100
 _TRIES = 3
-_LONGEST_VALUE = 100
 _PROGRESS_EVERY = 10_000
 
 Progress = Callable[[str, int], None]
@@ -45,10 +46,11 @@ class FileReport:
     failed: int = 0
     errors: list[BadRow] = field(default_factory=list)
 
-    def refuse(self, bad: BadRow) -> None:
+    def refuse(self, why: Callable[[], BadRow]) -> None:
+        """Counts a bad row; only of the first ones it is asked why."""
         self.failed += 1
         if len(self.errors) < _MOST_ERRORS:
-            self.errors.append(bad)
+            self.errors.append(why())
 
 
 @dataclass
@@ -59,6 +61,11 @@ class LoadReport:
     notes: list[str] = field(default_factory=list)
     more_notes: int = 0
 
+    def is_refusal(self) -> bool:
+        """Whether there were rows, and all of them bad."""
+        stored = any(file.created or file.skipped for file in self.files)
+        return not stored and any(file.failed for file in self.files)
+
     def created(self, kind: Kind) -> int:
         return sum(file.created for file in self.files if file.kind is kind)
 
@@ -66,22 +73,40 @@ class LoadReport:
 # ---- from HTTP ----
 
 
+class NothingImported(InvalidInput):
+    """All rows of a file are bad: the answer is an error, and the report as well."""
+
+    def __init__(self, report: ImportReport) -> None:
+        words = {f"line {bad.line}": bad.error + _quote(bad.value) for bad in report.errors}
+        first = next(iter(words.items()))
+        all_of_them = f"all {report.failed} rows are" if report.failed > 1 else "the only row is"
+        super().__init__(f"Nothing was imported, {all_of_them} bad; {': '.join(first)}", words)
+        self.more = report.model_dump(exclude={"errors"})
+
+
+def _quote(value: str) -> str:
+    return f" (got {ascii(value)[:_LONGEST_QUOTE]})" if value else ""
+
+
 def import_users(stream: IO[bytes]) -> ImportReport:
-    """A CSV of users from `stream`; raises InvalidInput, with nothing stored, when it is none."""
-    file = CsvFile(stream, "The file", broken_rows=False)
+    """A CSV of users; raises InvalidInput, with nothing stored, when it is none or has bad rows only."""
+    file = CsvFile(stream, "The file", broken_rows=False, known=COLUMNS)
     report = FileReport("file", USERS)
     _require_columns(file, USERS)
     _run([(file, report)], strict=False, progress=_quietly)
     stored = report.created + report.skipped
-    return ImportReport(
+    answer = ImportReport(
         imported=stored,
         count=stored,
         created=report.created,
         skipped=report.skipped,
         failed=report.failed,
         total=stored + report.failed,
-        errors=[BadRowShape(line=bad.line, error=bad.reason, value=bad.value[:_LONGEST_VALUE]) for bad in report.errors],
+        errors=[BadRowShape(line=bad.line, error=bad.reason, value=bad.value) for bad in report.errors],
     )
+    if report.failed and not stored:
+        raise NothingImported(answer)
+    return answer
 
 
 def _quietly(_name: str, _rows: int) -> None:
@@ -105,7 +130,7 @@ def _opened(paths: Sequence[str]) -> Iterator[list[CsvFile]]:
     files: list[CsvFile] = []
     with ExitStack() as stack:
         for path in paths:
-            files.append(CsvFile(stack.enter_context(_open(path)), path, broken_rows=True))
+            files.append(CsvFile(stack.enter_context(_open(path)), path, True, COLUMNS))
         yield files
 
 
@@ -125,13 +150,18 @@ def _kind_of(file: CsvFile) -> Kind:
     fitting = [kind for kind in KINDS if kind.required() <= set(file.columns)]
     if not fitting:
         raise InvalidInput(f"{file.name} is neither users, URLs, events nor products: its columns are {', '.join(file.columns)[:200]}")
-    return max(fitting, key=lambda kind: len({column.name for column in kind.columns} & set(file.columns)))
+    kind = max(fitting, key=lambda kind: len(kind.names() & set(file.columns)))
+    _require_columns(file, kind)
+    return kind
 
 
 def _require_columns(file: CsvFile, kind: Kind) -> None:
     missing = sorted(kind.required() - set(file.columns))
     if missing:
         raise InvalidInput(f"{file.name} has no column {' and no column '.join(missing)}", errors=dict.fromkeys(missing, "is required"))
+    twice = sorted(name for name in kind.names() if file.columns.count(name) > 1)
+    if twice:
+        raise InvalidInput(f"{file.name} has more than one column {' and '.join(twice)}", errors=dict.fromkeys(twice, "must be there once"))
 
 
 # ---- both ----
@@ -176,24 +206,34 @@ class _Reader:
     progress: Progress
 
     def rows(self, file: CsvFile, report: FileReport, index: int) -> Iterator[list[Any]]:
-        parse = parser(report.kind, file.places(column.name for column in report.kind.columns))
+        kind = report.kind
+        places = file.places(column.name for column in kind.columns)
+        parse = parser(kind, places)
         before = number = self.number
         for number, row in enumerate(file.rows(), before + 1):
-            try:
-                if isinstance(row, BadRow):
-                    raise row
+            if isinstance(row, BadRow):
+                self._refuse(report, partial(_itself, row))
+            else:
                 line, fields = row
-                yield [number, index, line, *parse(fields)]
-            except BadRow as bad:
-                self._refuse(report, BadRow(bad.reason, bad.value, bad.line or line))
+                try:
+                    values = parse(fields)
+                except ValueError:
+                    self._refuse(report, partial(explain, kind, places, line, fields))
+                else:
+                    yield [number, index, line, *values]
             if (number - before) % _PROGRESS_EVERY == 0:
                 self.progress(file.name, number - before)
         self.number = number
 
-    def _refuse(self, report: FileReport, bad: BadRow) -> None:
+    def _refuse(self, report: FileReport, why: Callable[[], BadRow]) -> None:
         if self.strict:
+            bad = why()
             raise Stopped(f"{report.name}:{bad.line}: {bad.reason}; nothing was loaded")
-        report.refuse(bad)
+        report.refuse(why)
+
+
+def _itself(bad: BadRow) -> BadRow:
+    return bad
 
 
 def _stage(file: CsvFile, report: FileReport, index: int, reader: _Reader) -> int:
