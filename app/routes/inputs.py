@@ -96,6 +96,7 @@ class Declaration:
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     media: str = "application/json"
+    page: bool = False
     upload: bool = False
     secured: bool = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.schemas import interface
 from app.schemas.addresses import location
 from app.schemas.checking import check, load_object, validator
 from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
@@ -26,6 +27,7 @@ from app.schemas.outputs import (
     show_url,
     show_user,
 )
+from app.schemas.refusals import message
 from app.schemas.rules import LARGEST_ID, Details, Email, EventType, QueryBoolean, QueryInteger, Timestamp, Title, Username, WebAddress, storable_object
 
 __all__ = [
@@ -65,8 +67,10 @@ __all__ = [
     "check",
     "definitions",
     "encode",
+    "interface",
     "load_object",
     "location",
+    "message",
     "show_event",
     "show_product",
     "show_url",
