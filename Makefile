@@ -11,7 +11,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
+.PHONY: help run test test-services schemathesis clients stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock lock-clients
 .PHONY: drill bench bench-lists bench-kills bench-endurance bench-growth bench-import load explain
 
 help: ## list the commands
@@ -69,6 +69,9 @@ schemathesis: $(VENV)/development ## thousands of generated requests against the
 	$(BIN)/python -m tests.run_schemathesis
 	$(BIN)/python -m tests.with_services $(BIN)/python -m tests.run_schemathesis
 
+clients: $(VENV)/clients ## lint the OpenAPI document, make three clients from it, and use them against a running service (needs Node 18.18 or newer, and npm)
+	$(BIN)/python -m tests.clients.run
+
 bench: $(VENV)/development ## CPU time of a redirect beside constant answers of the same servers (needs postgresql, redis-server, nginx, wrk)
 	$(BIN)/python -m benchmarks.redirects
 
@@ -97,6 +100,11 @@ lock: ## pin the newest packages that pyproject.toml allows (needs uv)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra load -c requirements-dev.lock pyproject.toml -o requirements-load.lock
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra clients -c requirements-dev.lock pyproject.toml -o requirements-clients.lock
+
+lock-clients: ## lock what tests/clients/package.json names, without any address (needs npm)
+	cd tests/clients && npm install --package-lock-only --ignore-scripts
+	node -e 'const fs = require("fs"), f = "tests/clients/package-lock.json", lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n")'
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -109,3 +117,10 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 
 $(VENV)/load: requirements-load.lock | $(VENV)/bin/python
 	$(call install,requirements-load.lock)
+
+# npm works in var/clients, so that the tree stays clean.
+$(VENV)/clients: requirements-clients.lock tests/clients/package-lock.json | $(VENV)/bin/python
+	@mkdir -p var/clients
+	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc var/clients
+	cd var/clients && npm ci --ignore-scripts --loglevel=error
+	$(call install,requirements-clients.lock)
