@@ -69,7 +69,7 @@ schemathesis: $(VENV)/development ## thousands of generated requests against the
 	$(BIN)/python -m tests.run_schemathesis
 	$(BIN)/python -m tests.with_services $(BIN)/python -m tests.run_schemathesis
 
-clients: $(VENV)/clients ## lint the OpenAPI document, make three clients from it, and use them against a running service (needs Node 18.18 or newer, and npm)
+clients: $(VENV)/clients var/clients/node_modules ## lint the OpenAPI document, make three clients from it, and use them against a running service (needs Node 18.18 or newer, and npm)
 	$(BIN)/python -m tests.clients.run
 
 bench: $(VENV)/development ## CPU time of a redirect beside constant answers of the same servers (needs postgresql, redis-server, nginx, wrk)
@@ -118,9 +118,12 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 $(VENV)/load: requirements-load.lock | $(VENV)/bin/python
 	$(call install,requirements-load.lock)
 
+$(VENV)/clients: requirements-clients.lock | $(VENV)/bin/python
+	$(call install,requirements-clients.lock)
+
 # npm works in var/clients, so that the tree stays clean.
-$(VENV)/clients: requirements-clients.lock tests/clients/package-lock.json | $(VENV)/bin/python
+var/clients/node_modules: tests/clients/package-lock.json
 	@mkdir -p var/clients
 	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc var/clients
 	cd var/clients && npm ci --ignore-scripts --loglevel=error
-	$(call install,requirements-clients.lock)
+	@touch $@

@@ -41,9 +41,9 @@ def _check_node() -> None:
 def _work(base_url: str, document: str) -> None:
     path = BUILD / "openapi.json"
     path.write_text(document)
-    _run("node", HERE / "lint.mjs", path)
+    _clean("node", HERE / "lint.mjs", path)
     ruleset = HERE / "spectral.yaml"
-    _run(PROGRAMS / "spectral", "lint", path, "--ruleset", ruleset, "--fail-severity=hint")
+    _clean(PROGRAMS / "spectral", "lint", path, "--ruleset", ruleset, "--fail-severity=hint")
     _make(path)
     _run(PYTHON, HERE / "use_python.py", base_url, PYTHONPATH=str(BUILD / "python"))
     _run("node", BUILD / "built" / "use_fetch.js", base_url)
@@ -54,14 +54,20 @@ def _make(document: Path) -> None:
     for old in ("python", "hey", "built"):
         shutil.rmtree(BUILD / old, ignore_errors=True)
     python = (PYTHON.parent / "openapi-python-client", "generate", "--fail-on-warning")
-    _run(*python, "--path", document, "--output-path", BUILD / "python")
-    _run(PROGRAMS / "openapi-typescript", document, "--output", BUILD / "schema.d.ts")
-    _run(PROGRAMS / "openapi-ts", "--input", document, "--output", BUILD / "hey")
-    _run(PROGRAMS / "tsc", "--project", BUILD)
+    _clean(*python, "--path", document, "--output-path", BUILD / "python")
+    _clean(PROGRAMS / "openapi-typescript", document, "--output", BUILD / "schema.d.ts")
+    _clean(PROGRAMS / "openapi-ts", "--input", document, "--output", BUILD / "hey")
+    _clean(PROGRAMS / "tsc", "--project", BUILD)
 
 
-def _run(*command: object, **environment: str) -> None:
-    """Prints what it says; a failure or a warning ends everything."""
+def _clean(*command: object) -> None:
+    """A linter or a generator: a warning, too, ends everything."""
+    if re.search(r"\bwarn|⚠", _run(*command), re.IGNORECASE):
+        sys.exit(f"{command[0]}: a warning")
+
+
+def _run(*command: object, **environment: str) -> str:
+    """Prints what it says, and returns it; a failure ends everything."""
     path = f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}"
     said = subprocess.run(
         [str(part) for part in command],
@@ -73,8 +79,9 @@ def _run(*command: object, **environment: str) -> None:
         text=True,
     )
     print(said.stdout.strip(), flush=True)
-    if said.returncode or re.search(r"\bwarn|⚠", said.stdout, re.IGNORECASE):
-        sys.exit(f"{command[0]}: an error or a warning")
+    if said.returncode:
+        sys.exit(f"{command[0]}: exit code {said.returncode}")
+    return said.stdout
 
 
 if __name__ == "__main__":
