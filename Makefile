@@ -11,7 +11,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-services schemathesis clients stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock lock-clients
+.PHONY: help run test test-services schemathesis clients stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
 .PHONY: drill bench bench-lists bench-kills bench-endurance bench-growth bench-import load explain
 
 help: ## list the commands
@@ -96,13 +96,11 @@ load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver or
 explain: $(VENV)/development ## the plan of every list, redirect and stats query on a million rows of PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.explain
 
-lock: ## pin the newest packages that pyproject.toml allows (needs uv)
+lock: ## pin the newest packages that pyproject.toml and tests/clients/package.json allow, without any address (needs uv and npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra load -c requirements-dev.lock pyproject.toml -o requirements-load.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra clients -c requirements-dev.lock pyproject.toml -o requirements-clients.lock
-
-lock-clients: ## lock what tests/clients/package.json names, without any address (needs npm)
 	cd tests/clients && npm install --package-lock-only --ignore-scripts
 	node -e 'const fs = require("fs"), f = "tests/clients/package-lock.json", lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n")'
 
