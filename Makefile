@@ -11,7 +11,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
+.PHONY: help run test test-services schemathesis clients stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
 .PHONY: drill bench bench-endpoints bench-lists bench-kills bench-endurance bench-growth bench-import load explain
 
 help: ## list the commands
@@ -69,6 +69,9 @@ schemathesis: $(VENV)/development ## thousands of generated requests against the
 	$(BIN)/python -m tests.run_schemathesis
 	$(BIN)/python -m tests.with_services $(BIN)/python -m tests.run_schemathesis
 
+clients: $(VENV)/clients var/clients/node_modules ## lint the OpenAPI document, make three clients from it, and use them against a running service (needs Node 18.18 or newer, and npm)
+	$(BIN)/python -m tests.clients.run
+
 bench: $(VENV)/development ## CPU time of a redirect beside constant answers of the same servers (needs postgresql, redis-server, nginx, wrk)
 	$(BIN)/python -m benchmarks.redirects
 
@@ -96,10 +99,13 @@ load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver, g
 explain: $(VENV)/development ## the plan of every list, redirect and stats query on a million rows of PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.explain
 
-lock: ## pin the newest packages that pyproject.toml allows (needs uv)
+lock: ## pin the newest packages that pyproject.toml and tests/clients/package.json allow, without any address (needs uv and npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra load -c requirements-dev.lock pyproject.toml -o requirements-load.lock
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra clients -c requirements-dev.lock pyproject.toml -o requirements-clients.lock
+	cd tests/clients && npm install --package-lock-only --ignore-scripts
+	node -e 'const fs = require("fs"), f = "tests/clients/package-lock.json", lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n")'
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -112,3 +118,13 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 
 $(VENV)/load: requirements-load.lock | $(VENV)/bin/python
 	$(call install,requirements-load.lock)
+
+$(VENV)/clients: requirements-clients.lock | $(VENV)/bin/python
+	$(call install,requirements-clients.lock)
+
+# npm works in var/clients, so that the tree stays clean.
+var/clients/node_modules: tests/clients/package-lock.json
+	@mkdir -p var/clients
+	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc var/clients
+	cd var/clients && npm ci --ignore-scripts --loglevel=error
+	@touch $@

@@ -87,6 +87,7 @@ class Declaration:
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     media: str = "application/json"
+    page: bool = False
     upload: bool = False
     refusal: type[Any] | None = None  # a 400 that says more than other errors
     secured: bool = False

@@ -61,11 +61,11 @@ def stop_replica() -> Response:
 @declares(answer=dict[str, Any])
 def show_openapi() -> dict[str, Any]:
     """This interface as an OpenAPI 3.1 document."""
-    return openapi.document(current_app, VERSION)
+    return openapi.document(current_app, VERSION, given.base_url or "/")
 
 
 @bp.get("/")
-@declares(answer=Index)
+@declares(answer=Index, page=True, headers=("Vary",))
 def show_index() -> Response | Answer:
     """What this is and where to go from here."""
     index = {"name": "Holdfast", "version": VERSION, "documentation": f"{base_url()}/openapi.json", "endpoints": openapi.endpoints(current_app)}

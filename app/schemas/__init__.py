@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.schemas import interface
 from app.schemas.addresses import location
 from app.schemas.checking import check, in_our_words, load_object, validator
 from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
@@ -27,6 +28,7 @@ from app.schemas.outputs import (
     show_url,
     show_user,
 )
+from app.schemas.refusals import message
 from app.schemas.rules import LARGEST_ID, Details, Email, EventType, QueryBoolean, QueryInteger, Timestamp, Title, Username, WebAddress, storable_object
 
 __all__ = [
@@ -68,8 +70,10 @@ __all__ = [
     "definitions",
     "encode",
     "in_our_words",
+    "interface",
     "load_object",
     "location",
+    "message",
     "show_event",
     "show_product",
     "show_url",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from app.schemas.examples import EXAMPLES
-from app.schemas.rules import JSON_DETAIL, Timestamp
+from app.schemas.rules import Timestamp
 
 
 class Out(BaseModel):
@@ -89,7 +89,7 @@ class Readiness(Out):
 
 
 class LogEntry(Out):
-    timestamp: str
+    timestamp: Timestamp
     level: str
     logger: str
     message: str
@@ -118,7 +118,7 @@ class Error(Out):
     message: str
     status: int
     request_id: str
-    errors: dict[str, str] | None = None
+    errors: dict[str, str] = Field(default_factory=dict, description="Each bad field, and why")
 
 
 class ImportRefusal(Error):
@@ -178,7 +178,16 @@ def definitions(shapes: Sequence[Any]) -> tuple[dict[Any, dict[str, Any]], dict[
     """The JSON Schema of each shape, by its position, and the named schemas that they refer to."""
     adapters = [(position, "validation", TypeAdapter(shape)) for position, shape in enumerate(shapes)]
     schemas, rest = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    named = {"Detail": JSON_DETAIL, **rest.get("$defs", {})}
+    named = rest.get("$defs", {})
     for name in named.keys() & EXAMPLES.keys():
         named[name]["examples"] = [EXAMPLES[name]]
-    return {key[0]: schema for key, schema in schemas.items()}, named
+    return {key[0]: schema for key, schema in schemas.items()}, without_null_defaults(named)
+
+
+def without_null_defaults(schema: Any) -> Any:
+    """Absent and null mean the same here; generators make strange clients of `default: null`."""
+    if isinstance(schema, list):
+        return [without_null_defaults(part) for part in schema]
+    if isinstance(schema, dict):
+        return {key: without_null_defaults(part) for key, part in schema.items() if (key, part) != ("default", None)}
+    return schema
