@@ -105,7 +105,7 @@ class Clicks:
     def __init__(self) -> None:
         self.store: Store = NoStore()
         self._regretted: deque[Click] = deque(maxlen=_MOST_REGRETTED)
-        self._taking_back = UntilDone(self._take_back_all, "taking clicks back")
+        self._taking_back = UntilDone(self.take_back, "taking clicks back")
         self._lock = threading.Lock()
         self._batch: Future[tuple[Position, int]] | None = None  # the one that is being moved by a thread of this process
         self._first_seen = b"", 0.0  # the oldest entry of the stream, and when it was first met
@@ -152,10 +152,6 @@ class Clicks:
         if click.unsure:
             self._regretted.append(click)
             self._taking_back.start()
-
-    def _take_back_all(self) -> None:
-        while self._regretted:
-            self.take_back()
 
     def take_back(self) -> None:
         """Refuses what was regretted, some at a time; raises DatabaseUnavailable while it is."""

@@ -99,7 +99,7 @@ SETTINGS = {
     "idle_session_timeout": ("'900s'", "0"),
     "default_transaction_isolation": ("'serializable'", "read committed"),
     "standard_conforming_strings": ("off", "on"),
-    "datestyle": ("'SQL, DMY'", "ISO, DMY"),
+    "datestyle": ("'SQL, DMY'", "ISO, MDY"),
 }
 
 
