@@ -325,5 +325,5 @@ def test_while_postgresql_is_away_cached_links_work_and_their_clicks_are_stored_
     assert api.client.post("/urls", json={"original_url": "https://example.com/"}).status_code == 503
     api.follow(cached)
     postgres_server.start()
-    pause_over()
+    wait_for(lambda: api.client.get("/events").status_code == 200)
     assert api.clicks(cached) == 4
