@@ -1,4 +1,4 @@
-"""Work that waits for the database: done on a thread of its own, again and again until it succeeds."""
+"""Work that waits for the database: done on a thread of its own until it succeeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class UntilDone:
-    """Does `work` a second after it was asked for, and every second until the database does not refuse it.
+    """Does `work` a second after it was asked for, and every second until it succeeds.
 
     `work` returns something true when there is more to do.
     """

@@ -20,7 +20,7 @@ from app import ledger
 from app.clicks import STREAM, clicks, drained_total
 from app.database import DatabaseUnavailable, released
 from app.models import ClickClaim
-from tests.conftest import Api, pause_over
+from tests.conftest import Api
 from tests.servers import ROOT, Postgres, Redis, free_port, wait_for
 
 Bound = Callable[..., Api]
