@@ -1,4 +1,4 @@
-"""The circuit breaker of a store: opens when nothing answered, and never because one call was slow."""
+"""The circuit breaker of a store: opens when nothing answered, never because one call was slow."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import time
 
 
 class Breaker:
-    """Refuses the calls of a store that is silent for `pause` seconds, then lets one caller through until it was answered.
+    """Refuses calls for `pause` seconds after a silence, then lets one caller through at a time.
 
-    Any answer since a failed call began proves that the store lives, whichever connection it came by. A call that took
-    longer than `longest` was not watched: this process did not run meanwhile, and that is no fault of the store's.
+    Any answer since a failed call began proves that the store lives, whichever connection it
+    came by. A call that took longer than `longest` seconds was not watched: this process did
+    not run meanwhile, and that is no fault of the store's.
     """
 
     def __init__(self, pause: float, longest: float) -> None:
@@ -20,10 +21,10 @@ class Breaker:
         self._answered_at = -math.inf
         self._open_until = 0.0  # 0: it is closed
         self._trier = 0  # the thread that finds out whether the store is back
-        self._excused = False  # once: on a machine that is always late a dead store must be found, too
+        self._excused = False  # once: where all is late a dead store must be found, too
 
     def begin(self) -> float | None:
-        """The moment at which a call begins, for `failed`; None: the store is not to be asked now."""
+        """When the call begins, for `failed`; None: the store is not to be asked now."""
         now, me = time.monotonic(), threading.get_ident()
         if not self._open_until:
             return now
@@ -41,7 +42,7 @@ class Breaker:
                 self._trier, self._open_until, self._excused = 0, 0.0, False
 
     def failed(self, began: float, watched: bool = False) -> bool:
-        """A call that began then was not answered; returns whether the store counts as unavailable now.
+        """A call that began then was not answered; returns whether the store is unavailable now.
 
         `watched`: whoever says so counted only the time in which this process ran.
         """

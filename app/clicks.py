@@ -35,7 +35,6 @@ if string.byte(entry) == 97 then
 end
 return entry
 """
-
 _APPEND = "return redis.call('XADD', KEYS[1], '*', 'click', ARGV[1])"
 
 # An epoch names one life of the stream: after FLUSHALL, or on another Redis, ids may begin anew at any height.
@@ -105,7 +104,7 @@ class Clicks:
     def __init__(self) -> None:
         self.store: Store = NoStore()
         self._regretted: deque[Click] = deque(maxlen=_MOST_REGRETTED)
-        self._taking_back = UntilDone(self._take_back_all, "taking clicks back")
+        self._taking_back = UntilDone(self.take_back, "taking clicks back")
         self._lock = threading.Lock()
         self._batch: Future[tuple[Position, int]] | None = None  # the one that is being moved by a thread of this process
         self._first_seen = b"", 0.0  # the oldest entry of the stream, and when it was first met
@@ -153,12 +152,8 @@ class Clicks:
             self._regretted.append(click)
             self._taking_back.start()
 
-    def _take_back_all(self) -> None:
-        while self._regretted:
-            self.take_back()
-
-    def take_back(self) -> None:
-        """Refuses what was regretted, some at a time; raises DatabaseUnavailable while it is."""
+    def take_back(self) -> bool:
+        """Refuses what was regretted, some at a time; whether there is more. Raises DatabaseUnavailable while it is."""
         for _ in range(min(len(self._regretted), _MOST_TAKEN_BACK)):
             with suppress(IndexError):  # another thread was faster
                 click = self._regretted.popleft()
@@ -167,6 +162,7 @@ class Clicks:
                 except DatabaseUnavailable:
                     self._regretted.append(click)
                     raise
+        return bool(self._regretted)
 
     def drain(self) -> int:
         """Moves all clicks that Redis has taken before this call into the database, unless others do; returns how many it moved."""

@@ -33,7 +33,7 @@ _POSTGRES = {
 # What a role, a database or the environment may have set otherwise; the URL's own options come last, and win.
 _OPTIONS = (
     f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS} -c idle_in_transaction_session_timeout=0 "
-    r"-c default_transaction_isolation=read\ committed -c search_path=\"$user\",public -c datestyle=ISO "
+    r"-c default_transaction_isolation=read\ committed -c search_path=\"$user\",public -c datestyle=ISO,MDY "
     "-c standard_conforming_strings=on -c exit_on_error=off"
 )
 _SQLITE = {

@@ -1,4 +1,4 @@
-"""The PostgreSQL pool: it notices a server that is gone or silent, and opens every connection with settings of our own."""
+"""The PostgreSQL pool: notices a server that is gone or silent, and sets up each connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SILENCE_SECONDS = STATEMENT_SECONDS + 1.0
 _LOOK_SECONDS = 0.25
 _FULL = re.compile("too many (clients|connections)|remaining connection slots")
 
-# What a role, a database or PGTZ may have set, and options cannot: some have the first word, others need a newer server.
+# What options cannot set: PGTZ comes after them, and older servers do not know the others.
 _OWN_SETTINGS = """
 SELECT set_config(name, CASE name WHEN 'TimeZone' THEN 'UTC' ELSE '0' END, false) FROM pg_settings
 WHERE name IN ('TimeZone', 'idle_session_timeout', 'transaction_timeout')
@@ -37,7 +37,8 @@ WHERE name IN ('TimeZone', 'idle_session_timeout', 'transaction_timeout')
 
 _TROUBLE = """
 SELECT CASE WHEN current_setting('transaction_read_only') = 'on' THEN 'it is read only' ELSE (
-    SELECT 'no permission' FROM unnest(ARRAY['users', 'urls', 'events', 'facts', 'click_claims', 'cache_updates']) AS name,
+    SELECT 'no permission'
+    FROM unnest(ARRAY['users', 'urls', 'events', 'facts', 'click_claims', 'cache_updates']) AS name,
     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
     WHERE NOT has_table_privilege(to_regclass(name), privilege) LIMIT 1
 ) END
@@ -91,7 +92,7 @@ _watch = _Watch()
 
 
 class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
-    """`patient` while its statements may take as long as they take; `age` is its pool's when it was opened."""
+    """`patient`: its statements may take as long as they take. `age`: its pool's at its start."""
 
     pool: Postgres
     age = 0
@@ -157,7 +158,7 @@ class _Opening(PostgresqlDatabase):
         return began
 
     def _knock(self) -> None:
-        """A host that says nothing, such as a container that is just being taken down, is refused within a second."""
+        """A host that says nothing, as a container that is taken down, costs less than a second."""
         host = self.connect_params.get("host", "")
         if host and not host.startswith("/") and "," not in host:
             port = self.connect_params.get("port", 5432)
@@ -167,7 +168,7 @@ class _Opening(PostgresqlDatabase):
                 raise OSError(f"nobody answers at {host}: {error}") from error
 
     def _refusal(self, error: Exception, began: float) -> Exception:
-        """A refusal is an answer. Where only connections have run out, one of ours will be free soon."""
+        """A refusal is an answer. When connections have run out, one of ours is free soon."""
         if "FATAL:" not in str(error):
             self.breaker.failed(began)
         else:
@@ -191,7 +192,7 @@ def _prepare(conn: Connection) -> None:
 
 
 class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the pool is untyped
-    """Once nothing answered, one thread at a time finds out whether the server is back; the others are refused meanwhile."""
+    """Once nothing answered, one thread at a time finds out whether the server is back."""
 
     def __init__(self, database: Any, **options: Any) -> None:
         self.age = 0
@@ -207,7 +208,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
             raise DatabaseUnavailable(f"all connections are in use: {error}") from error
 
     def silent(self, began: float) -> None:
-        """A statement that began then was not answered; idle connections to a dead server are not used again."""
+        """A statement that began then had no answer; idle connections are not used again."""
         if self.breaker.failed(began, watched=True):
             self.age += 1
 

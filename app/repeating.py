@@ -1,4 +1,4 @@
-"""Work that waits for the database: done on a thread of its own, again and again until it succeeds."""
+"""Work that waits for the database: done on a thread of its own until it succeeds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ _PAUSE_SECONDS = 1.0
 
 
 class UntilDone:
-    """Does `work` a second after it was asked for, and every second until the database does not refuse it."""
+    """Does `work` a second after it was asked for, and every second until it succeeds.
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
+    `work` returns something true when there is more to do.
+    """
+
+    def __init__(self, work: Callable[[], object], name: str) -> None:
         self._work, self._name = work, name
         self._renew()
         os.register_at_fork(after_in_child=self._renew)
@@ -39,7 +42,7 @@ class UntilDone:
             time.sleep(_PAUSE_SECONDS)
             try:
                 with released():
-                    self._work()
+                    self._due = bool(self._work()) or self._due
             except DatabaseUnavailable:
                 self._due = True
             except Exception:

@@ -1,4 +1,4 @@
-"""The SQLite pool: connections to one file, whose errors say whether the database is unavailable."""
+"""The SQLite pool: connections to one file, whose errors say whether it is unavailable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States which errors of the two drivers mean that the database is unavailable; every other one is a bug of ours."""
+"""States which errors of both drivers mean that the database is unavailable; others are bugs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import psycopg2
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot do its work now: it is gone, silent, full, damaged, or refuses. Trying again later is right.
+    """The database cannot do its work now: it is gone, silent, full, damaged, or refuses.
 
-    `refuses` says in few words why, when it answers and would refuse the next request too. peewee passes this exception
-    on as it is.
+    `refuses` says in few words why, when it answers and would refuse the next request too.
+    peewee passes this exception on as it is.
     """
 
     def __init__(self, message: str, refuses: str = "") -> None:
@@ -21,7 +21,7 @@ class DatabaseUnavailable(Exception):
 
 
 class Refusal:
-    """What this process was refused for last and only a write can find out, until one succeeds (app/services/health.py)."""
+    """What only a write can find out, until one succeeds (app/services/health.py)."""
 
     why = ""
 
@@ -30,10 +30,15 @@ refusal = Refusal()
 
 
 class DatabaseUnusable(DatabaseUnavailable):
-    """It can never do its work until somebody changes the settings or the database; the text says what is wrong."""
+    """It can never work until somebody changes the settings or the database."""
 
 
-DAMAGED, FULL, FAILING, MISSING = "it is damaged", "its disk is full", "its disk fails", "tables are missing"
+DAMAGED, FULL, FAILING, MISSING = (
+    "it is damaged",
+    "its disk is full",
+    "its disk fails",
+    "tables are missing",
+)
 _FOUND_BY_WRITING = {DAMAGED, FULL, FAILING}
 
 # SQLSTATEs, by class or whole (https://www.postgresql.org/docs/current/errcodes-appendix.html)
@@ -91,7 +96,7 @@ def of_postgres(error: psycopg2.Error) -> DatabaseUnavailable | None:
     return DatabaseUnavailable(str(error)) if lost or code.startswith(_AGAIN) else None
 
 
-# The connection broke: the server had no time for a code. A plain DatabaseError: in the middle of an answer.
+# The connection broke, so there is no code. A plain DatabaseError: in the middle of an answer.
 _WITHOUT_CODE = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.DatabaseError)
 
 
@@ -108,11 +113,11 @@ def of_sqlite(error: sqlite3.Error) -> DatabaseUnavailable | None:
     return DatabaseUnavailable(str(error)) if ended or code in _SQLITE_AGAIN else None
 
 
-_ENDED = re.compile("no such savepoint|no transaction is active")  # SQLite rolls back by itself when its disk is full
+_ENDED = re.compile("no such savepoint|no transaction is active")  # it rolled back by itself
 
 
 def meaning(error: psycopg2.Error | sqlite3.Error) -> Exception:
-    """What to raise instead of an error of either driver: DatabaseUnavailable, or the error itself when it is a bug."""
+    """What to raise for a driver's error: DatabaseUnavailable, or itself when it is a bug."""
     found = of_postgres(error) if isinstance(error, psycopg2.Error) else of_sqlite(error)
     if found is not None and found.refuses in _FOUND_BY_WRITING:
         refusal.why = found.refuses

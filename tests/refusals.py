@@ -34,7 +34,11 @@ def sql(url: str, *statements: str) -> None:
 
 def encoded(server: Postgres, encoding: str) -> str:
     name = f"in_{encoding.lower()}"
-    sql(server.url, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    sql(
+        server.url,
+        f"DROP DATABASE IF EXISTS {name}",
+        f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0",
+    )
     return server.url.removesuffix("holdfast") + name
 
 

@@ -20,7 +20,7 @@ from app import ledger
 from app.clicks import STREAM, clicks, drained_total
 from app.database import DatabaseUnavailable, released
 from app.models import ClickClaim
-from tests.conftest import Api, pause_over
+from tests.conftest import Api
 from tests.servers import ROOT, Postgres, Redis, free_port, wait_for
 
 Bound = Callable[..., Api]
@@ -325,5 +325,5 @@ def test_while_postgresql_is_away_cached_links_work_and_their_clicks_are_stored_
     assert api.client.post("/urls", json={"original_url": "https://example.com/"}).status_code == 503
     api.follow(cached)
     postgres_server.start()
-    pause_over()
+    wait_for(lambda: api.client.get("/events").status_code == 200)
     assert api.clicks(cached) == 4

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: few are opened, waiting for one is no failure, and slowness is never taken for death."""
+"""Connections to PostgreSQL: few are opened, waiting is no failure, slowness is no death."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import http.client
 import json
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
+from app.cache import Away, cache
 from tests.conftest import Api
 from tests.servers import App, Postgres, Redis, wait_for
 from tests.test_database import at_once
@@ -152,3 +155,70 @@ def stop_at_random(*servers: Any) -> None:
         for server in stopped:
             server.send_all(signal.SIGCONT)
         time.sleep(chance.random() * 0.4)
+
+
+class Forwarding(ExitStack):
+    """Passes connections on to another port, until it is told to hold back what the first one says."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._to, self._listener = port, self.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.port, self.holding = self._listener.getsockname()[1], threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    def _start(self, work: Callable[..., None], *arguments: Any) -> None:
+        self._threads.append(threading.Thread(target=work, args=arguments, daemon=True))
+        self._threads[-1].start()
+
+    def _accept(self) -> None:
+        first = True
+        with suppress(OSError):
+            while True:
+                here = self.enter_context(self._listener.accept()[0])
+                there = self.enter_context(socket.create_connection(("127.0.0.1", self._to)))
+                self._start(self._pass, here, there, first)
+                self._start(self._pass, there, here, first)
+                first = False
+
+    def _pass(self, source: socket.socket, target: socket.socket, first: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not (first and self.holding.is_set()):
+                    target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Shuts everything down; only then are the sockets closed."""
+        cache.store._client.connection_pool.disconnect()  # type: ignore[attr-defined]
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+
+
+@pytest.mark.services
+def test_one_call_without_an_answer_is_no_reason_to_refuse_those_that_are_answered(bound: Bound, redis_server: Redis) -> None:
+    with Forwarding(redis_server.port) as forwarding:
+        bound(redis_url=f"redis://127.0.0.1:{forwarding.port}/0")
+        ask_redis()  # by the first connection, which waits in the pool now
+        forwarding.holding.set()
+        with ThreadPoolExecutor(1) as threads:
+            lost = threads.submit(ask_redis)
+            wait_for(lambda: not cache.store._client.connection_pool._available_connections)  # type: ignore[attr-defined]
+            while not lost.done():
+                assert ask_redis()
+                time.sleep(0.02)  # so that none is under way at the moment that counts
+            assert not lost.result()
+            afterwards = [ask_redis() for _ in range(100)]
+        forwarding.end()
+    assert set(afterwards) == {True}
+
+
+def ask_redis() -> bool:
+    try:
+        cache.store.run("return 1", ())
+        return True
+    except Away:
+        return False

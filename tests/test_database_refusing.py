@@ -1,4 +1,4 @@
-"""A database that answers but refuses: 503 with a reason, never 500, and everything goes on by itself afterwards."""
+"""A PostgreSQL that answers but refuses: 503 with a reason, never 500, and back by itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ def read_only(url: str) -> Iterator[None]:
     try:
         yield
     finally:
-        sql(url, "SET default_transaction_read_only = off", f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        sql(
+            url,
+            "SET default_transaction_read_only = off",
+            f"ALTER DATABASE {name} RESET default_transaction_read_only",
+        )
 
 
 @pytest.mark.services
@@ -74,7 +78,12 @@ def test_a_role_without_rights_on_the_tables(bound: Bound, database: str, redis_
     poor = database.replace("holdfast@", f"{name}@")
     bound(database_url=database, redis_url="").user()
     tables, sequences = "ALL TABLES IN SCHEMA public", "ALL SEQUENCES IN SCHEMA public"
-    sql(database, f"CREATE ROLE {name} LOGIN", f"GRANT ALL ON {tables} TO {name}", f"GRANT ALL ON {sequences} TO {name}")
+    sql(
+        database,
+        f"CREATE ROLE {name} LOGIN",
+        f"GRANT ALL ON {tables} TO {name}",
+        f"GRANT ALL ON {sequences} TO {name}",
+    )
     sql(database, f"GRANT ALL ON SCHEMA public TO {name}")
     api = bound(empty_it=False, database_url=poor, redis_url=redis_server.url)
     url = api.url("https://example.com/cached")
@@ -83,7 +92,10 @@ def test_a_role_without_rights_on_the_tables(bound: Bound, database: str, redis_
         if "INSERT" in right:
             assert_unavailable(api.client.post(path, json=body))
     ready = api.client.get("/health/ready")
-    assert (ready.status_code, "database refusing (no permission)" in ready.json["message"]) == (503, True)
+    assert (ready.status_code, "database refusing (no permission)" in ready.json["message"]) == (
+        503,
+        True,
+    )
     api.follow(url)
     sql(database, f"GRANT ALL ON {tables} TO {name}")
     assert_works_again(api)
@@ -99,7 +111,7 @@ SETTINGS = {
     "idle_session_timeout": ("'900s'", "0"),
     "default_transaction_isolation": ("'serializable'", "read committed"),
     "standard_conforming_strings": ("off", "on"),
-    "datestyle": ("'SQL, DMY'", "ISO, DMY"),
+    "datestyle": ("'SQL, DMY'", "ISO, MDY"),
 }
 
 
@@ -108,7 +120,11 @@ def test_what_a_role_a_database_or_the_environment_may_change_is_set_by_us(bound
     name = database.rpartition("/")[2]
     for setting, (value, _) in SETTINGS.items():
         sql(database, f"ALTER DATABASE {name} SET {setting} = {value}")
-    for variable, value in {"PGCLIENTENCODING": "LATIN1", "PGTZ": "Asia/Kolkata", "PGOPTIONS": "-c search_path=nowhere"}.items():
+    for variable, value in {
+        "PGCLIENTENCODING": "LATIN1",
+        "PGTZ": "Asia/Kolkata",
+        "PGOPTIONS": "-c search_path=nowhere",
+    }.items():
         monkeypatch.setenv(variable, value)
     api = bound(database_url=database, redis_url="")
     with released():
@@ -133,7 +149,21 @@ def test_a_database_of_another_encoding_is_unavailable(bound: Bound, postgres_se
     assert (ready.status_code, "its encoding is not UTF8" in ready.json["message"]) == (503, True)
 
 
-UNAVAILABLE = ["08006", "25006", "25P03", "28000", "3D000", "40001", "40P01", "42501", "42P01", "53000", "53100", "53200", "53300"]
+UNAVAILABLE = [
+    "08006",
+    "25006",
+    "25P03",
+    "28000",
+    "3D000",
+    "40001",
+    "40P01",
+    "42501",
+    "42P01",
+    "53000",
+    "53100",
+    "53200",
+    "53300",
+]
 UNAVAILABLE += ["55P03", "57014", "57P01", "57P03", "57P05", "58000", "58030", "XX001", "XX002"]
 
 
@@ -147,7 +177,10 @@ def test_what_means_unavailable_in_postgresql(bound: Bound, postgres_server: Pos
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("statement", ["SELECT nosuch FROM users", "SELEC 1", "SELECT 1 / 0", "SELECT 'x'::int", "SELECT nosuch()"])
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT nosuch FROM users", "SELEC 1", "SELECT 1 / 0", "SELECT 'x'::int", "SELECT nosuch()"],
+)
 def test_what_is_a_bug_in_postgresql(bound: Bound, postgres_server: Postgres, statement: str) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
     assert_is_a_bug(statement)

@@ -1,4 +1,4 @@
-"""A SQLite file that is full, damaged or none, and what is said at a start on a database that can never work."""
+"""A SQLite file that is full, damaged or none; what a start says that can never work."""
 
 from __future__ import annotations
 
@@ -79,7 +79,13 @@ def test_a_damaged_file(on_file: Api, file: Path) -> None:
     with file.open("r+b") as writing:
         writing.seek(4096)
         writing.write(os.urandom(size - 4096))
-    for method, path, body in [*WRITES, ("GET", "/urls", None), ("GET", "/users", None), ("GET", "/events", None), ("GET", "/abcdef", None)]:
+    for method, path, body in [
+        *WRITES,
+        ("GET", "/urls", None),
+        ("GET", "/users", None),
+        ("GET", "/events", None),
+        ("GET", "/abcdef", None),
+    ]:
         assert on_file.client.open(path, method=method, json=body).status_code in (503, 404)
     assert on_file.client.get("/urls").status_code == 503
     assert on_file.get("/health")["status"] == "degraded"
@@ -114,7 +120,13 @@ SENTENCE = {"text": "the file is not a SQLite database", "folder": "the folder"}
 
 def said(command: list[str], **environ: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, *command], check=False, capture_output=True, text=True, timeout=60, cwd=ROOT, env={"PATH": os.environ["PATH"], **environ}
+        [sys.executable, *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environ},
     )
     return done.returncode, done.stderr
 
@@ -135,7 +147,12 @@ COMMANDS = [
 def test_one_sentence_at_the_start_when_it_can_never_work(tmp_path: Path, command: list[str], what: str) -> None:
     (tmp_path / "text").write_text("no database\n" * 100)
     path = tmp_path / ("text" if what == "text" else "text/below/holdfast.db")
-    code, text = said(command, DATABASE_URL=f"sqlite:///{path}", LOG_FILE=str(tmp_path / "log"), APP_PORT=str(free_port()))
+    code, text = said(
+        command,
+        DATABASE_URL=f"sqlite:///{path}",
+        LOG_FILE=str(tmp_path / "log"),
+        APP_PORT=str(free_port()),
+    )
     assert code != 0
     assert SENTENCE[what] in text
     assert "Traceback" not in text
@@ -168,5 +185,9 @@ def test_a_dump_of_sqlite_that_finds_damage_is_one_line(tmp_path: Path) -> None:
         made.execute("CREATE TABLE urls (x)")
     with (tmp_path / "holdfast.db").open("r+b") as writing:
         writing.write(b"damaged!")
-    code, text = said(["-m", "app.backup", "dump", str(tmp_path / "dump")], DATABASE_URL=f"sqlite:///{tmp_path}/holdfast.db", LOG_FILE=str(tmp_path / "log"))
+    code, text = said(
+        ["-m", "app.backup", "dump", str(tmp_path / "dump")],
+        DATABASE_URL=f"sqlite:///{tmp_path}/holdfast.db",
+        LOG_FILE=str(tmp_path / "log"),
+    )
     assert (code, "Traceback" in text) == (1, False)
