@@ -10,7 +10,8 @@ from app.config import ConfigError, Settings
 from app.database import DatabaseUnavailable, DatabaseUnusable, released
 from app.errors import InvalidInput
 from app.migrations import apply
-from app.services.imports import FileReport, LoadReport, load
+from app.services.imports import load
+from app.services.reports import FileReport, LoadReport
 from app.services.rows import KINDS, PRODUCTS
 
 

@@ -72,7 +72,8 @@ def render(error: ApiError) -> Response:
     if isinstance(error, DeadLink) and prefers_html():
         response = Response(render_template("dead_link.html", **body), error.status, mimetype="text/html")
     else:
-        response = Response(json.dumps(body, sort_keys=False) + "\n", error.status, mimetype="application/json")
+        text = json.dumps(body, sort_keys=False) + "\n"
+        response = Response(text, error.status, mimetype="application/json")
     response.headers.extend(error.headers)
     return response
 

@@ -8,7 +8,17 @@ from flask import Blueprint
 
 from app.routes.inputs import Answer, base_url, created, declares, listing
 from app.routes.uploads import uploaded
-from app.schemas import ImportRefusal, ImportReport, ListQuery, Url, User, UserCreate, UserUpdate, show_url, show_user
+from app.schemas import (
+    ImportRefusal,
+    ImportReport,
+    ListQuery,
+    Url,
+    User,
+    UserCreate,
+    UserUpdate,
+    show_url,
+    show_user,
+)
 from app.services import imports, paging, urls, users
 
 bp = Blueprint("users", __name__)

@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validator(annotation: Any) -> Callable[[Any], Any]:
-    """A function that applies one of the named types above; it raises a ValueError for `in_our_words`."""
+    """Applies one of the named types above; raises a ValueError for `in_our_words`."""
     return TypeAdapter(annotation, config=ConfigDict(strict=True)).validator.validate_python
 
 
@@ -56,7 +56,8 @@ def check(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = {_field(problem["loc"]): _words(problem) for problem in error.errors(include_url=False)}
+        found = error.errors(include_url=False)
+        problems = {_field(problem["loc"]): _words(problem) for problem in found}
         given = "; ".join(f"{name}: {why}{_quote(values, name)}" for name, why in problems.items())
         raise InvalidInput(given, errors=problems) from None
 

@@ -25,7 +25,7 @@ _SEP_LINE = re.compile(r'\ufeff?"?sep=(?P<sep>[^\w\s"]|\t)"?(?P=sep)*+\s*+', re.
 
 
 class BadRow(ValueError):
-    """A row that cannot be used: its line, why, and the value that is wrong, cut to 100 characters."""
+    """A row that cannot be used: its line, why, and the wrong value, cut to 100 characters."""
 
     def __init__(self, reason: str, value: str = "", line: int = 0) -> None:
         super().__init__(reason)
@@ -39,12 +39,12 @@ Row = tuple[int, list[str]]
 class CsvFile:
     """A CSV file: its column names in lower case, and its rows, read once and never all at a time."""
 
-    def __init__(self, stream: IO[bytes], name: str, broken_rows: bool, known: Collection[str]) -> None:
-        """`broken_rows`: a row that is not UTF-8 is one bad row; otherwise it makes the file unusable.
+    def __init__(self, stream: IO[bytes], name: str, spoilt: bool, known: Collection[str]) -> None:
+        """`spoilt`: a row that is not UTF-8 is one bad row, else it makes the file unusable.
 
         The separator is the one that makes most `known` columns of the header.
         """
-        errors = "surrogateescape" if broken_rows else "strict"
+        errors = "surrogateescape" if spoilt else "strict"
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
         self.name = name
         self._text = text  # which would close the stream if nobody held it
@@ -59,7 +59,7 @@ class CsvFile:
             first, separator = self._first_line(lines)
             seen = [first.lstrip("\ufeff")]
             self._separator = separator or _likely_separator(seen, lines, known)
-        padded = f'{self._separator} "' in seen[0]  # "a", "b": else the blank would spoil the quotes
+        padded = f'{self._separator} "' in seen[0]  # as in "a", "b"
         checked = self._checked(chain(seen, lines))
         self._reader: Any = csv.reader(checked, delimiter=self._separator, skipinitialspace=padded)
         try:
@@ -126,7 +126,7 @@ class CsvFile:
                     yield from self._end_of_row(line, lines)
 
     def _end_of_row(self, line: str, lines: Iterator[str]) -> Iterator[str]:
-        """In place of the rest of a line: ends the row, also within quotes, however often that takes."""
+        """In place of the rest of a line: ends the row, also within quotes."""
         while len(line) == _LONGEST_ROW and not line.endswith("\n"):
             line = next(lines, "")
         self._skipped += 1
@@ -160,7 +160,7 @@ def _names(fields: list[str]) -> list[str]:
 
 
 def _likely_separator(seen: list[str], lines: Iterator[str], known: Collection[str]) -> str:
-    """The one that makes most known columns, then most columns; a line that is read is added to `seen`."""
+    """The one that makes most known columns, then most columns; adds what it reads to `seen`."""
 
     def columns(separator: str) -> tuple[int, int]:
         reader = csv.reader(_replayed(seen, lines), delimiter=separator, skipinitialspace=True)

@@ -6,7 +6,7 @@ import gzip
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -16,14 +16,12 @@ from peewee import IntegrityError
 from app import bulk, database
 from app.database import DatabaseUnavailable, db
 from app.errors import InvalidInput
-from app.schemas import BadRow as BadRowShape
 from app.schemas import ImportReport
 from app.services import merging
 from app.services.csvfile import BadRow, CsvFile
+from app.services.reports import MOST_ERRORS, FileReport, LoadReport, NothingImported
 from app.services.rows import COLUMNS, KINDS, USERS, Kind, explain, parser
 
-_MOST_ERRORS = 100
-_LONGEST_QUOTE = 100
 _TRIES = 3
 _PROGRESS_EVERY = 10_000
 
@@ -35,76 +33,17 @@ class Stopped(InvalidInput):
     """A strict import met its first bad row: nothing was loaded."""
 
 
-@dataclass
-class FileReport:
-    """What became of one file: its rows are `created`, `skipped` (there already) or `failed`."""
-
-    name: str
-    kind: Kind
-    created: int = 0
-    skipped: int = 0
-    failed: int = 0
-    errors: list[BadRow] = field(default_factory=list)
-
-    def refuse(self, why: Callable[[], BadRow]) -> None:
-        """Counts a bad row; only of the first ones it is asked why."""
-        self.failed += 1
-        if len(self.errors) < _MOST_ERRORS:
-            self.errors.append(why())
-
-
-@dataclass
-class LoadReport:
-    """What became of all files, in the order in which they were given; `notes` say what was changed to fit."""
-
-    files: list[FileReport]
-    notes: list[str] = field(default_factory=list)
-    more_notes: int = 0
-
-    def is_refusal(self) -> bool:
-        """Whether there were rows, and all of them bad."""
-        stored = any(file.created or file.skipped for file in self.files)
-        return not stored and any(file.failed for file in self.files)
-
-    def created(self, kind: Kind) -> int:
-        return sum(file.created for file in self.files if file.kind is kind)
-
-
 # ---- from HTTP ----
 
 
-class NothingImported(InvalidInput):
-    """All rows of a file are bad: the answer is an error, and the report as well."""
-
-    def __init__(self, report: ImportReport) -> None:
-        words = {f"line {bad.line}": bad.error + _quote(bad.value) for bad in report.errors}
-        first = next(iter(words.items()))
-        all_of_them = f"all {report.failed} rows are" if report.failed > 1 else "the only row is"
-        super().__init__(f"Nothing was imported, {all_of_them} bad; {': '.join(first)}", words)
-        self.more = report.model_dump(exclude={"errors"})
-
-
-def _quote(value: str) -> str:
-    return f" (got {ascii(value)[:_LONGEST_QUOTE]})" if value else ""
-
-
 def import_users(stream: IO[bytes]) -> ImportReport:
-    """A CSV of users; raises InvalidInput, with nothing stored, when it is none or has bad rows only."""
-    file = CsvFile(stream, "The file", broken_rows=False, known=COLUMNS)
+    """A CSV of users; raises InvalidInput, with nothing stored, when nothing can be."""
+    file = CsvFile(stream, "The file", spoilt=False, known=COLUMNS)
     report = FileReport("file", USERS)
     _require_columns(file, USERS)
     _run([(file, report)], strict=False, progress=_quietly)
-    stored = report.created + report.skipped
-    answer = ImportReport(
-        imported=stored,
-        count=stored,
-        created=report.created,
-        skipped=report.skipped,
-        failed=report.failed,
-        total=stored + report.failed,
-        errors=[BadRowShape(line=bad.line, error=bad.reason, value=bad.value) for bad in report.errors],
-    )
-    if report.failed and not stored:
+    answer = report.shown()
+    if answer.failed and not answer.imported:
         raise NothingImported(answer)
     return answer
 
@@ -161,7 +100,8 @@ def _require_columns(file: CsvFile, kind: Kind) -> None:
         raise InvalidInput(f"{file.name} has no column {' and no column '.join(missing)}", errors=dict.fromkeys(missing, "is required"))
     twice = sorted(name for name in kind.names() if file.columns.count(name) > 1)
     if twice:
-        raise InvalidInput(f"{file.name} has more than one column {' and '.join(twice)}", errors=dict.fromkeys(twice, "must be there once"))
+        message = f"{file.name} has more than one column {' and '.join(twice)}"
+        raise InvalidInput(message, errors=dict.fromkeys(twice, "must be there once"))
 
 
 # ---- both ----
@@ -264,4 +204,4 @@ def _merge_once(reports: Sequence[FileReport]) -> Notes:
                 merging.note_repeats(kind.table)
         for index, report in enumerate(reports):
             report.created, report.skipped = merging.counts(report.kind.table).get(index, (0, 0))
-        return merging.notes(_MOST_ERRORS)
+        return merging.notes(MOST_ERRORS)

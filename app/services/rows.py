@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from app.database import now
 from app.schemas import (
-    LARGEST_ID,
     Email,
     EventType,
     Title,
@@ -24,6 +20,7 @@ from app.schemas import (
     validator,
 )
 from app.services.csvfile import BadRow
+from app.services.spellings import boolean, identity, moment, reference, whole
 from app.services.urls import POSSIBLE_CODE, RESERVED
 
 Rule = Callable[[str], Any]
@@ -60,82 +57,6 @@ def _title(text: str) -> str | None:
 
 
 _valid_title = _ruled(Title)
-_NO_VALUE = {"", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", r"\n"}
-"""What spreadsheets, pandas and databases write for nothing where a text cannot stand."""
-
-
-def _is_nothing(text: str) -> bool:
-    return text.strip().lower() in _NO_VALUE
-
-
-def _whole(text: str) -> int | None:
-    """A whole number from 0, also as 7.0, which is how spreadsheets and pandas write one; none for anything else."""
-    if text.isdigit() and text.isascii() and len(text) < _SURELY_SMALL:
-        return int(text)
-    match = _WHOLE.fullmatch(text.strip())
-    number = int(match[1] or 0) if match else LARGEST_ID + 1
-    return number if number <= LARGEST_ID else None
-
-
-_SURELY_SMALL = 19  # so many digits may be more than the largest id
-_WHOLE = re.compile(r"(?=[0-9])0*+([1-9][0-9]{0,18}+)?(?:\.0*+)?")
-
-
-def _identity(text: str) -> int | None:
-    """An id, of this row or of one that it refers to; what cannot be one is none."""
-    return _whole(text) or None
-
-
-def _reference(text: str) -> int | None:
-    """As an id, but something that cannot be one is not the same as nothing: it refers to what does not exist."""
-    return _whole(text) or (None if _is_nothing(text) else 0)
-
-
-def _moment(text: str) -> datetime | str:
-    """ISO 8601 with a blank or a T, fractions, Z or an offset; nothing is now."""
-    text = text.strip()
-    try:
-        if _STORED_MOMENT.fullmatch(text):
-            datetime.fromisoformat(text)
-            return text  # writing a moment out again costs more than all else that is done to it
-        return now() if _is_nothing(text) else _other_moment(text)
-    except (ValueError, OverflowError):
-        raise BadRow("is not a date") from None
-
-
-_STORED_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} ([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}")
-
-
-def _other_moment(text: str) -> datetime:
-    """Python alone would take any character between date and time, and so 1712012301234 for a moment of 1712."""
-    match = _MOMENT.fullmatch(text)
-    if match is None:
-        raise ValueError("no date")
-    day, time, zone = match.groups(default="")
-    if zone.upper() in ("Z", "UTC", "GMT"):
-        zone = "+00:00"
-    moment = datetime.fromisoformat(day.upper() + (f"T{time}{zone}" if time else ""))
-    if moment.tzinfo:
-        moment = moment.astimezone(UTC)
-    return moment.replace(tzinfo=None, microsecond=0)
-
-
-_MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d(?:-?\d)?)"
-    r"(?:[T ] *([\d:.,]+) *(Z|UTC|GMT|[+-][\d:.]+)?)?",
-    re.ASCII | re.IGNORECASE,
-)
-_BOOLEANS = {
-    **dict.fromkeys(("true", "1", "1.0", "t", "yes", "y", "on", *_NO_VALUE), True),
-    **dict.fromkeys(("false", "0", "0.0", "f", "no", "n", "off"), False),
-}
-
-
-def _boolean(text: str) -> bool:
-    try:
-        return _BOOLEANS[text.strip().lower()]
-    except KeyError:
-        raise BadRow("must be true or false") from None
 
 
 def _code(text: str) -> str:
@@ -174,7 +95,7 @@ def _price(text: str) -> Decimal:
 
 
 def _stock(text: str) -> int:
-    stock = _whole(text)
+    stock = whole(text)
     if stock is None:
         raise BadRow("must be a whole number from 0")
     return stock
@@ -186,21 +107,26 @@ USERS = Kind(
     "users",
     "User",
     "users",
-    (Column("id", _identity), Column("username", _ruled(Username), True), Column("email", _ruled(Email), True), Column("created_at", _moment)),
+    (
+        Column("id", identity),
+        Column("username", _ruled(Username), True),
+        Column("email", _ruled(Email), True),
+        Column("created_at", moment),
+    ),
 )
 URLS = Kind(
     "URLs",
     "Url",
     "urls",
     (
-        Column("id", _identity),
-        Column("user_id", _reference),
+        Column("id", identity),
+        Column("user_id", reference),
         Column("short_code", _code, True),
         Column("original_url", _ruled(WebAddress), True),
         Column("title", _title),
-        Column("is_active", _boolean),
-        Column("created_at", _moment),
-        Column("updated_at", _moment),
+        Column("is_active", boolean),
+        Column("created_at", moment),
+        Column("updated_at", moment),
     ),
 )
 EVENTS = Kind(
@@ -208,11 +134,11 @@ EVENTS = Kind(
     "Event",
     "events",
     (
-        Column("id", _identity),
-        Column("url_id", _reference),
-        Column("user_id", _reference),
+        Column("id", identity),
+        Column("url_id", reference),
+        Column("user_id", reference),
         Column("event_type", _event_type, True),
-        Column("timestamp", _moment),
+        Column("timestamp", moment),
         Column("details", _details),
     ),
 )
@@ -221,7 +147,7 @@ PRODUCTS = Kind(
     "Product",
     "products",
     (
-        Column("id", _identity),
+        Column("id", identity),
         Column("name", _ruled(Title), True),
         Column("category", _ruled(EventType), True),
         Column("price", _price, True),
@@ -236,9 +162,10 @@ COLUMNS = frozenset().union(*(kind.names() for kind in KINDS))
 
 
 def parser(kind: Kind, places: Sequence[int]) -> Callable[[list[str]], list[Any]]:
-    """A function from a row's fields to the values of `kind`'s columns; raises ValueError, which `explain` puts into words."""
-    plan = [(column.rule, place) for column, place in zip(kind.columns, places, strict=True)]
-    needed = max(place for column, place in zip(kind.columns, places, strict=True) if column.required)
+    """Makes the values of `kind`'s columns of a row's fields; raises ValueError for `explain`."""
+    columns = list(zip(kind.columns, places, strict=True))
+    plan = [(column.rule, place) for column, place in columns]
+    needed = max(place for column, place in columns if column.required)
     width = max(places) + 1
 
     def parse(fields: list[str]) -> list[Any]:
@@ -253,7 +180,7 @@ def parser(kind: Kind, places: Sequence[int]) -> Callable[[list[str]], list[Any]
 
 
 def explain(kind: Kind, places: Sequence[int], line: int, fields: list[str]) -> BadRow:
-    """Which column the parser refused and why. The rules are asked again, for words cost more than a whole good row."""
+    """Which column was refused and why, asked again because words cost more than a good row."""
     columns = list(zip(kind.columns, places, strict=True))
     for column, place in columns:
         if column.required and place >= len(fields):

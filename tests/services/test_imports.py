@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from app.errors import InvalidInput
 from app.services import imports
-from app.services.imports import LoadReport
+from app.services.reports import LoadReport
 from tests.conftest import Api
 from tests.uploads import counts, tables
 

@@ -1,4 +1,4 @@
-"""Numbers, dates, truth and nothing as spreadsheets, pandas and databases write them into CSV files."""
+"""Numbers, dates, booleans and nothing as other programs write them into CSV files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.services import imports
-from app.services.imports import LoadReport
+from app.services.reports import LoadReport
 from tests.conftest import Api
 from tests.uploads import tables
 
