@@ -37,7 +37,7 @@ def document(app: Flask, version: str, base_url: str) -> dict[str, Any]:
         "paths": described,
         "components": {
             "schemas": named,
-            "headers": {name: {"description": text, "schema": schema, "required": always} for name, (text, schema, always) in interface.HEADERS.items()},
+            "headers": interface.headers(),
             "securitySchemes": {"chaos": interface.CHAOS},
         },
     }
@@ -179,5 +179,8 @@ def _failure(status: int, operation: Operation, error: Any) -> dict[str, Any]:
     return {
         "description": phrase,
         "headers": _headers(*headers),
-        "content": {"application/json": {"schema": error, "example": example}} | _page(is_dead_link),
+        "content": {
+            "application/json": {"schema": error, "example": example},
+            **_page(is_dead_link),
+        },
     }

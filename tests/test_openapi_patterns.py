@@ -10,10 +10,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.schemas import EventCreate, ShortenUrl, UrlCreate, UrlUpdate, UserCreate, UserUpdate, definitions
+from app.schemas import (
+    EventCreate,
+    ShortenUrl,
+    UrlCreate,
+    UrlUpdate,
+    UserCreate,
+    UserUpdate,
+    definitions,
+)
 
-PADDING = st.text("\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2003\u2028\u2029\u202f\u205f\u3000", max_size=3)
-ODD = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\ufeff\u2027\u202a\x1f\x85"), max_size=12)
+Document = dict[str, Any]
+SPACES = [chr(point) for point in range(0x110000) if chr(point).isspace()]
+PADDING = st.text(st.sampled_from(SPACES), max_size=3)
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+ODD = st.text(CHARACTERS | st.sampled_from("\ufeff\u2027\u202a\x1f\x85"), max_size=12)
 ATOM = ODD | st.sampled_from(["a.b+c", "ada", "o'neil", "\ufeff", "ünï"])
 EMAIL = st.builds("{}@{}.{}".format, ATOM, ATOM, ATOM | st.just("example")) | st.emails()
 ADDRESSES = st.sampled_from(
@@ -31,8 +42,10 @@ ADDRESSES = st.sampled_from(
         "https://a.example/\ufeff\u2027",
     ]
 )
-ADDRESS = ADDRESSES | st.builds("{}://{}:{}{}".format, st.sampled_from(["http", "HTTP", "hTTps"]), ODD, st.integers(0, 70000), ODD)
+SCHEMES = st.sampled_from(["http", "HTTP", "hTTps"])
+ADDRESS = ADDRESSES | st.builds("{}://{}:{}{}".format, SCHEMES, ODD, st.integers(0, 70000), ODD)
 TEXT = st.builds("{}{}{}".format, PADDING, ODD | EMAIL | ADDRESS, PADDING)
+VALUES = ODD | st.integers() | st.lists(ODD, max_size=2)
 IDS = st.integers() | st.none()
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "username": TEXT,
@@ -44,9 +57,15 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "user_id": IDS,
     "url_id": IDS,
     "event_type": TEXT,
-    "details": st.dictionaries(ODD, ODD | st.integers() | st.lists(ODD, max_size=2), max_size=2) | st.none(),
+    "details": st.dictionaries(ODD, VALUES, max_size=2) | st.none(),
 }
 BODIES = [UserCreate, UserUpdate, UrlCreate, UrlUpdate, ShortenUrl, EventCreate]
+
+
+def within(schema: Document, value: Any) -> Any:
+    """White space around a string does not count, the document says; maxLength would count it."""
+    longest = max([schema, *schema.get("anyOf", [])], key=len).get("maxLength", len(str(value)))
+    return value.strip() if isinstance(value, str) and len(value) > longest else value
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
@@ -62,7 +81,7 @@ def test_a_schema_accepts_every_body_that_the_service_accepts(body: Any) -> None
             body.model_validate(values)
         except ValidationError:
             assume(False)
-        assert accepts(values)
+        assert accepts({name: within(properties[name], value) for name, value in values.items()})
 
     accepted()
 
@@ -71,7 +90,8 @@ def test_a_schema_accepts_every_body_that_the_service_accepts(body: Any) -> None
 def test_the_values_of_that_test_are_often_accepted(name: str) -> None:
     """Else it would say nothing."""
     body = next(body for body in BODIES if name in body.model_fields)
-    others = {"username": "ada", "email": "a@b.de", "original_url": "http://a.example", "event_type": "x"}
+    others = {"username": "ada", "email": "a@b.de", "event_type": "x"}
+    others["original_url"] = "http://a.example"
     seen = []
 
     @settings(max_examples=100, deadline=None)

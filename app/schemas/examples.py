@@ -56,7 +56,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "user_id": 1,
         "details": {"by": "mail"},
     },
-    "Product": {"id": 1, "name": "Sticker Sheet", "category": "merchandise", "price": 4.5, "stock": 320},
+    "Product": {
+        "id": 1,
+        "name": "Sticker Sheet",
+        "category": "merchandise",
+        "price": 4.5,
+        "stock": 320,
+    },
     "BadRow": {"line": 4, "error": "email: not a valid email address", "value": "linus"},
     "ImportReport": {
         "imported": 2,

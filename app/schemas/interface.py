@@ -6,7 +6,17 @@ from typing import Any
 
 from app.schemas.examples import ANSWERS, FILE
 
-__all__ = ["ANSWERS", "CHAOS", "ELSEWHERE", "HEADERS", "PATH_PARAMETERS", "TAGS", "TEXT", "UPLOAD", "info"]
+__all__ = [
+    "ANSWERS",
+    "CHAOS",
+    "ELSEWHERE",
+    "PATH_PARAMETERS",
+    "TAGS",
+    "TEXT",
+    "UPLOAD",
+    "headers",
+    "info",
+]
 
 _ID = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _CODE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}
@@ -20,7 +30,7 @@ _FILE = {
     "type": "string",
     "format": "binary",
     "contentMediaType": "text/csv",
-    "description": ("CSV in UTF-8 with the columns username and email, also id and created_at, in any order and case"),
+    "description": "CSV in UTF-8: username, email, also id and created_at, in any order and case",
     "examples": [FILE],
 }
 UPLOAD = {
@@ -31,7 +41,7 @@ TEXT = {"type": "string"}
 _NUMBER = {"type": "integer", "minimum": 0}
 HEADERS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "X-Request-ID": (
-        "Names this request in the log and in error bodies; a sane one that the client sent is kept",
+        "Names this request in the log and in errors; a sane one that the client sent is kept",
         TEXT,
         True,
     ),
@@ -61,13 +71,22 @@ _DESCRIPTION = """A URL shortener that operators trust.
 Strings are taken without the white space around them, and limits count what is left. Wherever a
 value is stricter here than the service is (a boolean in a query may also be 1, 0, yes or no),
 what is here is what clients should send."""
-ELSEWHERE = {"description": ("Never from here: what the link's target answers, to a client that follows redirects by itself")}
+ELSEWHERE = {
+    "description": "Never from here: what the target answers, to a client that follows redirects",
+}
 CHAOS = {
     "type": "apiKey",
     "in": "header",
     "name": "X-Chaos-Token",
     "description": "Equal to the setting CHAOS_TOKEN; without one, nobody has it",
 }
+
+
+def headers() -> dict[str, Any]:
+    described: dict[str, Any] = {}
+    for name, (text, schema, always) in HEADERS.items():
+        described[name] = {"description": text, "schema": schema, "required": always}
+    return described
 
 
 def info(version: str) -> dict[str, Any]:

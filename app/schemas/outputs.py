@@ -189,5 +189,6 @@ def without_null_defaults(schema: Any) -> Any:
     if isinstance(schema, list):
         return [without_null_defaults(part) for part in schema]
     if isinstance(schema, dict):
-        return {key: without_null_defaults(part) for key, part in schema.items() if (key, part) != ("default", None)}
+        kept = (item for item in schema.items() if item != ("default", None))
+        return {key: without_null_defaults(part) for key, part in kept}
     return schema

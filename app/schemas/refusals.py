@@ -17,10 +17,12 @@ _UNKNOWN = {
 }
 _EMAIL = "email: not a valid email address (got 'ada')"
 _ADDRESS = "must be an absolute http or https URL with a host (got 'hello')"
+_NOT_READY = "This replica is not ready: database disconnected"
+_FORM = "The request must be multipart/form-data"
 _OF_ONE = {
     (400, "create_user"): _EMAIL,
     (400, "update_user"): _EMAIL,
-    (400, "import_users"): "The request must be multipart/form-data with a CSV file in its field file",
+    (400, "import_users"): f"{_FORM} with a CSV file in its field file",
     (400, "create_url"): f"original_url: {_ADDRESS}",
     (400, "update_url"): f"original_url: {_ADDRESS}",
     (400, "shorten_url"): f"url: {_ADDRESS}",
@@ -30,7 +32,7 @@ _OF_ONE = {
     (409, "create_user"): "Username already exists: ada",
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
-    (503, "show_readiness"): "This replica is not ready: database disconnected, cache connected, schema applied",
+    (503, "show_readiness"): f"{_NOT_READY}, cache connected, schema applied",
 }
 _BAD_PAGE = "page: must be an integer (got 'two')"
 

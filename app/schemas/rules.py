@@ -179,5 +179,6 @@ Details = Annotated[dict[str, Any], AfterValidator(storable_object), _DETAILS]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
 LogLines = Annotated[int, _Lenient(1000, 100)]
 LogLimit = Annotated[int, _Lenient(200, 50)]
-QueryBoolean = Annotated[bool, BeforeValidator(_query_boolean), WithJsonSchema({"type": "boolean", "examples": [True]})]
+_BOOLEAN = WithJsonSchema({"type": "boolean", "examples": [True]})
+QueryBoolean = Annotated[bool, BeforeValidator(_query_boolean), _BOOLEAN]
 Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", "description": "UTC"})]

@@ -41,7 +41,13 @@ def pages(client: Client, user: User) -> None:
     found: list[Url] = []
     page, more = 1, True
     while more:
-        listed = list_urls.sync_detailed(client=client, page=page, per_page=2, user_id=user.id, is_active=True)
+        listed = list_urls.sync_detailed(
+            client=client,
+            page=page,
+            per_page=2,
+            user_id=user.id,
+            is_active=True,
+        )
         assert isinstance(listed.parsed, list)
         found += listed.parsed
         page, more = page + 1, 'rel="next"' in listed.headers.get("Link", "")
