@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -122,9 +123,16 @@ register_database(Sqlite, "sqlite", "sqlite+pool")
 def connect(url: str) -> Postgres | Sqlite:
     """The pooled database that `url` names; options in its query override the defaults. Opens no connection yet."""
     if url.startswith("sqlite"):
-        Path(parse(url)["database"]).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(parse(url)["database"]))
         return cast("Sqlite", open_url(url, **_SQLITE))
     return cast("Postgres", open_url(url, unquote_password=True, unquote_user=True, **{**_POSTGRES, **_given(url)}))
+
+
+def _make_private(file: Path) -> None:
+    """Makes the file for its owner only, where it is not there yet; SQLite gives those beside it the same mode."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # the first query says why
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def _given(url: str) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from flask import Flask
 from werkzeug.routing import Rule
 
+from app.errors import phrase
 from app.schemas import Error, ListQuery, definitions
 
 _PATH_PARAMETERS = {
@@ -149,7 +149,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 def _responses(declared: Any, answer: Any, error: Any) -> dict[str, Any]:
     is_list = declared.query is not None and issubclass(declared.query, ListQuery)
     good: dict[str, Any] = {
-        "description": HTTPStatus(declared.status).phrase,
+        "description": phrase(declared.status),
         "headers": _headers(*declared.headers, *(("Link", "X-Total-Count") if is_list else ())),
     }
     if answer is not None:
@@ -164,10 +164,10 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 def _failure(status: int, error: Any) -> dict[str, Any]:
-    phrase = HTTPStatus(status).phrase
-    example = {"error": phrase, "message": _MESSAGES[status], "status": status, "request_id": "4f1f0a5b9c3d2e17"}
+    words = phrase(status)
+    example = {"error": words, "message": _MESSAGES[status], "status": status, "request_id": "4f1f0a5b9c3d2e17"}
     return {
-        "description": phrase,
+        "description": words,
         "headers": _headers(*(("Retry-After",) if status == 503 else ())),
         "content": {"application/json": {"schema": error, "example": example}},
     }

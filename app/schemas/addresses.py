@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from posixpath import normpath
 from unicodedata import bidirectional
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import idna
 
@@ -17,6 +19,7 @@ _RIGHT_TO_LEFT = frozenset(("R", "AL", "AN"))
 _NOT_IN_LOGIN = frozenset("\\[]")
 _JOINERS = "\u200c\u200d"
 _ALL_ASCII = "".join(map(chr, range(33, 127)))
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_NAME, _LONGEST_LABEL = 253, 63
 
 
@@ -67,6 +70,43 @@ def host_and_port(netloc: str) -> tuple[str, int | None]:
         return f"[{IPv6Address(match['v6']).exploded}]", port
     name = _ascii_name(match["name"]).removesuffix(".")
     return str(_as_ipv4(name) or name), port
+
+
+@dataclass(frozen=True)
+class Own:
+    """Where Holdfast itself is: its host, the ports that lead to it, and the path it is under."""
+
+    host: str
+    ports: frozenset[int]
+    path: str
+
+    @classmethod
+    def of(cls, base: str) -> Own:
+        """From what short links begin with; http and https are one when neither names a port."""
+        match = _ADDRESS.fullmatch(base)
+        if match is None:
+            raise ValueError("no base of links")
+        host, port = host_and_port(match["netloc"])
+        path = _tidy(match["rest"])
+        plain = port is None or port in _DEFAULT_PORTS.values()
+        return cls(host, frozenset(_DEFAULT_PORTS.values() if plain else (port or 0,)), path)
+
+    def holds(self, address: str) -> bool:
+        """Whether a legal address leads to something here, in whatever spelling."""
+        match = _ADDRESS.fullmatch(address)
+        if match is None:
+            return False
+        host, port = host_and_port(match["netloc"])
+        port = port or _DEFAULT_PORTS[match["scheme"].lower()]
+        path = _tidy(match["rest"])
+        under = path == self.path or path.startswith(f"{self.path}/")
+        return host == self.host and port in self.ports and under
+
+
+def _tidy(rest: str) -> str:
+    """The path as a browser and a proxy read it: decoded, dots resolved, no slash at its end."""
+    path = unquote(re.split("[?#]", rest)[0], errors="replace").replace("\\", "/")
+    return normpath(f"/{path.lstrip('/')}").rstrip("/")
 
 
 def _legal_host(text: str) -> re.Match[str]:

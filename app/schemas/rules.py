@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from annotated_types import GroupedMetadata
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError, to_json
 
-from app.schemas.addresses import is_printable, is_web_address
+from app.schemas.addresses import Own, is_printable, is_web_address
 
 LARGEST_ID = 2**63 - 1
+LARGEST_DETAILS = 16 * 1024
+"""Of an event, in bytes, as answers write them."""
 _DEEPEST = 32
 
 
@@ -55,10 +57,29 @@ def _web_address(text: str) -> str:
     return text
 
 
-def storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Details go into the database as JSON text and come back the same; raises for what would not (a kind of ValueError)."""
-    _walk(value, _DEEPEST)
+def _or_none(value: Any) -> Any:
+    """A blank string counts as absent."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _elsewhere(text: str, info: ValidationInfo) -> str:
+    own: Own | None = (info.context or {}).get("own")
+    if own and own.holds(text):
+        raise _refuse("must not lead to this service itself")
+    return text
+
+
+def _details(value: dict[str, Any]) -> dict[str, Any]:
+    """Details go into the database as JSON text and come back the same, at most 16 KiB of it."""
+    check_storable(value)
+    if len(to_json(value)) > LARGEST_DETAILS:
+        raise _refuse("must be at most 16 KiB as JSON")
     return value
+
+
+def check_storable(value: dict[str, Any]) -> None:
+    """Raises a kind of ValueError for what could not be stored as JSON text."""
+    _walk(value, _DEEPEST)
 
 
 def _walk(value: Any, depth: int) -> None:
@@ -136,9 +157,11 @@ JSON_DETAIL = {"type": ["string", "number", "boolean", "null", "array", "object"
 Username = Annotated[str, _Text(100, "ada")]
 Email = Annotated[str, _Text(255, "ada@example.com", _email, f"^{_ADDRESS}$")]
 WebAddress = Annotated[str, _Text(2048, "https://example.com/a/long/path?with=query", _web_address, _PLAIN_ADDRESS)]
+Target = Annotated[WebAddress, AfterValidator(_elsewhere)]
 Title = Annotated[str, _Text(255, "An example")]
+OptionalTitle = Annotated[Title | None, BeforeValidator(_or_none)]
 EventType = Annotated[str, _Text(50, "shared")]
-Details = Annotated[dict[str, Any], AfterValidator(storable_object), WithJsonSchema({**_JSON, "type": "object", "examples": [{"by": "mail"}]})]
+Details = Annotated[dict[str, Any], AfterValidator(_details), WithJsonSchema({**_JSON, "type": "object", "examples": [{"by": "mail"}]})]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
 LogLines = Annotated[int, _Lenient(1000, 100)]
 LogLimit = Annotated[int, _Lenient(200, 50)]

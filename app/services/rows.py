@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from app.database import now
-from app.schemas import LARGEST_ID, Email, EventType, Title, Username, WebAddress, load_object, storable_object, validator
+from app.schemas import (
+    LARGEST_ID,
+    Email,
+    EventType,
+    Title,
+    Username,
+    WebAddress,
+    details_text,
+    validator,
+)
 from app.services.csvfile import BadRow
 from app.services.urls import POSSIBLE_CODE, RESERVED
 
@@ -110,15 +118,9 @@ def _details(text: str) -> str:
     if not text.strip():
         return "{}"
     try:
-        details = load_object(text)
-        if "\\u" in text or text.count("{") + text.count("[") > _SURELY_SHALLOW:  # else there is nothing in it that could not be stored
-            storable_object(details)
-        return text
-    except ValueError:
-        return json.dumps({"raw": text})
-
-
-_SURELY_SHALLOW = 10
+        return details_text(text)
+    except ValueError as error:
+        raise BadRow(str(error), text) from None
 
 
 def _price(text: str) -> Decimal:
