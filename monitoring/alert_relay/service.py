@@ -36,11 +36,7 @@ def create_app(relay: Relay, sender: Sender) -> Flask:
 
     @app.post("/alerts")
     def take_alerts() -> dict[str, str]:
-        if not request.is_json:
-            raise alerts.BadPayload("the content type must be application/json")
-        body = request.get_data()
-        if len(body) >= _LARGEST_BODY:
-            abort(413)  # chunked, and cut off without a word
+        body = _json_body()
         with one_at_a_time:
             relay.take(alerts.read(body))
         return {"status": "ok"}
@@ -58,6 +54,15 @@ def create_app(relay: Relay, sender: Sender) -> Flask:
         return Response(_exposition(relay), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app
+
+
+def _json_body() -> bytes:
+    if not request.is_json:
+        raise alerts.BadPayload("the content type must be application/json")
+    body = request.get_data()
+    if len(body) >= _LARGEST_BODY:
+        abort(413)  # chunked, and cut off without a word
+    return body
 
 
 def _status(relay: Relay) -> dict[str, Any]:
