@@ -104,7 +104,9 @@ def test_the_front_and_flask_agree_about_it(tmp_path: Path, redis_server: Redis)
         made = server.get("/urls", "POST", body={"original_url": "https://example.com/"}).json()
         for path in (f"/{made['short_code']}", f"/urls/{made['short_code']}/redirect"):  # the front's, Flask's
             for header in FORWARDED:
-                assert server.get(path, headers={"X-Forwarded-For": header}).status == 302
+                reply = server.get(path, headers={"X-Forwarded-For": header})
+                assert reply.status == 302
+                assert reply.headers["X-Content-Type-Options"] == "nosniff"
         events = server.get("/events?type=clicked&per_page=100").json()
     expected = [*FORWARDED.values()] * 2
     assert [event["details"]["ip"] for event in reversed(events)] == expected
