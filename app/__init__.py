@@ -21,7 +21,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]  # no view is a coroutine, and Flask would look at each again and again
     app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
-    app.wsgi_app = Proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        app.wsgi_app = Proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     for part in (logs, schema, database, errors, routes, commands):
         part.install(app)
     if schema.ensure() and settings.auto_seed:

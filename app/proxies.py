@@ -35,26 +35,17 @@ def _address(text: str) -> str:
     return address
 
 
-_is_host = lru_cache(maxsize=2000)(is_host)
+host_is_legal = lru_cache(maxsize=2000)(is_host)
+"""Whether a Host header names a host; the same few are asked about again and again."""
 
 
 class Proxies:
-    """A WSGI application behind `trusted` proxies: what they say stands where servers put it.
-
-    A Host header that names no host is dropped, so that nothing is made of it.
-    """
+    """A WSGI application behind `trusted` proxies: what they say stands where servers put it."""
 
     def __init__(self, wsgi: Any, trusted: int) -> None:
         self._wsgi, self._trusted = wsgi, trusted
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if self._trusted:
-            self._believe(environ)
-        if not _is_host(environ.get("HTTP_HOST", "")):
-            environ.pop("HTTP_HOST", None)
-        return self._wsgi(environ, start_response)
-
-    def _believe(self, environ: dict[str, Any]) -> None:
         def said(name: str) -> str:
             return hop(environ.get(f"HTTP_X_FORWARDED_{name}", ""), self._trusted)
 
@@ -64,5 +55,6 @@ class Proxies:
         scheme, host = said("PROTO").lower(), said("HOST")
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
-        if _is_host(host):
+        if host_is_legal(host):
             environ["HTTP_HOST"] = host
+        return self._wsgi(environ, start_response)

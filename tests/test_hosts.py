@@ -18,9 +18,10 @@ from tests.servers import Redis
 from tests.webserver import WebServer
 
 NO_HOSTS = (
-    "a@b", "a<b>", "a b", 'a"b', "a'b", "a/b", "a?b", "a#b", "a\\b", "a,b", "a;b", "a|b", "ä", "a%41", "", " ", ".", "a..b", ":80", "a:0",
-    "a:65536", "a:x", "a:80:80", "[::1", "[::g]", "::1", "1.2.3.256", "a" * 64, "a." * 130, "x\tb", "javascript:alert(1)",
+    "a@b", "a<b>", "a b", 'a"b', "a'b", "a/b", "a?b", "a#b", "a\\b", "a,b", "a;b", "a|b", "ä", "a%41", "", " ", ":80", "a:0",
+    "a:65536", "a:x", "a:80:80", "[::1", "[::g]", "::1", "1.2.3.256", "a." * 130, "x\tb", "javascript:alert(1)",
 )  # fmt: skip
+REFUSED_HOSTS = (".", "a..b", "a" * 64)
 HOSTS = ("my_host:8000", "sho.rt", "SHO.rt", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "xn--mller-kva.example", "sho.rt.", "a:65535")
 
 
@@ -43,6 +44,12 @@ def test_what_is_no_host_never_becomes_part_of_an_address(behind: Api, host: str
     assert short_url(behind, Host="sho.rt", X_Forwarded_Host=host.replace(",", ";")) == "http://sho.rt"
     index = check(behind.client.get("/", headers={"Host": host}), 200)
     assert index.get_json()["documentation"] == "http://localhost:80/openapi.json"
+
+
+@pytest.mark.parametrize("host", REFUSED_HOSTS)
+def test_what_no_name_server_could_be_asked_for_is_refused(behind: Api, host: str) -> None:
+    check(behind.client.get("/", headers={"Host": host}), 400)
+    assert short_url(behind, Host="sho.rt", X_Forwarded_Host=host) == "http://sho.rt"
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -15,6 +15,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.routing import BaseConverter, RequestRedirect
 
 from app.errors import InvalidInput
+from app.proxies import host_is_legal
 from app.routes.given import given
 from app.schemas import ListQuery, Own, Query, check, encode, is_host, load_object, unknown_names
 from app.services.paging import Page, number, size
@@ -107,8 +108,9 @@ def base_url() -> str:
 
 
 def _host(environ: dict[str, Any]) -> str:
-    if "HTTP_HOST" in environ:
-        return str(environ["HTTP_HOST"])
+    named: str = environ.get("HTTP_HOST", "")
+    if host_is_legal(named):
+        return named
     name, port = environ["SERVER_NAME"], environ["SERVER_PORT"]
     own = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     return own if is_host(own) else "localhost"
