@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cache, commands, database, errors, logs, routes
 from app.clicks import clicks
 from app.config import Settings
 from app.migrations import schema
+from app.proxies import Proxies
 from app.routes.given import Given
 from app.services import freshness, seeding
 
@@ -23,8 +23,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]  # no view is a coroutine, and Flask would look at each again and again
     app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
     if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        app.wsgi_app = Proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     for part in (logs, schema, database, errors, routes, commands):
         part.install(app)
     if schema.ensure() and settings.auto_seed:

@@ -22,7 +22,7 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 _IN_MEMORY_BYTES = 256 * 1024
 # While a database that hangs keeps all threads waiting, whoever watches this replica must still see that it lives.
-_WATCHED = frozenset(("/health", "/health/ready", "/metrics"))
+_WATCHED = frozenset(("/health", "/health/ready", "/ready", "/metrics"))
 _HAS_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -123,7 +124,7 @@ register_database(Sqlite, "sqlite", "sqlite+pool")
 def connect(url: str) -> Postgres | Sqlite:
     """The pooled database that `url` names; options in its query override the defaults. Opens no connection yet."""
     if url.startswith("sqlite"):
-        _make_folder(Path(parse(url)["database"]).parent)
+        _make_private(Path(parse(url)["database"]))
         return cast("Sqlite", open_url(url, **_SQLITE))
     given = parse(url)
     options = {**_POSTGRES, **{name: value for name, value in given.items() if name in _POSTGRES}}
@@ -131,11 +132,14 @@ def connect(url: str) -> Postgres | Sqlite:
     return cast("Postgres", open_url(url, unquote_password=True, unquote_user=True, **options))
 
 
-def _make_folder(folder: Path) -> None:
+def _make_private(file: Path) -> None:
+    """Makes the file for its owner only, where it is not there yet; SQLite gives those beside it the same mode."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseUnusable(f"the folder {folder} cannot be made: {error.strerror}") from None
+        raise DatabaseUnusable(f"the folder {file.parent} cannot be made: {error.strerror}") from None
+    with suppress(OSError):  # the first query says why
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def exit_if_unusable(url: str) -> None:

@@ -64,8 +64,22 @@ class DeadLink(ApiError):
         self.headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}  # it may be activated again at any moment
 
 
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""Where the versions of Python differ: RFC 9110 has these."""
+
+
+def phrase(status: int) -> str:
+    """The reason phrase, on every Python the same."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
+
 def render(error: ApiError) -> Response:
-    body: dict[str, Any] = {"error": HTTPStatus(error.status).phrase, "message": error.message, "status": error.status, "request_id": g.get("request_id", "")}
+    body: dict[str, Any] = {"error": phrase(error.status), "message": error.message, "status": error.status, "request_id": g.get("request_id", "")}
     if error.errors:
         body["errors"] = error.errors
     body.update(error.more)
@@ -85,19 +99,28 @@ def prefers_html() -> bool:
 
 def _render_http(error: HTTPException) -> Response:
     """Flask's and Werkzeug's own errors keep their status and headers (Allow, above all) and get our body."""
-    words = _MESSAGES.get(error.code or 500)
-    problem = ApiError(words.format(path=request.path[:200], method=request.method) if words else error.description or "")
+    problem = ApiError(_words(error))
     problem.status = error.code or 500
     response = render(problem)
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
 
 
+def _words(error: HTTPException) -> str:
+    """What we said ourselves; else ours for what Werkzeug found, or its own."""
+    own = error.description if error.description != type(error).description else None
+    words = own or _MESSAGES.get(error.code or 500)
+    if own or not words:
+        return error.description or ""
+    return words.format(path=request.path[:200], method=request.method[:20])
+
+
 _MESSAGES = {
     400: "The request is not valid HTTP for this address",
     404: "There is nothing at {path}",
     405: "{method} is not allowed at {path}",
-    413: "The body is larger than 10 MiB",
+    # Werkzeug does not say which of its limits it was.
+    413: "The body is too large, or its form has too many parts or too long a field",
 }
 
 

@@ -11,6 +11,7 @@ from app.asgi import Receive, Scope, Send, ThreadedWsgi
 from app.cache import ACTIVE, Link, cache
 from app.clicks import Click, visitor
 from app.config import Settings
+from app.proxies import client_address
 from app.redislane import Lane
 from app.schemas import location
 from app.services.urls import POSSIBLE_CODE, RESERVED
@@ -53,8 +54,6 @@ class FastLane:
             return False
         began = time.perf_counter()
         who, request_id = _sender_of(scope, self._trusted_proxies)
-        if who is None:
-            return False
         reply = await connection.follow(scope["path"][1:], who)
         if isinstance(reply, Click):
             scope["unsure_click"] = reply
@@ -90,7 +89,7 @@ def _may_be_code(path: str) -> bool:
     return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
 
 
-_ALWAYS = ((b"Cache-Control", b"private, no-store"), (b"X-Cache", b"HIT"), (b"Content-Length", b"0"))
+_ALWAYS = ((b"Cache-Control", b"private, no-store"), (b"X-Cache", b"HIT"), (b"Content-Length", b"0"), (b"X-Content-Type-Options", b"nosniff"))
 _NO_BODY = {"type": "http.response.body", "body": b""}
 
 
@@ -104,25 +103,17 @@ def _leads_to(entry: bytes) -> tuple[bytes, bytes] | None:
 _WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))
 
 
-def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str | None, str]:
-    """The visitor, as a click keeps it, unless that takes more than a glance, and the request's id."""
+def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
+    """The visitor, as a click keeps it, and the request's id."""
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _WANTED:
             text = value.decode("latin-1")
             found[name] = f"{found[name]},{text}" if name in found else text
-    quoted = trusted_proxies and '"' in found.get(b"x-forwarded-for", "")
-    who = None if quoted else visitor(_address(scope, found, trusted_proxies), found.get(b"user-agent", ""), found.get(b"referer", ""))
+    sender = scope["client"][0] if scope["client"] else ""
+    address = client_address(found.get(b"x-forwarded-for", ""), sender, trusted_proxies)
+    who = visitor(address, found.get(b"user-agent", ""), found.get(b"referer", ""))
     return who, logs.request_id(found.get(b"x-request-id"))
-
-
-def _address(scope: Scope, found: dict[bytes, str], trusted_proxies: int) -> str:
-    """Where the request came from, as the outermost of our own proxies saw it."""
-    if trusted_proxies and b"x-forwarded-for" in found:
-        hops = [stripped for hop in found[b"x-forwarded-for"].split(",") if (stripped := hop.strip())]
-        if len(hops) >= trusted_proxies:
-            return hops[-trusted_proxies]
-    return scope["client"][0] if scope["client"] else ""
 
 
 def create_asgi() -> FastLane:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from flask import Flask
 from werkzeug.routing import Rule
 
+from app.errors import phrase
 from app.schemas import Error, ListQuery, definitions, interface, message
 
 
@@ -138,7 +138,7 @@ def _responses(operation: Operation, answer: Any, error: Any) -> dict[str, Any]:
     is_list = declared.query is not None and issubclass(declared.query, ListQuery)
     paging = ("Link", "X-Total-Count") if is_list else ()
     good: dict[str, Any] = {
-        "description": HTTPStatus(declared.status).phrase,
+        "description": phrase(declared.status),
         "headers": _headers(*declared.headers, *paging),
     }
     if answer is not None:
@@ -165,9 +165,9 @@ def _page(wanted: bool) -> dict[str, Any]:
 
 
 def _failure(status: int, operation: Operation, error: Any) -> dict[str, Any]:
-    declared, phrase = operation.view.declaration, HTTPStatus(status).phrase
+    declared, words = operation.view.declaration, phrase(status)
     example = {
-        "error": phrase,
+        "error": words,
         "message": message(status, _name(operation), operation.path),
         "status": status,
         "request_id": "4f1f0a5b9c3d2e17",
@@ -177,7 +177,7 @@ def _failure(status: int, operation: Operation, error: Any) -> dict[str, Any]:
     headers += ("Cache-Control", "Vary") if is_dead_link else ()
     headers += ("X-Cache",) if operation.path == "/products" and status != 429 else ()
     return {
-        "description": phrase,
+        "description": words,
         "headers": _headers(*headers),
         "content": {
             "application/json": {"schema": error, "example": example},

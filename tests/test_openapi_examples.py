@@ -17,7 +17,7 @@ Document = dict[str, Any]
 Client = FlaskClient
 IDS = {"id", "user_id", "url_id", "short_code", "short_url"}
 MADE = IDS | {"created_at", "updated_at", "timestamp", "click_count", "redirect_count"}
-OF_THIS_MOMENT = ["/", "/health", "/health/ready", "/metrics", "/openapi.json", "/logs", "/chaos"]
+OF_THIS_MOMENT = ["/", "/health", "/health/ready", "/ready", "/metrics", "/openapi.json", "/logs", "/chaos"]
 ORDER = ["post", "get", "put", "delete"]
 
 
@@ -120,7 +120,7 @@ def kinds(example: Document) -> dict[str, type]:
 
 
 def test_what_is_of_this_moment_looks_like_its_example(client: Client, document: Document) -> None:
-    for path in ("/", "/health", "/health/ready"):
+    for path in ("/", "/health", "/health/ready", "/ready"):
         real = client.get(path).json
         example = content(document, document["paths"][path]["get"]["responses"]["200"])
         assert kinds(real) == kinds(example)
@@ -214,7 +214,7 @@ def test_no_database_is_503_as_shown(document: Document, bound: Callable[..., Ap
         if answer.status_code == 503:
             answered.append(path)
             assert answer.json["message"].split(", ")[0] == shown.split(", ")[0], path
-    needed = {"/users", "/users/{user_id}", "/urls", "/events", "/products", "/health/ready"}
+    needed = {"/users", "/users/{user_id}", "/urls", "/events", "/products", "/health/ready", "/ready"}
     assert needed | {"/{short_code}"} <= set(answered)
 
 

@@ -37,6 +37,13 @@ def show_readiness() -> Response | dict[str, Any]:
     raise Unavailable(f"This replica is not ready: {state.trouble}")
 
 
+@bp.get("/ready")
+@declares(answer=Readiness, errors=(503,))
+def show_ready() -> Response | dict[str, Any]:
+    """The same as GET /health/ready."""
+    return show_readiness()
+
+
 @bp.get("/metrics")
 @declares(answer=str, media="text/plain")
 def show_metrics() -> Response:

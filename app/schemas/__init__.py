@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from app.schemas import interface
-from app.schemas.addresses import location
-from app.schemas.checking import check, in_our_words, load_object, validator
-from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
+from app.schemas.addresses import Own, is_host, location
+from app.schemas.checking import check, in_our_words, load_object, unknown_names, validator
+from app.schemas.details import LONGEST_STORED_DETAILS, details_text
+from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, Query, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
 from app.schemas.outputs import (
     BadRow,
     Error,
@@ -29,10 +30,22 @@ from app.schemas.outputs import (
     show_user,
 )
 from app.schemas.refusals import message
-from app.schemas.rules import LARGEST_ID, Details, Email, EventType, QueryBoolean, QueryInteger, Timestamp, Title, Username, WebAddress, storable_object
+from app.schemas.rules import (
+    LARGEST_ID,
+    Details,
+    Email,
+    EventType,
+    QueryBoolean,
+    QueryInteger,
+    Timestamp,
+    Title,
+    Username,
+    WebAddress,
+)
 
 __all__ = [
     "LARGEST_ID",
+    "LONGEST_STORED_DETAILS",
     "BadRow",
     "Details",
     "Email",
@@ -49,7 +62,9 @@ __all__ = [
     "LogEntry",
     "LogQuery",
     "LogSearch",
+    "Own",
     "Product",
+    "Query",
     "QueryBoolean",
     "QueryInteger",
     "Readiness",
@@ -68,9 +83,11 @@ __all__ = [
     "WebAddress",
     "check",
     "definitions",
+    "details_text",
     "encode",
     "in_our_words",
     "interface",
+    "is_host",
     "load_object",
     "location",
     "message",
@@ -78,6 +95,6 @@ __all__ = [
     "show_product",
     "show_url",
     "show_user",
-    "storable_object",
+    "unknown_names",
     "validator",
 ]

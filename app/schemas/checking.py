@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.errors import InvalidInput
 
@@ -51,15 +52,49 @@ def _finite(text: str) -> float:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
-def check(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """`values` as `model`; raises InvalidInput that names every bad field in our own words."""
+Problems = dict[str, str]
+"""What is wrong, by field."""
+
+
+def check(model: type[Model], values: Mapping[str, Any], unknown: Problems | None = None, **context: Any) -> Model:
+    """`values` as `model`; raises InvalidInput that names every bad field in our own words.
+
+    `unknown` is what is wrong already; `context` is for rules that depend on the request.
+    """
+    problems = unknown or {}
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values, context=context)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        problems = {_field(problem["loc"]): _words(problem) for problem in found}
-        given = "; ".join(f"{name}: {why}{_quote(values, name)}" for name, why in problems.items())
-        raise InvalidInput(given, errors=problems) from None
+        problems = {**problems_of(error), **problems}
+    if problems:
+        raise InvalidInput(_in_short(problems, values), errors=problems)
+    return found
+
+
+def problems_of(error: ValidationError) -> Problems:
+    problems = error.errors(include_url=False)
+    return {_field(problem["loc"]): _words(problem) for problem in problems}
+
+
+def _in_short(problems: Problems, values: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name}: {why}{_quote(values, name)}" for name, why in problems.items())
+
+
+def unknown_names(model: type[BaseModel] | None, given: Iterable[str]) -> Problems:
+    """Which of the names `model` does not know; the first hundred, each of them cut."""
+    known = set() if model is None else names_of(model)
+    strange = [name for name in given if name not in known]
+    return {ascii(name)[1:-1][:100]: "is not known here" for name in strange[:100]}
+
+
+@cache
+def names_of(model: type[BaseModel]) -> frozenset[str]:
+    """Every name under which a field of `model` may be given."""
+    names: set[str] = set()
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        names.update(map(str, alias.choices) if isinstance(alias, AliasChoices) else (name,))
+    return frozenset(names)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
+from app.schemas.details import shown_details
 from app.schemas.examples import EXAMPLES
 from app.schemas.rules import Timestamp
 
@@ -161,7 +161,7 @@ def show_event(event: Any) -> dict[str, Any]:
         "user_id": event.user_id,
         "event_type": event.event_type,
         "timestamp": event.timestamp,
-        "details": json.loads(event.details),
+        "details": shown_details(event.details),
     }
 
 

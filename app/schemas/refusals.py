@@ -17,7 +17,7 @@ _UNKNOWN = {
 }
 _EMAIL = "email: not a valid email address (got 'ada')"
 _ADDRESS = "must be an absolute http or https URL with a host (got 'hello')"
-_NOT_READY = "This replica is not ready: database disconnected"
+_NOT_READY = "This replica is not ready: database disconnected, cache connected, schema applied"
 _FORM = "The request must be multipart/form-data"
 _OF_ONE = {
     (400, "create_user"): _EMAIL,
@@ -32,7 +32,8 @@ _OF_ONE = {
     (409, "create_user"): "Username already exists: ada",
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
-    (503, "show_readiness"): f"{_NOT_READY}, cache connected, schema applied",
+    (503, "show_readiness"): _NOT_READY,
+    (503, "show_ready"): _NOT_READY,
 }
 _BAD_PAGE = "page: must be an integer (got 'two')"
 

@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from annotated_types import GroupedMetadata
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError, to_json
 
-from app.schemas.addresses import is_printable, is_web_address
+from app.schemas.addresses import Own, is_printable, is_web_address
 
 LARGEST_ID = 2**63 - 1
+LARGEST_DETAILS = 16 * 1024
+"""Of an event, in bytes, as answers write them."""
 _DEEPEST = 32
 
 
@@ -70,10 +72,29 @@ def _web_address(text: str) -> str:
     return text
 
 
-def storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Details go into the database as JSON text and come back the same; raises for what would not (a kind of ValueError)."""
-    _walk(value, _DEEPEST)
+def _or_none(value: Any) -> Any:
+    """A blank string counts as absent."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _elsewhere(text: str, info: ValidationInfo) -> str:
+    own: Own | None = (info.context or {}).get("own")
+    if own and own.holds(text):
+        raise _refuse("must not lead to this service itself")
+    return text
+
+
+def _details(value: dict[str, Any]) -> dict[str, Any]:
+    """Details go into the database as JSON text and come back the same, at most 16 KiB of it."""
+    check_storable(value)
+    if len(to_json(value)) > LARGEST_DETAILS:
+        raise _refuse("must be at most 16 KiB as JSON")
     return value
+
+
+def check_storable(value: dict[str, Any]) -> None:
+    """Raises a kind of ValueError for what could not be stored as JSON text."""
+    _walk(value, _DEEPEST)
 
 
 def _walk(value: Any, depth: int) -> None:
@@ -115,9 +136,9 @@ class _Text(GroupedMetadata):
 
     def __iter__(self) -> Iterator[Any]:
         yield AfterValidator(self._checked)
-        yield WithJsonSchema(self._described())
+        yield WithJsonSchema(self.described())
 
-    def _described(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         return {
             "type": "string",
             "minLength": 1,
@@ -156,7 +177,7 @@ _DETAILS = WithJsonSchema(
     {
         "type": "object",
         "additionalProperties": True,
-        "description": "Any JSON object without NUL characters, at most 31 levels deep",
+        "description": "Any JSON object without NUL, at most 31 levels deep and 16 KiB long",
         "examples": [{"by": "mail"}],
     }
 )
@@ -173,9 +194,12 @@ WebAddress = Annotated[
         "web-address",  # unknown to validators: uri and iri refuse what browsers follow
     ),
 ]
+Target = Annotated[WebAddress, AfterValidator(_elsewhere)]
 Title = Annotated[str, _Text(255, "An example")]
+_MAYBE_BLANK = {**_Text(255, "An example", pattern=r"^[^\x00]*$").described(), "minLength": 0}
+OptionalTitle = Annotated[Title | None, BeforeValidator(_or_none), WithJsonSchema({"anyOf": [_MAYBE_BLANK, {"type": "null"}]})]
 EventType = Annotated[str, _Text(50, "shared")]
-Details = Annotated[dict[str, Any], AfterValidator(storable_object), _DETAILS]
+Details = Annotated[dict[str, Any], AfterValidator(_details), _DETAILS]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
 LogLines = Annotated[int, _Lenient(1000, 100)]
 LogLimit = Annotated[int, _Lenient(200, 50)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -14,9 +13,8 @@ from app.schemas import (
     Title,
     Username,
     WebAddress,
+    details_text,
     in_our_words,
-    load_object,
-    storable_object,
     validator,
 )
 from app.services.csvfile import BadRow
@@ -73,15 +71,9 @@ def _details(text: str) -> str:
     if not text.strip():
         return "{}"
     try:
-        details = load_object(text)
-        if "\\u" in text or text.count("{") + text.count("[") > _SURELY_SHALLOW:  # else there is nothing in it that could not be stored
-            storable_object(details)
-        return text
-    except ValueError:
-        return json.dumps({"raw": text})
-
-
-_SURELY_SHALLOW = 10
+        return details_text(text)
+    except ValueError as error:
+        raise BadRow(str(error), text) from None
 
 
 def _price(text: str) -> Decimal:

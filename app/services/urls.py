@@ -21,7 +21,7 @@ from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
 from app.services import freshness, paging, users
 from app.services.paging import Page
 
-ROUTE_NAMES = ("users", "urls", "events", "logs", "products", "shorten", "health", "metrics", "chaos", "openapi.json")
+ROUTE_NAMES = ("users", "urls", "events", "logs", "products", "shorten", "health", "ready", "metrics", "chaos", "openapi.json")
 RESERVED = frozenset((*ROUTE_NAMES, "openapi", "docs", "static", "robots", "nginx-health"))
 """Codes that are never given out, because they are, or may become, routes."""
 
@@ -55,7 +55,13 @@ def _insert(data: UrlCreate, short_code: str) -> Url:
         raise IntegrityError(f"{short_code} is reserved")
     with db.atomic():
         users.hold(data.user_id)
-        url = Url.create(short_code=short_code, original_url=data.original_url, user=data.user_id, title=data.title)
+        url = Url.create(
+            short_code=short_code,
+            original_url=data.original_url,
+            user=data.user_id,
+            title=data.title,
+            is_active=data.is_active is not False,
+        )
         _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
     return url
 

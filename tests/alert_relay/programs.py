@@ -55,7 +55,7 @@ class Relay(Program):
     def call(self, path: str, body: bytes | None = None, content_type: str = "application/json") -> tuple[int, bytes]:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": content_type})
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:
@@ -96,5 +96,5 @@ class Alertmanager(Server):
         """Each alert as Prometheus sends it: labels, annotations, startsAt, endsAt."""
         address = f"http://127.0.0.1:{self.port}/api/v2/alerts"
         request = urllib.request.Request(address, json.dumps(alerts).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             assert response.status == 200
