@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cache, commands, database, errors, logs, routes
+from app import cache, commands, database, errors, limits, logs, routes
 from app.clicks import clicks
 from app.config import Settings
 from app.migrations import schema
@@ -20,7 +20,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     bind(settings)
     app = Flask(__name__, static_folder=None)
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]  # no view is a coroutine, and Flask would look at each again and again
-    app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
+    app.config["MAX_CONTENT_LENGTH"] = limits.UPLOAD_BYTES
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Response, abort, current_app, request
+from flask import Response, abort, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.routing import BaseConverter, RequestRedirect
 
-from app.errors import InvalidInput
+from app import limits
+from app.errors import InvalidInput, TooLarge, Unavailable
 from app.routes.given import given
 from app.schemas import ListQuery, check, encode, load_object
 from app.services.paging import Page, number, size
@@ -46,17 +47,20 @@ def refuse_misfits() -> None:
     current = request._get_current_object()  # type: ignore[attr-defined]  # the proxy costs more than what is asked of it
     if current.environ["PATH_INFO"].startswith("//") or isinstance(current.routing_exception, RequestRedirect):
         abort(404)
-    if current.content_length and current.content_length > current_app.config["MAX_CONTENT_LENGTH"]:
-        abort(413)
+    if "asgi.overloaded" in current.environ:
+        raise Unavailable("Too many requests are waiting already")
+    about = current.method, current.environ["PATH_INFO"], current.headers.get("Content-Type", "")
+    if limits.is_misplaced(*about):
+        raise _no_upload()
+    most = limits.largest_body(*about)
+    if current.content_length and current.content_length > most:
+        raise TooLarge(most)
 
 
 def _body(schema: type[Any]) -> Any:
     if not request.is_json:
         raise InvalidInput(f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}")
-    data = request.get_data()
-    if request.content_length is None and len(data) >= current_app.config["MAX_CONTENT_LENGTH"]:
-        abort(413)  # chunked, and cut off without a word
-    return check(schema, _object(data))
+    return check(schema, _object(request.get_data()))
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -72,8 +76,13 @@ def upload() -> FileStorage:
     """The file of a multipart form, in its field `file`."""
     file = request.files.get("file")
     if file is None:
-        raise InvalidInput("The request must be multipart/form-data with a CSV file in its field file", errors={"file": "is required"})
+        raise _no_upload()
     return file
+
+
+def _no_upload() -> InvalidInput:
+    words = "The request must be multipart/form-data with a CSV file in its field file"
+    return InvalidInput(words, errors={"file": "is required"})
 
 
 def base_url() -> str:
