@@ -20,4 +20,4 @@ def is_misplaced(method: str, path: str, content_type: str) -> bool:
 
 def largest_body(method: str, path: str, content_type: str) -> int:
     """In bytes."""
-    return UPLOAD_BYTES if is_upload(method, path, content_type) else JSON_BYTES
+    return UPLOAD_BYTES if (method, path) == _UPLOAD else JSON_BYTES

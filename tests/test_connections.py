@@ -162,7 +162,6 @@ def test_a_request_that_two_servers_might_read_differently_is_refused(server: Ru
         b"GET /health HTTP/0.9\r\n\r\n",
         b"GET /health HTTP/1.2\r\n\r\n",
         b"GET /health HTTP/2.0\r\n\r\n",
-        b"GET  /health HTTP/1.1\r\n\r\n",
         b"GET health HTTP/1.1\r\n\r\n",
         b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n",
         b"GET http://[::1/ HTTP/1.1\r\n\r\n",
@@ -310,9 +309,10 @@ def test_an_upload_has_10_mib_and_only_as_a_form_with_a_file(server: Run) -> Non
     form = b"multipart/form-data; boundary=x"
     assert error_of(exchange(server, _announced("/users/bulk", form, 10 * 2**20 + 1)))["message"] == "The body is larger than 10 MiB"
     for kind in (b"application/json", b"application/x-www-form-urlencoded", b"text/csv", b"multipart/mixed; boundary=x", b"multipart/form-data-x"):
-        for size in (1, 70_000, 9_000_000, 10**12):
+        for size in (1, 70_000, 10 * 2**20):
             error = error_of(exchange(server, _announced("/users/bulk", kind, size)))
             assert (error["status"], error["errors"]) == (400, {"file": "is required"})
+        assert error_of(exchange(server, _announced("/users/bulk", kind, 10**12)))["status"] == 413
 
 
 def test_a_refusal_reaches_a_client_that_sends_all_before_it_reads(server: Run) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Response, abort, request
+from flask import Request, Response, abort, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.routing import BaseConverter, RequestRedirect
 
@@ -49,18 +49,26 @@ def refuse_misfits() -> None:
         abort(404)
     if "asgi.overloaded" in current.environ:
         raise Unavailable("Too many requests are waiting already")
+    _refuse_large(current)
+
+
+def _refuse_large(current: Request) -> None:
     about = current.method, current.environ["PATH_INFO"], current.headers.get("Content-Type", "")
-    if limits.is_misplaced(*about):
+    length, most = current.content_length or 0, limits.largest_body(*about)
+    if limits.is_misplaced(*about) and length <= limits.UPLOAD_BYTES:
         raise _no_upload()
-    most = limits.largest_body(*about)
-    if current.content_length and current.content_length > most:
+    if length > most:
         raise TooLarge(most)
+    current.max_content_length = most + 1  # without a length, as much shows that there is more
 
 
 def _body(schema: type[Any]) -> Any:
     if not request.is_json:
         raise InvalidInput(f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}")
-    return check(schema, _object(request.get_data()))
+    data = request.get_data()
+    if len(data) > limits.JSON_BYTES:
+        raise TooLarge(limits.JSON_BYTES)
+    return check(schema, _object(data))
 
 
 def _object(data: bytes) -> dict[str, Any]:
