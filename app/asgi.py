@@ -84,9 +84,7 @@ class ThreadedWsgi:
     `answered` is called in the event loop before an answer is sent.
     """
 
-    def __init__(
-        self, wsgi: Any, threads: int, waiting: int = 1000, answered: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, wsgi: Any, threads: int, waiting: int = 1000, answered: Callable[[], None] = lambda: None) -> None:
         self._wsgi, self._answered = wsgi, answered
         self._threads = _Threads(threads, "wsgi", waiting)
         self._watched = _Threads(2, "watched", sys.maxsize)

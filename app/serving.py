@@ -37,7 +37,7 @@ def without_secrets(record: logging.LogRecord) -> bool:
 
 bind = join(_settings.app_host, _settings.app_port)
 workers = _settings.web_workers
-worker_class = "app.connections.Worker"
+worker_class = "app.webworker.Worker"
 wsgi_app = "app.fastlane:create_asgi()"
 timeout = 60
 graceful_timeout = 8  # Docker kills after ten seconds

@@ -71,9 +71,7 @@ def test_a_chunked_body_is_a_body(server: Run) -> None:
     whole = b"%x\r\n%s\r\n0\r\n\r\n" % (len(_LINK), _LINK)
     pieces = b"".join(b"1;name=value\r\n%c\r\n" % byte for byte in _LINK) + b"0\r\nX-Trailer: 1\r\n\r\n"
     for chunks in (whole, pieces):
-        assert exchange(server, post("/shorten", _JSON, _CHUNKED, b"Connection: close\r\n", body=chunks)).startswith(
-            b"HTTP/1.1 201 "
-        )
+        assert exchange(server, post("/shorten", _JSON, _CHUNKED, b"Connection: close\r\n", body=chunks)).startswith(b"HTTP/1.1 201 ")
 
 
 _BROKEN_CHUNKS = [
@@ -193,6 +191,13 @@ def test_what_is_not_http_is_a_bad_request(server: Run, request_bytes: bytes) ->
 )
 def test_a_head_has_its_limits(server: Run, request_bytes: bytes, status: int) -> None:
     assert error_of(exchange(server, request_bytes))["status"] == status
+
+
+@pytest.mark.parametrize("body", [b"0\r\nX: " + b"x" * 400_000, b"0\r\n" + b"X: x\r\n" * 60_000, b"1;" + b"x" * 400_000])
+def test_so_has_what_stands_around_the_chunks_of_a_body(server: Run, body: bytes) -> None:
+    for target in ("/shorten", "/users/bulk"):
+        answer = exchange(server, post(target, b"Content-Type: multipart/form-data; boundary=x\r\n", _CHUNKED, body=body))
+        assert error_of(answer)["status"] == 431
 
 
 def test_a_request_in_pieces_is_the_same_request(server: Run) -> None:

@@ -91,12 +91,8 @@ def has_ipv6() -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    ("host", "printed"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "localhost"), ("[::]", "localhost")]
-)
-def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(
-    server: Run, tmp_path: Path, host: str, printed: str
-) -> None:
+@pytest.mark.parametrize(("host", "printed"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "localhost"), ("[::]", "localhost")])
+def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(server: Run, tmp_path: Path, host: str, printed: str) -> None:
     if not has_ipv6():
         _assert_refused(server, host)
         return
