@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app import cache, commands, database, errors, logs, routes
+from app import cache, commands, database, errors, limits, logs, routes
 from app.clicks import clicks
 from app.config import Settings
 from app.migrations import schema
@@ -21,7 +21,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     bind(settings)
     app = Flask(__name__, static_folder=None)
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]  # no view is a coroutine, and Flask would look at each again and again
-    app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
+    app.config["MAX_CONTENT_LENGTH"] = limits.UPLOAD_BYTES
     if settings.trusted_proxies:
         app.wsgi_app = Proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     for part in (logs, schema, database, errors, routes, commands):

@@ -55,6 +55,14 @@ class Unavailable(ApiError):
         self.headers = {"Retry-After": "1"}
 
 
+class TooLarge(ApiError):
+    status = 413
+
+    def __init__(self, most: int) -> None:
+        size = f"{most // 1024} KiB" if most < 2**20 else f"{most // 2**20} MiB"
+        super().__init__(f"The body is larger than {size}")
+
+
 class DeadLink(ApiError):
     """A short link that leads nowhere: a person in a browser gets a page, everybody else the usual JSON."""
 

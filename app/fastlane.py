@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import lru_cache
 
 from app import create_app, logs, metrics
-from app.asgi import Receive, Scope, Send, ThreadedWsgi
+from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
 from app.cache import ACTIVE, Link, cache
 from app.clicks import Click, visitor
 from app.config import Settings
@@ -20,9 +21,9 @@ _NOTE_SECONDS = 0.05
 
 
 class FastLane:
-    """What Gunicorn serves: `flask` and, before it, the way through `lane` for what nearly all requests are."""
+    """What Gunicorn serves: `flask` and, before it, the way through `lane`, if any, for what nearly all requests are."""
 
-    def __init__(self, flask: ThreadedWsgi, lane: Lane, trusted_proxies: int) -> None:
+    def __init__(self, flask: ThreadedWsgi, lane: Lane | None, trusted_proxies: int) -> None:
         self._flask, self._lane, self._trusted_proxies = flask, lane, trusted_proxies
         self._seconds: list[float] = []
         self._note_is_due = False
@@ -30,13 +31,19 @@ class FastLane:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            for step in ("startup", "shutdown"):
-                await receive()
-                self._note()
-                await send({"type": f"lifespan.{step}.complete"})
+            await self._live(receive, send)
+            return
+        with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
+            if not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
+                await self._ask_flask(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        for step in ("startup", "shutdown"):
+            await receive()
+            self._note()
+            await send({"type": f"lifespan.{step}.complete"})
+        if self._lane:
             self._lane.close()
-        elif not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
-            await self._ask_flask(scope, receive, send)
 
     async def _ask_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._with_flask += 1
@@ -49,7 +56,7 @@ class FastLane:
 
     async def _answer(self, scope: Scope, send: Send) -> bool:
         """Answers when Redis holds an active link; otherwise leaves everything as it was, for Flask."""
-        connection = self._lane.connection()
+        connection = self._lane.connection() if self._lane else None
         if connection is None:
             return False
         began = time.perf_counter()
@@ -117,9 +124,11 @@ def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
 
 
 def create_asgi() -> FastLane:
-    """The application for the environment's settings, which must name a Redis."""
+    """The application for the environment's settings; without Redis everything goes on to Flask."""
     settings = Settings.from_env()
     flask = create_app(settings)
     logs.notes.held = True
-    threaded = ThreadedWsgi(flask, settings.web_threads, flask.config["MAX_CONTENT_LENGTH"], logs.notes.write)
-    return FastLane(threaded, Lane(settings.redis_url, cache.store.breaker), settings.trusted_proxies)
+    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
+    has_lane = settings.redis_url and settings.fast_lane
+    lane = Lane(settings.redis_url, cache.store.breaker) if has_lane else None
+    return FastLane(threaded, lane, settings.trusted_proxies)

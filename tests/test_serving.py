@@ -71,8 +71,10 @@ def test_chaos_ends_the_master_which_is_what_its_supervisor_watches(tmp_path: Pa
 
 def test_a_request_that_is_under_way_at_the_end_is_still_answered(tmp_path: Path) -> None:
     with WebServer(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port), 5) as connection:
-        connection.sendall(b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n\r\n{")
-        wait_for(lambda: any(entry["path"] == "/users" for entry in entries_of(server)), what="the request's beginning")
+        head = b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n"
+        connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{")
         os.kill(server.process.pid, signal.SIGTERM)
         wait_for(lambda: len(server.workers()) == 1, what="the end of the worker that had nothing to do")
         connection.sendall(b'"username": "ada", "email": "a@example.com"}')

@@ -7,15 +7,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Response, abort, current_app, g, request
+from flask import Request, Response, abort, g, request
 from werkzeug.routing import BaseConverter, RequestRedirect
 
-from app.errors import InvalidInput
+from app import limits
+from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
 from app.routes.given import given
+from app.routes.uploads import no_upload
 from app.schemas import ListQuery, Own, Query, check, encode, is_host, load_object, unknown_names
 from app.services.paging import Page, number, size
 from app.services.urls import ROUTE_NAMES
@@ -47,20 +49,27 @@ def refuse_misfits() -> None:
     current = request._get_current_object()  # type: ignore[attr-defined]  # the proxy costs more than what is asked of it
     if current.environ["PATH_INFO"].startswith("//") or isinstance(current.routing_exception, RequestRedirect):
         abort(404)
-    if current.content_length and current.content_length > current_app.config["MAX_CONTENT_LENGTH"]:
-        too_large()
+    if "asgi.overloaded" in current.environ:
+        raise Unavailable("Too many requests are waiting already")
+    _refuse_large(current)
 
 
-def too_large() -> NoReturn:
-    abort(413, f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH'] // 2**20} MiB")
+def _refuse_large(current: Request) -> None:
+    about = current.method, current.environ["PATH_INFO"], current.headers.get("Content-Type", "")
+    length, most = current.content_length or 0, limits.largest_body(*about)
+    if limits.is_misplaced(*about) and length <= limits.UPLOAD_BYTES:
+        raise no_upload("file")
+    if length > most:
+        raise TooLarge(most)
+    current.max_content_length = most + 1  # without a length, as much shows that there is more
 
 
 def _body(schema: type[Any], strictly: bool) -> Any:
     if not request.is_json:
         raise InvalidInput(f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}")
     data = request.get_data()
-    if request.content_length is None and len(data) >= current_app.config["MAX_CONTENT_LENGTH"]:
-        too_large()  # chunked, and cut off without a word
+    if len(data) > limits.JSON_BYTES:
+        raise TooLarge(limits.JSON_BYTES)
     values = _object(data)
     return check(schema, values, unknown_names(schema, values) if strictly else None, own=_own(base_url()))
 
@@ -102,8 +111,7 @@ def _host(environ: dict[str, Any]) -> str:
     named: str = environ.get("HTTP_HOST", "")
     if host_is_legal(named):
         return named
-    name, port = environ["SERVER_NAME"], environ["SERVER_PORT"]
-    own = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    own = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     return own if is_host(own) else "localhost"
 
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from flask import abort, current_app, request
+from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
-from app.errors import InvalidInput
+from app import limits
+from app.errors import InvalidInput, TooLarge
 
 _MOST_PARTS = 1000
 _PIECE_BYTES = 65_536
@@ -28,10 +29,14 @@ def uploaded(name: str) -> Iterator[IO[bytes]]:
     """
     with SpooledTemporaryFile(_IN_MEMORY_BYTES) as content:
         if not _found(name, content):
-            message = f"The request must be multipart/form-data with a CSV file in its field {name}"
-            raise InvalidInput(message, errors={name: "is required"})
+            raise no_upload(name)
         content.seek(0)
         yield content
+
+
+def no_upload(name: str) -> InvalidInput:
+    message = f"The request must be multipart/form-data with a CSV file in its field {name}"
+    return InvalidInput(message, errors={name: "is required"})
 
 
 def _found(name: str, content: IO[bytes]) -> bool:
@@ -84,6 +89,6 @@ def _pieces() -> Iterator[bytes | None]:
     while piece := request.stream.read(_PIECE_BYTES):
         size += len(piece)
         yield piece
-    if request.content_length is None and size >= current_app.config["MAX_CONTENT_LENGTH"]:
-        abort(413)  # chunked, and cut off without a word
+    if size > limits.UPLOAD_BYTES:
+        raise TooLarge(limits.UPLOAD_BYTES)  # it came in chunks, and was cut off
     yield None

@@ -5,7 +5,7 @@ from __future__ import annotations
 _ANYWHERE = {
     401: "X-Chaos-Token is missing or wrong",
     410: "Short code aB3xY9 is deactivated",
-    413: "The body is larger than 10 MiB",
+    413: "The body is larger than 64 KiB",
     429: "Too many requests from your address",
     503: "Database is unavailable",
 }
@@ -32,6 +32,7 @@ _OF_ONE = {
     (409, "create_user"): "Username already exists: ada",
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
+    (413, "import_users"): "The body is larger than 10 MiB",
     (503, "show_readiness"): _NOT_READY,
     (503, "show_ready"): _NOT_READY,
 }
