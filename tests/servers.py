@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from glob import glob
@@ -25,13 +27,35 @@ class Missing(Exception):
 ROOT = Path(__file__).parents[1]
 
 
+_FEWEST, _MOST = 20_000, 32_000  # below those that kernels give to connections
+_MOST_MARKS = 300
+_marks: deque[int] = deque()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that is this process' own until it ends, also while its server is down.
+
+    The UDP port of the same number is the mark that keeps other processes of the suite off it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(_FEWEST, _MOST)
+        with socket.socket(type=socket.SOCK_DGRAM) as mark, socket.socket() as probe:
+            try:
+                mark.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            _marks.append(mark.detach())
+        if len(_marks) > _MOST_MARKS:
+            os.close(_marks.popleft())
+        return port
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20, what: str = "the condition") -> None:
+HANGS_SECONDS = 60
+"""After so long a test gives up. It says nothing about how fast anything is: a busy machine needs long for everything."""
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = HANGS_SECONDS, what: str = "the condition") -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -60,7 +84,11 @@ class Server:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, **self.options())
-        wait_for(self.answers, what=f"{type(self).__name__} (log in {self.folder}/log)")
+        wait_for(lambda: self.answers() or not self.running, what=self._name())
+        assert self.running, f"{self._name()} ended at its start"
+
+    def _name(self) -> str:
+        return f"{type(self).__name__} (log in {self.folder}/log)"
 
     @property
     def running(self) -> bool:
@@ -179,7 +207,7 @@ class Redis(Server):
 
     def answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 0.5) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), HANGS_SECONDS) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
@@ -213,7 +241,7 @@ class App(Program):
 
     def answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), HANGS_SECONDS) as connection:
                 connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 return connection.recv(16).startswith(b"HTTP/1.1 200")
         except OSError:
