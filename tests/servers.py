@@ -51,6 +51,9 @@ def free_port() -> int:
         return port
 
 
+LONG_LOCKS = "?options=-c%20lock_timeout%3D60000%20-c%20statement_timeout%3D60000"
+"""Behind a PostgreSQL URL: waits for locks last until a busy test has arranged the rest."""
+
 HANGS_SECONDS = 60
 """After so long a test gives up. It says nothing about how fast anything is: a busy machine needs long for everything."""
 

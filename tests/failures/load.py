@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.servers import wait_for
+from tests.servers import HANGS_SECONDS, wait_for
 
 LOST = 0
 """The status of a request whose connection broke before its answer came: nobody knows whether it was a click."""
@@ -32,7 +32,11 @@ class Client:
         content = {"Content-Type": "application/json"} if body is not None else {}
         try:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+                self._connection = http.client.HTTPConnection(
+                    "127.0.0.1",
+                    self._port,
+                    timeout=HANGS_SECONDS,
+                )
             self._connection.request(method, path, json.dumps(body) if body is not None else None, {**content, **headers})
             response = self._connection.getresponse()
             return response.status, response.headers.get("Location", ""), response.read()
@@ -55,7 +59,7 @@ class Line:
     """A keep-alive connection that does nothing but follow links, and costs little; it must not break."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), 10)
+        self._socket = socket.create_connection(("127.0.0.1", port), HANGS_SECONDS)
 
     def follow(self, short_code: str) -> tuple[int, str]:
         """Status and Location."""
@@ -113,9 +117,13 @@ class Load:
         client.close()
 
     def when(self, share: float, happens: Callable[[], Any]) -> None:
-        """Does something after that share of the requests."""
-        wait_for(lambda: len(self.statuses) >= share * self.total, 60, f"{share:.0%} of the requests")
+        """Does something after that share of the requests, however long they take."""
+        while (seen := len(self.statuses)) < share * self.total:
+            self._wait_for_more_than(seen)
         happens()
+
+    def _wait_for_more_than(self, seen: int) -> None:
+        wait_for(lambda: len(self.statuses) > seen, what="the next answer")
 
     def count(self, status: int) -> int:
         return Counter(self.statuses.values())[status]
@@ -135,7 +143,10 @@ def click_events(client: Client) -> list[dict[str, Any]]:
 def assert_exact(load: Load, urls: list[dict[str, Any]], client: Client) -> None:
     """Every 302 that was received is exactly one event; of the rest only requests that were cut off may be one."""
     client.close()  # its server process may be gone
-    wait_for(lambda: client.json("GET", "/health")["status"] == "ok", 20, "the end of the second for which a part that failed is left alone")
+    wait_for(
+        lambda: client.json("GET", "/health")["status"] == "ok",
+        what="the end of the second for which a part that failed is left alone",
+    )
     events = click_events(client)
     stored = Counter(event["details"]["user_agent"] for event in events)
     answered = {name for name, status in load.statuses.items() if status == 302}

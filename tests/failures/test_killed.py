@@ -10,7 +10,7 @@ import pytest
 
 from tests.failures.conftest import Installation
 from tests.failures.load import LOST, Load, assert_exact
-from tests.servers import wait_for
+from tests.servers import HANGS_SECONDS, wait_for
 
 pytestmark = pytest.mark.services
 
@@ -107,4 +107,4 @@ def test_postgresql_is_killed_and_no_cached_redirect_fails(installation: Install
 def test_a_worker_that_is_told_to_end_ends_well(installation: Installation) -> None:
     installation.worker.send(signal.SIGTERM)
     assert installation.worker.process is not None
-    assert installation.worker.process.wait(10) == 0
+    assert installation.worker.process.wait(HANGS_SECONDS) == 0
