@@ -125,8 +125,12 @@ class Load:
     def _wait_for_more_than(self, seen: int) -> None:
         wait_for(lambda: len(self.statuses) > seen, what="the next answer")
 
+    def counts(self) -> Counter[int]:
+        """How many requests had each status."""
+        return Counter(self.statuses.values())
+
     def count(self, status: int) -> int:
-        return Counter(self.statuses.values())[status]
+        return self.counts()[status]
 
 
 def click_events(client: Client) -> list[dict[str, Any]]:
