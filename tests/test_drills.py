@@ -61,6 +61,16 @@ def test_a_refusal_has_its_conditions(answer: Answer) -> None:
     assert judged(answer, rules=Rules({503}, **DURING)).wrong
 
 
+def test_a_late_refusal_is_excused_by_a_redirect_that_was_as_late_meanwhile() -> None:
+    late = replace(REFUSED, seconds=1.5)
+    slow = replace(GOOD, at=99.5, seconds=0.6)
+    rules = Rules({503}, **DURING)
+    assert judged(late, slow, rules=rules).wrong == []
+    others = {"seconds": 0.4}, {"at": 98.4}, {"at": 100.1}, {"path": PAGE.path, "status": 200}
+    for other in others:
+        assert judged(late, replace(slow, **other), rules=rules).wrong  # type: ignore[arg-type]
+
+
 def test_a_redirect_may_fail_where_that_is_allowed() -> None:
     outcome = judged(BROKE_OFF, rules=Rules({BROKEN}, redirects_too=True, **DURING))
     assert (outcome.wrong, outcome.failed) == ([], 1)

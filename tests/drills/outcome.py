@@ -12,7 +12,8 @@ RECOVERY_SECONDS = 15
 REFUSED = 503
 
 HEAD = ("drill", "requests", "failed", "refused", "answered", "stored", "double", "told after", "recovered after", "as expected?")
-LEGEND = """failed: answered neither as asked nor with 503, or not at all; refused: 503 with Retry-After, within a second;
+LEGEND = """failed: answered neither as asked nor with 503, or not at all; refused: 503 with Retry-After, within a second (and the
+slowest right redirect that was answered meanwhile, where the machine is busy);
 answered, stored: redirects, and their clicks in the database, +n that the fault itself deleted; double: clicks stored twice, +n of
 requests that Nginx or the client had to send to a second replica because the first one died; told after: from the fault to the alert
 at Discord; recovered after: from the end of the cause to the last answer that was wrong or refused, or to the last moment at which
@@ -82,7 +83,8 @@ def judge_answers(outcome: Outcome, answers: Sequence[Answer], targets: Mapping[
         outcome.refused += answer.status == REFUSED
         outcome.failed += answer.status not in (200, 302, REFUSED)
         if bad(answer, targets):
-            reasons[_reason(answer, rules, redirect=redirect)] += 1
+            reason = _reason(answer, rules, redirect=redirect)
+            reasons[reason or _lateness(answer, answers, targets, rules)] += 1
     del reasons[""]
     outcome.wrong += [f"{count} x {reason}" for reason, count in reasons.items()]
 
@@ -95,9 +97,27 @@ def _reason(answer: Answer, rules: Rules, *, redirect: bool) -> str:
         return f"{answer.status} {answer.note}".strip() + (" for a redirect" if redirect else " for a read")
     if answer.status == REFUSED and not answer.retry_after:
         return "503 without Retry-After"
-    if answer.status == REFUSED and answer.seconds > rules.within:
-        return f"503 after more than {rules.within:g} s (it was {answer.seconds:.1f} s)"
     return ""
+
+
+def _lateness(
+    answer: Answer,
+    answers: Sequence[Answer],
+    targets: Mapping[str, str],
+    rules: Rules,
+) -> str:
+    """Why a refusal came too late; nothing when the machine kept redirects waiting meanwhile, too."""
+    over = answer.seconds - rules.within
+    if answer.status != REFUSED or over <= 0 or over <= slowest_beside(answer, answers, targets):
+        return ""
+    return f"503 after more than {rules.within:g} s (it was {answer.seconds:.1f} s)"
+
+
+def slowest_beside(answer: Answer, answers: Sequence[Answer], targets: Mapping[str, str]) -> float:
+    """How long the slowest right redirect took that was answered meanwhile."""
+    began = answer.at - answer.seconds
+    right = (each for each in answers if each.path in targets and not bad(each, targets))
+    return max((each.seconds for each in right if began <= each.at <= answer.at), default=0.0)
 
 
 def judge_clicks(outcome: Outcome, answers: Sequence[Answer], stored: Counter[str], resent: Collection[str], destroyed: Collection[str] = ()) -> None:
