@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import shutil
 import signal
@@ -11,13 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
 from typing import Any
+
+from tests.machine import HANGS_SECONDS, free_port, wait_for
 
 
 class Missing(Exception):
@@ -27,43 +26,8 @@ class Missing(Exception):
 ROOT = Path(__file__).parents[1]
 
 
-_FEWEST, _MOST = 20_000, 32_000  # below those that kernels give to connections
-_MOST_MARKS = 300
-_marks: deque[int] = deque()
-
-
-def free_port() -> int:
-    """A port that is this process' own until it ends, also while its server is down.
-
-    The UDP port of the same number is the mark that keeps other processes of the suite off it.
-    """
-    while True:
-        port = random.SystemRandom().randrange(_FEWEST, _MOST)
-        with socket.socket(type=socket.SOCK_DGRAM) as mark, socket.socket() as probe:
-            try:
-                mark.bind(("127.0.0.1", port))
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            _marks.append(mark.detach())
-        if len(_marks) > _MOST_MARKS:
-            os.close(_marks.popleft())
-        return port
-
-
 LONG_LOCKS = "?options=-c%20lock_timeout%3D60000%20-c%20statement_timeout%3D60000"
 """Behind a PostgreSQL URL: waits for locks last until a busy test has arranged the rest."""
-
-HANGS_SECONDS = 60
-"""After so long a test gives up. It says nothing about how fast anything is: a busy machine needs long for everything."""
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = HANGS_SECONDS, what: str = "the condition") -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come true within {seconds} s")
-        time.sleep(0.02)
 
 
 class Server:

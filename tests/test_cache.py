@@ -15,8 +15,8 @@ from app import metrics
 from app.cache import ACTIVE, Away, Link, cache
 from app.services import urls
 from tests.conftest import Api, pause_over
+from tests.machine import Stopwatch
 from tests.servers import HANGS_SECONDS, Silent, free_port
-from tests.stopwatch import Stopwatch
 
 Bound = Callable[..., Api]
 

@@ -22,8 +22,8 @@ from app.clicks import STREAM, clicks, drained_total
 from app.database import released
 from app.models import ClickClaim
 from tests.conftest import Api, pause_over
+from tests.machine import Stopwatch
 from tests.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
-from tests.stopwatch import Stopwatch
 
 Bound = Callable[..., Api]
 

@@ -16,8 +16,8 @@ from app import bulk, database, postgres
 from app.database import db, released
 from app.models import Event
 from tests.conftest import Api, pause_over
+from tests.machine import Stopwatch
 from tests.servers import LONG_LOCKS, Postgres, Redis, Silent, wait_for
-from tests.stopwatch import Stopwatch
 
 Bound = Callable[..., Api]
 

@@ -16,8 +16,8 @@ from app.clicks import STREAM, Click, clicks, visitor
 from app.database import AWAY, db, now, released
 from app.models import ClickClaim, Event, Url, User
 from tests.conftest import Api, pause_over
+from tests.machine import Stopwatch
 from tests.servers import Postgres, Redis, wait_for
-from tests.stopwatch import Stopwatch
 from tests.test_cache import cache_failures
 from tests.test_clicks import Bound
 

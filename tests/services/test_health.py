@@ -21,8 +21,8 @@ from app.database import db
 from app.migrations import schema
 from app.services import health
 from tests.conftest import Api
+from tests.machine import Stopwatch
 from tests.servers import HANGS_SECONDS, Postgres, Redis, free_port, wait_for
-from tests.stopwatch import Stopwatch
 
 Rebind = Callable[..., None]
 

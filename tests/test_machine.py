@@ -1,4 +1,4 @@
-"""The stopwatch itself: it takes off what other programs took, and nothing that the code under test did."""
+"""Ports are one's own, and the stopwatch takes off what other programs took, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,26 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.stopwatch import Stopwatch
+from tests.machine import Stopwatch, free_port
+from tests.servers import ROOT
+
+_ASK = """
+from tests.machine import free_port
+print(*(free_port() for _ in range(100)), flush=True)
+input()
+"""
+
+
+def test_no_port_is_given_twice_whichever_process_asks_and_before_anybody_listens() -> None:
+    command, pipe = [sys.executable, "-c", _ASK], subprocess.PIPE
+    asked = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) for _ in range(4)]
+    ports = [free_port() for _ in range(100)]
+    for process in asked:
+        assert process.stdout is not None
+        ports += map(int, process.stdout.readline().split())
+    for process in asked:
+        process.communicate("\n")
+    assert len(set(ports)) == len(ports) == 500
 
 
 @pytest.fixture
