@@ -14,7 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.servers import HANGS_SECONDS, wait_for
+import redis
+
+from tests.machine import Stopwatch
+from tests.servers import HANGS_SECONDS, Redis, wait_for
 
 LOST = 0
 """The status of a request whose connection broke before its answer came: nobody knows whether it was a click."""
@@ -131,6 +134,36 @@ class Load:
 
     def count(self, status: int) -> int:
         return self.counts()[status]
+
+
+class SlowRedis:
+    """Writes to Redis beside a load; `times` says how often that took longer than Holdfast waits.
+
+    A busy machine may be that slow, and then a request that only Redis can answer is refused.
+    """
+
+    waits_seconds = 0.25
+
+    def __init__(self, server: Redis) -> None:
+        self.times = 0
+        self._client = redis.Redis.from_url(server.url)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> SlowRedis:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._client.close()
+
+    def _write(self) -> None:
+        while not self._over.wait(0.02):
+            watch = Stopwatch()
+            self._client.set("yardstick", 1)
+            self.times += watch.wall > self.waits_seconds
 
 
 def click_events(client: Client) -> list[dict[str, Any]]:
