@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
 from typing import Any
+
+from tests.machine import HANGS_SECONDS, free_port, wait_for
 
 
 class Missing(Exception):
@@ -25,18 +26,8 @@ class Missing(Exception):
 ROOT = Path(__file__).parents[1]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20, what: str = "the condition") -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come true within {seconds} s")
-        time.sleep(0.02)
+LONG_LOCKS = "?options=-c%20lock_timeout%3D60000%20-c%20statement_timeout%3D60000"
+"""Behind a PostgreSQL URL: waits for locks last until a busy test has arranged the rest."""
 
 
 class Server:
@@ -60,7 +51,11 @@ class Server:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, **self.options())
-        wait_for(self.answers, what=f"{type(self).__name__} (log in {self.folder}/log)")
+        wait_for(lambda: self.answers() or not self.running, what=self._name())
+        assert self.running, f"{self._name()} ended at its start"
+
+    def _name(self) -> str:
+        return f"{type(self).__name__} (log in {self.folder}/log)"
 
     @property
     def running(self) -> bool:
@@ -179,7 +174,7 @@ class Redis(Server):
 
     def answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 0.5) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), HANGS_SECONDS) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
@@ -213,7 +208,7 @@ class App(Program):
 
     def answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), HANGS_SECONDS) as connection:
                 connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 return connection.recv(16).startswith(b"HTTP/1.1 200")
         except OSError:

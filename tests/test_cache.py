@@ -7,15 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 import redis
 
-from app.cache import ACTIVE, Link, cache
+from app import metrics
+from app.cache import ACTIVE, Away, Link, cache
 from app.services import urls
 from tests.conftest import Api, pause_over
-from tests.servers import Silent, free_port
+from tests.machine import Stopwatch
+from tests.servers import HANGS_SECONDS, Silent, free_port
 
 Bound = Callable[..., Api]
 
@@ -105,31 +106,64 @@ def test_a_restarted_redis_without_its_scripts_is_taught_them_again(shared: Api,
 # ---- gone, silent, or something else ----
 
 
-def test_with_redis_gone_redirects_are_answered_and_counted_without_waiting(bound: Bound) -> None:
-    api = bound(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+def ten_redirects(api: Api) -> tuple[Stopwatch, float]:
+    """How long they took, stopwatch still running, and how often Redis was asked in vain."""
     url = api.url("https://example.com/a")
-    began = time.monotonic()
-    assert [follow(api, url["short_code"]) for _ in range(10)] == [(302, "https://example.com/a", "MISS")] * 10
-    assert time.monotonic() - began < 2
-    assert api.clicks(url) == 10
+    before, watch = cache_failures(), Stopwatch()
+    for _ in range(10):
+        assert follow(api, url["short_code"]) == (302, "https://example.com/a", "MISS")
+    asked = cache_failures() - before
+    assert asked <= 1 + watch.wall  # once a second at most
+    return watch, asked
+
+
+def test_with_redis_gone_redirects_are_answered_and_counted_without_waiting(bound: Bound) -> None:
+    without = ten_redirects(bound(redis_url=""))[0].seconds
+    api = bound(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    gone = ten_redirects(api)[0].seconds
+    assert gone < 1 + 2 * without
+    assert len(api.get("/events?type=clicked")) == 10
     assert api.get("/health")["cache"] == "disconnected"
 
 
-def test_a_redis_that_never_answers_costs_one_redirect_a_quarter_of_a_second_and_the_next_nothing(bound: Bound) -> None:
+def test_a_redis_that_never_answers_is_asked_once_a_second(bound: Bound) -> None:
+    without = ten_redirects(bound(redis_url=""))[0].seconds
     with Silent() as silent:
         api = bound(redis_url=f"redis://127.0.0.1:{silent.port}/0")
-        url = api.url("https://example.com/a")
         pause_over()
-        first, second = seconds_of(api, url), seconds_of(api, url)
-    assert 0.2 < first < 0.6
-    assert second < 0.2
-    assert api.clicks(url) == 2
+        api.url()  # it has just failed
+        watch, asked = ten_redirects(api)
+        assert watch.seconds < 1 + 0.4 * asked + 2 * without
+    assert len(api.get("/events?type=clicked")) == 10
 
 
-def seconds_of(api: Api, url: dict[str, Any]) -> float:
-    began = time.monotonic()
-    assert follow(api, url["short_code"]) == (302, url["original_url"], "MISS")
-    return time.monotonic() - began
+@pytest.mark.parametrize("where", ["nobody listens", "silent"])
+def test_asking_in_vain_costs_a_quarter_of_a_second_once_a_second(bound: Bound, where: str) -> None:
+    with Silent() as silent:
+        port = silent.port if where == "silent" else free_port()
+        bound(redis_url=f"redis://127.0.0.1:{port}/0")
+        pause_over()
+        before, watch = cache_failures(), Stopwatch()
+        for _ in range(10):
+            ask_in_vain()
+        asked = cache_failures() - before
+        assert 1 <= asked <= 1 + watch.wall
+        assert watch.seconds < 0.4 * asked
+        while cache_failures() == before + asked:
+            assert watch.wall < HANGS_SECONDS
+            time.sleep(0.01)
+            ask_in_vain()
+        assert watch.wall > asked
+
+
+def ask_in_vain() -> None:
+    with pytest.raises(Away):
+        cache.store.run("return 1", ())
+
+
+def cache_failures() -> float:
+    """How often this process has asked Redis and got no answer."""
+    return metrics.registry.get_sample_value("cache_failures_total") or 0.0
 
 
 def test_something_that_is_no_redis_does_no_harm(bound: Bound) -> None:

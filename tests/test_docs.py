@@ -19,6 +19,7 @@ from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
 from tests import exchanges
+from tests.servers import HANGS_SECONDS
 from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
 from tests.webserver import ROOT, WebServer
 
@@ -112,7 +113,13 @@ def test_the_quick_start_works_when_it_is_pasted(tmp_path: Path) -> None:
 
 def paste(block: str, server: WebServer, folder: Path) -> str:
     block = block.replace("localhost:8000", f"localhost:{server.port}").replace("/tmp/users.csv", str(folder / "users.csv"))
-    return subprocess.run(["bash", "-ec", block], capture_output=True, text=True, check=True, timeout=20).stdout
+    return subprocess.run(
+        ["bash", "-ec", block],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=HANGS_SECONDS,
+    ).stdout
 
 
 def default_of(setting: Field[Any]) -> str:

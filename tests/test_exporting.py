@@ -16,7 +16,7 @@ from flask import Flask
 from app.models import Url
 from app.services.exports import LinksFile
 from tests.conftest import Api
-from tests.servers import ROOT, Missing, Server
+from tests.servers import HANGS_SECONDS, ROOT, Missing, Server
 
 ADDRESSES = {
     "plain": "https://example.com/a?b=c&d=e#f",
@@ -61,7 +61,8 @@ class Nginx(Server):
             return False
 
     def ask(self, path: str, method: str = "GET") -> tuple[int, Any, bytes]:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+        opened = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_SECONDS)
+        with closing(opened) as connection:
             connection.putrequest(method, path)
             connection.endheaders()
             response = connection.getresponse()

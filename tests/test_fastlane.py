@@ -19,7 +19,7 @@ from app.fastlane import FastLane
 from app.redislane import Lane
 from tests.conftest import Api
 from tests.logbook import Log
-from tests.servers import Redis, Silent, free_port
+from tests.servers import HANGS_SECONDS, Redis, Silent, free_port
 
 pytestmark = pytest.mark.services
 
@@ -61,11 +61,9 @@ async def ask(app: Asgi, request: dict[str, Any], *chunks: bytes) -> Answer:
 
 async def opened(front: FastLane) -> None:
     """The first request opens the lane; those that come before it is open go to Flask."""
-    for _ in range(200):
-        if front._lane.connection():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
+    async with asyncio.timeout(HANGS_SECONDS):
+        while not front._lane.connection():
+            await asyncio.sleep(0.01)
 
 
 def run(app: FastLane, main: Callable[[FastLane], Awaitable[Any]]) -> Any:
@@ -147,14 +145,16 @@ def test_health_and_metrics_answer_while_all_threads_wait() -> None:
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
         if environ["PATH_INFO"] == "/urls":
-            waiting.wait(10)
+            waiting.wait(HANGS_SECONDS)
         start("200 OK", [])
         return [b""]
 
     async def main(app: ThreadedWsgi) -> list[int]:
         stuck = [asyncio.ensure_future(ask(app, scope("GET", "/urls"))) for _ in range(3)]
         try:
-            return [(await asyncio.wait_for(ask(app, scope("GET", path)), 5))[0] for path in ("/health", "/health/ready", "/metrics")]
+            async with asyncio.timeout(HANGS_SECONDS / 2):  # the others wait for longer
+                paths = "/health", "/health/ready", "/metrics"
+                return [(await ask(app, scope("GET", path)))[0] for path in paths]
         finally:
             waiting.set()
             await asyncio.gather(*stuck)
@@ -169,7 +169,7 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
         asked.append(environ["PATH_INFO"])
         if environ["PATH_INFO"] == "/broken":
             raise ArithmeticError("broken")
-        go_on.wait(10)
+        go_on.wait(HANGS_SECONDS)
         start("200 OK", [])
         return [b"done"]
 
@@ -202,7 +202,7 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
     def slow(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
         time.sleep(0.1)  # as when it had to wait for its thread
         logs.notes.add(logs.Line(0, "1", "/urls", status=None))
-        go_on.wait(10)
+        go_on.wait(HANGS_SECONDS)
         start("200 OK", [])
         return []
 
@@ -211,10 +211,9 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
         logs.notes.add(logs.Line(0, "1", "/first", status=None))
         at_once = log.path.read_text()
         request = asyncio.ensure_future(ask(FastLane(ThreadedWsgi(slow, 1), app._lane, 0), scope("GET", "/urls")))
-        for _ in range(200):
-            await asyncio.sleep(0.01)
-            if len(log.lines()) == 2:
-                break
+        async with asyncio.timeout(HANGS_SECONDS / 2):  # the request waits for longer
+            while len(log.lines()) < 2:
+                await asyncio.sleep(0.01)
         seen.extend(entry["path"] for entry in log.entries())
         go_on.set()
         await request

@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 from app import logs
 from app.routes import given
 from tests.logbook import Log
+from tests.servers import HANGS_SECONDS
 from tests.webserver import ROOT
 
 
@@ -64,7 +65,7 @@ for number in range(int(sys.argv[4])):
 def write_at_once(path: Path, writers: int, lines: int, max_bytes: int) -> None:
     commands = [[sys.executable, "-c", WRITER, f"w{n}", str(path), str(max_bytes), str(lines)] for n in range(writers)]
     processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) for command in commands]
-    assert [process.wait(60) for process in processes] == [0] * writers
+    assert [process.wait(5 * HANGS_SECONDS) for process in processes] == [0] * writers
 
 
 def test_processes_that_write_at_once_lose_no_line_and_break_none_over_a_rotation(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import HANGS_SECONDS
 from tests.webserver import WebServer
 
 
@@ -39,7 +40,25 @@ def commands_of(output: str) -> list[str]:
 
 
 def pasted(command: str) -> str:
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=20).stdout
+    return subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=HANGS_SECONDS,
+    ).stdout
+
+
+def run_again(server: Run, **environ: str) -> subprocess.CompletedProcess[str]:
+    """With the settings of one that runs already."""
+    return subprocess.run(
+        [sys.executable, "run.py"],
+        env={**server.environment, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANGS_SECONDS,
+    )
 
 
 def test_it_prints_its_address(server: Run) -> None:
@@ -59,7 +78,7 @@ def test_the_first_start_loads_the_sample_data(server: Run) -> None:
 
 
 def test_a_taken_port_is_one_clear_sentence(server: Run, folder: Path) -> None:
-    second = subprocess.run([sys.executable, "run.py"], env=server.environment, capture_output=True, text=True, check=False, timeout=20)
+    second = run_again(server)
     assert second.returncode == 1
     assert second.stderr == f"Port {server.port} on 127.0.0.1 cannot be used (Address already in use); choose another one: APP_PORT=8001 make run\n"
     assert second.stdout == ""
@@ -125,9 +144,7 @@ def test_an_address_that_is_not_this_machines_is_one_clear_sentence(server: Run)
 
 
 def _assert_refused(server: Run, host: str) -> None:
-    refused = subprocess.run(
-        [sys.executable, "run.py"], env={**server.environment, "APP_HOST": host}, capture_output=True, text=True, check=False, timeout=20
-    )  # fmt: skip
+    refused = run_again(server, APP_HOST=host)
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"Port {server.port} on {host} cannot be used (")
     assert len(refused.stderr.splitlines()) == 1

@@ -23,6 +23,7 @@ from app.models import Product
 from app.services import seeding
 from app.services.urls import RESERVED
 from tests.conftest import Api
+from tests.servers import HANGS_SECONDS
 from tests.uploads import counts, fresh_database, tables
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +138,7 @@ def test_however_many_processes_start_together_the_sample_data_is_loaded_once(se
     with fresh_database(settings, tmp_path) as url:
         environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "AUTO_SEED": "true", "LOG_FILE": str(tmp_path / "log"), "PYTHONPATH": str(ROOT)}
         processes = [subprocess.Popen([sys.executable, "-c", _START], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(5)]
-        assert [process.wait(60) for process in processes] == [0] * 5
+        assert [process.wait(5 * HANGS_SECONDS) for process in processes] == [0] * 5
         assert _counted(url) == [400, 2000, 3422, 15]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.serving import without_secrets
-from tests.servers import free_port, wait_for
+from tests.servers import HANGS_SECONDS, free_port, wait_for
 from tests.webserver import WebServer
 
 
@@ -28,8 +28,12 @@ def entries_of(server: WebServer) -> list[dict[str, Any]]:
     return [json.loads(line) for line in server.log_file.read_text().splitlines()]
 
 
+def opened(server: WebServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), HANGS_SECONDS)
+
+
 def send(server: WebServer, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+    with opened(server) as connection:
         connection.sendall(request)
         answer = b""
         while chunk := connection.recv(65536):
@@ -65,12 +69,12 @@ def test_chaos_ends_the_master_which_is_what_its_supervisor_watches(tmp_path: Pa
     with WebServer(tmp_path, CHAOS_TOKEN="let-me-in") as server:
         assert server.get("/users/let-me-in").status == 404
         assert server.get("/chaos", headers={"X-Chaos-Token": "let-me-in"}).status == 204
-        assert server.process.wait(30) == 0
+        assert server.process.wait(HANGS_SECONDS) == 0
         assert "let-me-in" not in server.output() + server.log_file.read_text()
 
 
 def test_a_request_that_is_under_way_at_the_end_is_still_answered(tmp_path: Path) -> None:
-    with WebServer(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+    with WebServer(tmp_path) as server, opened(server) as connection:
         head = b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n"
         connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -79,7 +83,7 @@ def test_a_request_that_is_under_way_at_the_end_is_still_answered(tmp_path: Path
         wait_for(lambda: len(server.workers()) == 1, what="the end of the worker that had nothing to do")
         connection.sendall(b'"username": "ada", "email": "a@example.com"}')
         assert connection.recv(65536).startswith(b"HTTP/1.1 201")
-        assert server.process.wait(30) == 0
+        assert server.process.wait(HANGS_SECONDS) == 0
 
 
 def test_the_death_of_a_worker_is_in_the_log(server: WebServer) -> None:
@@ -127,5 +131,5 @@ def test_a_database_that_is_away_at_the_start_is_reported_without_its_password(t
 def test_settings_that_cannot_be_used_end_it_with_the_reasons_and_no_trace(tmp_path: Path) -> None:
     server = WebServer(tmp_path, WEB_WORKERS="many", LOG_LEVEL="LOUD")
     with server:
-        assert server.process.wait(30) != 0
+        assert server.process.wait(HANGS_SECONDS) != 0
     assert server.output() == "WEB_WORKERS must be a whole number, not 'many'\nLOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,14 +12,20 @@ import pytest
 
 from app.database import db, released
 from tests.conftest import Api
-from tests.servers import Postgres, Redis, wait_for
+from tests.servers import LONG_LOCKS, Postgres, Redis, wait_for
 
 pytestmark = pytest.mark.services
 
 
 @pytest.fixture
-def shared(bound: Callable[..., Api], postgres_server: Postgres, redis_server: Redis) -> Api:
-    return bound(database_url=postgres_server.url, redis_url=redis_server.url)
+def shared(
+    bound: Callable[..., Api],
+    postgres_server: Postgres,
+    redis_server: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Api:
+    monkeypatch.setattr(sys.modules["app.clicks"], "_HELD_UP_MS", 60_000)
+    return bound(database_url=postgres_server.url + LONG_LOCKS, redis_url=redis_server.url)
 
 
 class Request(threading.Thread):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from werkzeug.datastructures import Headers
 
-from tests.servers import free_port, wait_for
+from tests.servers import HANGS_SECONDS, free_port, wait_for
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,7 +62,7 @@ class WebServer:
         """Tells the whole process group, as Ctrl-C does; returns the exit code."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, name)
-        return self.process.wait(30)
+        return self.process.wait(HANGS_SECONDS)
 
     def answers(self) -> bool:
         try:
@@ -72,7 +72,7 @@ class WebServer:
 
     def get(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, body: Any = None) -> Reply:
         """One request on a connection of its own, so that any worker may take it."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=HANGS_SECONDS)
         try:
             content = {"Content-Type": "application/json"} if body is not None else {}
             connection.request(method, path, json.dumps(body) if body is not None else None, {**content, **(headers or {})})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from tests.servers import ROOT, Missing, Program, Server, wait_for
+from tests.servers import HANGS_SECONDS, ROOT, Missing, Program, Server, wait_for
 
 
 class Relay(Program):
@@ -55,7 +55,7 @@ class Relay(Program):
     def call(self, path: str, body: bytes | None = None, content_type: str = "application/json") -> tuple[int, bytes]:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": content_type})
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=HANGS_SECONDS) as response:
                 return response.status, response.read()
         except HTTPError as error:
             with error:
@@ -87,7 +87,8 @@ class Alertmanager(Server):
 
     def answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2) as response:
+            ready = f"http://127.0.0.1:{self.port}/-/ready"
+            with urllib.request.urlopen(ready, timeout=HANGS_SECONDS) as response:
                 return bool(response.status == 200)
         except OSError:
             return False
@@ -96,5 +97,5 @@ class Alertmanager(Server):
         """Each alert as Prometheus sends it: labels, annotations, startsAt, endsAt."""
         address = f"http://127.0.0.1:{self.port}/api/v2/alerts"
         request = urllib.request.Request(address, json.dumps(alerts).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=HANGS_SECONDS) as response:
             assert response.status == 200

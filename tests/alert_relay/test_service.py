@@ -20,7 +20,7 @@ from tests.alert_relay.conftest import RelayFactory
 from tests.alert_relay.notifications import alert, notification, resolved
 from tests.alert_relay.programs import Relay
 from tests.discord import Discord
-from tests.servers import ROOT
+from tests.servers import HANGS_SECONDS, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_every_error_has_the_same_shape(alone: Relay, path: str, body: bytes | N
 
 
 def test_a_body_of_more_than_512_kib_is_a_413(alone: Relay) -> None:
-    with closing(HTTPConnection("127.0.0.1", alone.port, timeout=10)) as connection:
+    with closing(HTTPConnection("127.0.0.1", alone.port, timeout=HANGS_SECONDS)) as connection:
         connection.putrequest("POST", "/alerts")
         connection.putheader("Content-Type", "application/json")
         connection.putheader("Content-Length", str(512 * 1024 + 1))

@@ -22,14 +22,14 @@ def _discord_away(ground: Ground) -> None:
         try:
             with hit.fault():
                 kill(hit, "app3")
-                wait_for(lambda: get_json(f"{relay}/")["queued"] > 0, 30, "something that the relay cannot tell")
+                wait_for(lambda: get_json(f"{relay}/")["queued"] > 0, what="news that cannot be told")
                 hit.lasts(60)
         finally:
             discord.open()
         hit.mended()
         hit.expect((INSTANCE, "any", 120))
     ground.wait_silent(INSTANCE.split("|"))
-    wait_for(lambda: get_json(f"{relay}/")["queued"] == 0, 60, "an empty spool")
+    wait_for(lambda: get_json(f"{relay}/")["queued"] == 0, what="an empty spool")
     titles = Counter(title for told in islice(discord.told, heard, None) for title in told.titles)
     require(any("app3" in title for title in titles), f"nothing of app3 was told: {dict(titles)}")
     require(max(titles.values()) == 1, f"told more than once: {dict(titles)}")

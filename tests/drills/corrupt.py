@@ -16,9 +16,9 @@ import redis
 from app.cache import link_key
 from app.clicks import STREAM, Click, visitor
 from tests.drills.drill import Drill, Ground
+from tests.servers import HANGS_SECONDS, wait_for
 from tests.stack.compose import Stack, fetch, get_json
 from tests.stack.links import call
-from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 _LOGS = "/var/log/holdfast"
@@ -49,7 +49,10 @@ def _poisoned_cache(ground: Ground) -> None:
                 _poison(held, list(held.scan_iter("answer:*")), round_)
                 time.sleep(1)
         hit.mended()
-        wait_for(lambda: all(held.type(key) == b"string" and _is_link(held.get(key)) for key in keys), 10, "good entries in place of the poisoned ones")
+        wait_for(
+            lambda: all(held.type(key) == b"string" and _is_link(held.get(key)) for key in keys),
+            what="good entries in place of the poisoned ones",
+        )
 
 
 def _poison(held: redis.Redis, keys: list[Any], first: int) -> None:
@@ -103,7 +106,10 @@ def _no_room_for_logs(ground: Ground) -> None:
         hit.mended()
     mark = f"room-again-{secrets.token_hex(4)}"
     fetch(f"{own}/users", X_Request_ID=mark)
-    wait_for(lambda: mark in json.dumps(get_json(f"{own}/logs?lines=1000")), 5, "the replica's lines in the log")
+    wait_for(
+        lambda: mark in json.dumps(get_json(f"{own}/logs?lines=1000")),
+        what="the replica's lines in the log",
+    )
 
 
 @contextmanager
@@ -118,7 +124,13 @@ def _full_logs(stack: Stack, service: str) -> Iterator[None]:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=HANGS_SECONDS,
+    )
     require(done.returncode == 0, f"{' '.join(command)}: {done.stderr}")
 
 

@@ -162,7 +162,7 @@ class Ground:
         since = f"{time.time() - 1:.0f}"
         with Watch(self.stack) as watch, Steady(self.stack.url(), paths or links.mixed(self.codes), rate, clients, name) as load:
             hit = Hit(self, name, load)
-            wait_for(lambda: len(load.answers) > rate, 30, "the load")
+            wait_for(lambda: len(load.answers) > rate, what="the load")
             yield hit
             self._wait_well(hit, watch)
         self._judge(hit, since)

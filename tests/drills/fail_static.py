@@ -63,7 +63,7 @@ def _alone(stack: Stack, file: Path) -> Iterator[str]:
     docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:8080", *(f"-v{mount}" for mount in mounts), "nginx:1.30-alpine")
     try:
         base = f"http://127.0.0.1:{port}"
-        wait_for(lambda: _answers(base), 10, "Nginx alone")
+        wait_for(lambda: _answers(base), what="Nginx alone")
         yield base
     finally:
         docker("rm", "-f", name)

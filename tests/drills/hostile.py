@@ -76,7 +76,7 @@ class SlowClients:
 
 def _slow_clients(ground: Ground) -> None:
     with ground.strike("slow-clients") as hit, hit.fault(), SlowClients(ground.stack.ports["APP_PORT"]) as slow:
-        wait_for(lambda: slow.most == _SLOW_CLIENTS, 10, f"{_SLOW_CLIENTS} open connections")
+        wait_for(lambda: slow.most == _SLOW_CLIENTS, what=f"{_SLOW_CLIENTS} open connections")
         wait_for(lambda: slow.open == 0, _SLOW_SECONDS + 15, "the end of the slow clients")
     require(len(slow.cut_off) >= _SLOW_CLIENTS / 2, f"{len(slow.cut_off)} of those that never end their headers were cut off")
     require(min(slow.cut_off) > _MOST_HEADER_SECONDS - 2, f"a slow client was cut off after {min(slow.cut_off):.1f} s")

@@ -68,7 +68,7 @@ def _importer(stack: Stack, moment: str) -> str:
             found.extend(of[address] for (address,) in query(connection, sql) if address in of)
             return bool(found)
 
-        wait_for(busy, 30, f"a replica at {moment}")
+        wait_for(busy, what=f"a replica at {moment}")
     return found[0]
 
 

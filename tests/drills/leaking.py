@@ -7,7 +7,7 @@ from functools import partial
 
 from tests.drills.drill import Drill, Ground
 from tests.drills.hostile import oom_kills
-from tests.stack.pace import wait_for
+from tests.servers import HANGS_SECONDS, wait_for
 from tests.stack.report import require
 
 _REPLICA = "app1"
@@ -34,10 +34,14 @@ def _leak(ground: Ground, drill: str, pid: str) -> None:
     before, kills = stack.inspect(_REPLICA)["RestartCount"], oom_kills(stack)[_REPLICA]
     with ground.strike(drill) as hit, hit.fault():
         command = ["docker", "exec", f"{stack.project}-{_REPLICA}-1", "python", "-c", _LEAK, pid]
-        subprocess.run(command, check=False, capture_output=True, timeout=30)
+        subprocess.run(command, check=False, capture_output=True, timeout=HANGS_SECONDS)
         hit.mended()
         restarts = before + (pid == "1")
-        wait_for(lambda: stack.inspect(_REPLICA)["RestartCount"] == restarts and stack.is_healthy(_REPLICA), 15, f"restart {restarts} of {_REPLICA}")
+        wait_for(
+            lambda: stack.inspect(_REPLICA)["RestartCount"] == restarts,
+            what=f"restart {restarts} of {_REPLICA}",
+        )
+        wait_for(lambda: stack.is_healthy(_REPLICA), what=f"the health of {_REPLICA}")
     if pid == "":  # with the first process the container's own count begins anew
         ended = oom_kills(stack)[_REPLICA] - kills
         require(ended == 1, f"the kernel has ended {ended} processes, not one")

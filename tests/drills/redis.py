@@ -65,7 +65,7 @@ def _full(ground: Ground) -> None:
     """It forgets the links, then refuses the clicks; whoever asks is answered from the database."""
     with ground.strike("redis-full") as hit, closing(ground.redis()) as redis:
         with _without_room(redis), hit.fault():
-            wait_for(lambda: refused(redis) > 0, 10, "a refusal")
+            wait_for(lambda: refused(redis) > 0, what="a refusal")
             before = refused(redis)
             hit.lasts(10)
             require(refused(redis) > before, "Redis did not stay full")
@@ -91,7 +91,10 @@ def _flushed(ground: Ground) -> None:
     """At a moment when every click has been read, of which there are few and short ones: links, position and epoch are gone, and nothing that was promised."""
     with ground.strike("redis-flushed") as hit, closing(ground.redis()) as redis:
         with hit.fault():
-            wait_for(lambda: any(redis.eval(_FLUSH_WHEN_READ, 0) for _ in range(200)), 20, "a moment without a click that waits")
+            wait_for(
+                lambda: any(redis.eval(_FLUSH_WHEN_READ, 0) for _ in range(200)),
+                what="a moment without a click that waits",
+            )
         ground.wait_cached()
 
 
@@ -99,7 +102,7 @@ def _flushed_unread(ground: Ground) -> None:
     """FLUSHALL destroys the clicks that wait to be read, as rm does a file: those, at most, are lost, and none of the others."""
     with ground.strike("redis-flushed-unread") as hit, closing(ground.redis()) as redis:
         with hit.fault():
-            wait_for(lambda: redis.xlen("clicks") > 0, 5, "a click that waits")
+            wait_for(lambda: redis.xlen("clicks") > 0, what="a click that waits")
             entries, _ = redis.pipeline(transaction=True).xrange("clicks").flushall().execute()
         hit.destroyed = {_name(fields) for _, fields in entries}
         ground.wait_cached()

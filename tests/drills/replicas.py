@@ -25,7 +25,7 @@ def kill(hit: Hit, service: str) -> None:
     before = stack.pid(service)
     os.kill(before, signal.SIGKILL)
     hit.mended()
-    wait_for(lambda: stack.pid(service) not in (0, before), 15, f"another process of {service}")
+    wait_for(lambda: stack.pid(service) not in (0, before), what=f"another process of {service}")
 
 
 def _killed(ground: Ground) -> None:
@@ -47,7 +47,7 @@ def _process_killed(ground: Ground) -> None:
         (before,) = children(master)
         os.kill(before, signal.SIGKILL)
         hit.mended()
-        wait_for(lambda: children(master) not in ([], [before]), 15, "another child of Gunicorn")
+        wait_for(lambda: children(master) not in ([], [before]), what="another child of Gunicorn")
 
 
 # ---- a new version with a migration ----

@@ -187,7 +187,7 @@ def rehearse(stack: Stack) -> Rehearsal:
         done.waiting = _waiting(stack)
         done.restore_seconds, done.restore_said = run_script(stack, "restore.sh", dump)
         _wait_answers(load, 300)
-    wait_for(lambda: _waiting(stack) == 0, 30, "an empty stream")
+    wait_for(lambda: _waiting(stack) == 0, what="an empty stream")
     with view(stack, last) as restored:
         after = restored.state()
     done.tables = [(name, state, after.get(name, (0, ""))) for name, state in before.items()]
@@ -213,7 +213,10 @@ def _come_back_without(stack: Stack) -> None:
     stack.compose("up", "-d", "--no-deps", "--wait", "postgres")
     docker("restart", f"{stack.project}-app1-1", f"{stack.project}-worker-1")
     stack.wait_healthy("app1")
-    wait_for(lambda: "it has no tables" in stack.compose("logs", "--since", "1m", "worker"), 30, "the worker's complaint that the tables are gone")
+    wait_for(
+        lambda: "it has no tables" in stack.compose("logs", "--since", "1m", "worker"),
+        what="the worker's complaint that the tables are gone",
+    )
     status, body, _ = fetch(f"http://{stack.address('app1', 'front')}:8000/health/ready")
     require((status, b"database connected" in body, b"schema not applied" in body) == (503, True, True), f"a replica on an empty database says {body!r}")
     require(stack.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").strip() == "0", "tables were made in the place of the lost ones")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.failures.load import Client
-from tests.servers import App, ClickWorker, Postgres, Redis
+from tests.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis
 
 
 @dataclass
@@ -30,7 +30,11 @@ def installation(postgres_server: Postgres) -> Iterator[Installation]:
     """Empty, with AOF and a sync for each write, as exactness over the death of Redis needs it."""
     with ExitStack() as stack:
         redis = Redis()
-        environ = {"DATABASE_URL": postgres_server.another_database(), "REDIS_URL": redis.url, "WEB_WORKERS": "2"}
+        environ = {
+            "DATABASE_URL": postgres_server.another_database() + LONG_LOCKS,
+            "REDIS_URL": redis.url,
+            "WEB_WORKERS": "2",
+        }
         app, worker = App(**environ), ClickWorker(**environ)
         for server in (redis, app, worker):
             stack.callback(server.destroy)

@@ -18,7 +18,7 @@ import pytest
 import redis as redis_client
 
 from tests.failures.load import Client, Line
-from tests.servers import App, ClickWorker, Postgres, Redis, wait_for
+from tests.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis, wait_for
 
 ROUNDS = int(os.environ.get("FRESHNESS_ROUNDS", "1"))
 LINKS, FOLLOWERS, WRITERS = 1000, 50, 5
@@ -128,7 +128,11 @@ SELECT 'c' || n, 'https://example.com/' || n, true, now(), now() FROM generate_s
 def replicas(postgres_server: Postgres) -> Iterator[Replicas]:
     with ExitStack() as stack:
         redis, database_url = Redis(), postgres_server.another_database()
-        environ = {"DATABASE_URL": database_url, "REDIS_URL": redis.url, "FAST_LANE": "true"}
+        environ = {
+            "DATABASE_URL": database_url + LONG_LOCKS,
+            "REDIS_URL": redis.url,
+            "FAST_LANE": "true",
+        }
         worker, apps = ClickWorker(**environ), [App(**environ) for _ in range(3)]
         for server in (redis, worker, *apps):
             stack.callback(server.destroy)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.failures.load import Client, click_events
-from tests.servers import App, Postgres, Redis, wait_for
+from tests.servers import HANGS_SECONDS, App, Postgres, Redis, wait_for
 from tests.test_odd_requests import IMPOSSIBLE_IDS, LISTS, ODD_HEADERS, ODD_IDS, ODD_PATHS
 
 pytestmark = pytest.mark.services
@@ -42,7 +42,7 @@ def ways(session_postgres: Postgres) -> Iterator[Ways]:
 
 def exchange(port: int, request: bytes) -> bytes:
     """The whole answer to a request that is sent as it is, on a connection of its own."""
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", port), HANGS_SECONDS) as connection:
         connection.sendall(request)
         answer = b""
         while chunk := connection.recv(65536):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, Postgres
+from tests.servers import HANGS_SECONDS, ROOT, Postgres
 
 pytestmark = pytest.mark.services
 
@@ -36,7 +36,16 @@ def start_together(database_url: str, folder: Path) -> tuple[int, str]:
     """How many of the twelve did not come up, and what they wrote."""
     environ = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "LOG_FILE": f"{folder}/log", "LOG_LEVEL": "WARNING"}
     command = [sys.executable, "-c", _START]
-    ended = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=5 * HANGS_SECONDS,
+        check=False,
+    )
     return ended.returncode, ended.stdout
 
 

@@ -21,7 +21,8 @@ from app.database import db
 from app.migrations import schema
 from app.services import health
 from tests.conftest import Api
-from tests.servers import Postgres, Redis, free_port, wait_for
+from tests.machine import Stopwatch
+from tests.servers import HANGS_SECONDS, Postgres, Redis, free_port, wait_for
 
 Rebind = Callable[..., None]
 
@@ -43,16 +44,30 @@ def silent_port() -> Iterator[int]:
 
 
 def timed(client: FlaskClient, path: str) -> tuple[Any, float]:
-    began = time.perf_counter()
+    """The answer, and how long it took; what the machine kept from us counts twice.
+
+    Awake too late, health waits as long again.
+    """
+    watch = Stopwatch()
     response = client.get(path)
-    return response, time.perf_counter() - began
+    return response, watch.seconds - watch.delay
+
+
+def shows(client: FlaskClient, path: str, status: int, body: dict[str, Any]) -> None:
+    """Exactly this; on a busy machine a dependency that is there may be asked more than once."""
+
+    def is_shown() -> bool:
+        response = client.get(path)
+        return (response.status_code, response.json) == (status, body)
+
+    wait_for(is_shown, what=f"{body} on {path}")
 
 
 def test_all_is_well(client: FlaskClient, settings: Settings) -> None:
     cache = "connected" if settings.redis_url else "disabled"
-    assert client.get("/health").json == {"status": "ok", "database": "connected", "cache": cache}
-    ready = client.get("/health/ready")
-    assert (ready.status_code, ready.json) == (200, {"status": "ready", "database": "connected", "cache": cache, "schema_applied": True})
+    state = {"database": "connected", "cache": cache}
+    shows(client, "/health", 200, {"status": "ok", **state})
+    shows(client, "/health/ready", 200, {"status": "ready", **state, "schema_applied": True})
 
 
 @pytest.mark.parametrize("where", ["nobody listens", "silent"])
@@ -76,9 +91,12 @@ def test_without_its_cache_it_is_degraded_and_ready(client: FlaskClient, rebind:
     schema.ensure()
     for _ in range(3):
         response, seconds = timed(client, "/health")
-        assert (response.status_code, response.json) == (200, {"status": "degraded", "database": "connected", "cache": "disconnected"})
+        assert (response.status_code, response.json["status"]) == (200, "degraded")
+        assert response.json["cache"] == "disconnected"
         assert seconds < 0.3
-    assert client.get("/health/ready").status_code == 200
+    state = {"database": "connected", "cache": "disconnected"}
+    shows(client, "/health", 200, {"status": "degraded", **state})
+    shows(client, "/health/ready", 200, {"status": "ready", **state, "schema_applied": True})
 
 
 @pytest.mark.parametrize("where", ["nobody listens", "silent"])
@@ -100,25 +118,25 @@ def _stand_still(seconds: float) -> None:
 
 def test_what_a_machine_that_stands_still_delays_is_not_called_gone() -> None:
     def answer() -> str:
-        threading.Thread(target=_stand_still, args=(0.3,)).start()
+        threading.Thread(target=_stand_still, args=(2,)).start()
         for _ in range(10):
             time.sleep(0.002)
         return "connected"
 
-    assert health.ask([health.Probe(answer, "disconnected")], 0.1) == ["connected"]
+    assert health.ask([health.Probe(answer, "disconnected")], 1) == ["connected"]
 
 
 def test_what_does_not_answer_in_time_is_called_gone_and_is_not_asked_twice() -> None:
     asked, over = [], threading.Event()
 
     def answer() -> str:
-        asked.append(over.wait(5))
+        asked.append(over.wait(HANGS_SECONDS))
         return "connected"
 
     probe = health.Probe(answer, "disconnected")
     assert [health.ask([probe], 0.05) for _ in range(2)] == [["disconnected"]] * 2
     over.set()
-    assert health.ask([probe], 5) == ["connected"]
+    assert health.ask([probe], HANGS_SECONDS) == ["connected"]
     assert asked == [True]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from tests.servers import HANGS_SECONDS
+
 _EVERY_SECONDS = 0.25
 _WORK_SECONDS = 0.01  # longer than a turn, or nobody else would get one meanwhile
 _MOST = 10.0  # an end to hanging: no deadline gets longer than that many times
@@ -68,7 +70,7 @@ class Stretch:
         return max(1.0, (time.monotonic() - self._began) / max(fair() - self._fair, 0.001))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str = "the condition") -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = HANGS_SECONDS, what: str = "the condition") -> None:
     """As wait_for of tests.servers, by this clock."""
     deadline = fair() + seconds
     while not condition():

@@ -1,0 +1,94 @@
+"""What tests need on a machine that others use too: ports, an end to waiting, and a stopwatch."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+_FEWEST, _MOST = 20_000, 32_000  # below those that kernels give to connections
+_MOST_MARKS = 300
+_marks: deque[int] = deque()
+
+
+def free_port() -> int:
+    """A port that is this process' own until it ends, also while its server is down.
+
+    The UDP port of the same number is the mark that keeps other processes of the suite off it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(_FEWEST, _MOST)
+        with socket.socket(type=socket.SOCK_DGRAM) as mark, socket.socket() as probe:
+            try:
+                mark.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            _marks.append(mark.detach())
+        if len(_marks) > _MOST_MARKS:
+            os.close(_marks.popleft())
+        return port
+
+
+HANGS_SECONDS = 60
+"""An end to hanging, and no promise: a busy machine needs long for everything."""
+
+
+def wait_for(
+    condition: Callable[[], bool],
+    seconds: float = HANGS_SECONDS,
+    what: str = "the condition",
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come true within {seconds} s")
+        time.sleep(0.02)
+
+
+class Stopwatch:
+    """Measures without the time for which this process waited for a CPU that others were using.
+
+    It runs from its making. A bound on `seconds` is missed by slow code and never by a busy
+    machine; on an idle one `delay` is next to nothing, and the bound as strict as on the clock.
+    """
+
+    def __init__(self) -> None:
+        self._began, self._delays = time.monotonic(), _delays()
+
+    @property
+    def wall(self) -> float:
+        """Seconds on the clock."""
+        return time.monotonic() - self._began
+
+    @property
+    def delay(self) -> float:
+        """Seconds for which threads of this process were ready to run and did not.
+
+        A thread that has ended is left out.
+        """
+        now = _delays()
+        return sum(waited - self._delays.get(thread, 0.0) for thread, waited in now.items())
+
+    @property
+    def seconds(self) -> float:
+        """What is left of `wall` when `delay` is taken off."""
+        return self.wall - self.delay
+
+
+def _delays() -> dict[str, float]:
+    """Each thread's wait for a CPU up to now; nothing where the kernel is not Linux.
+
+    It is the second number of /proc/self/task/N/schedstat, in nanoseconds.
+    """
+    found = {}
+    for file in Path("/proc/self/task").glob("*/schedstat"):
+        try:
+            found[file.parent.name] = int(file.read_text().split()[1]) / 1e9
+        except OSError:  # the thread has just ended
+            continue
+    return found

@@ -1,0 +1,64 @@
+"""Ports are one's own, and the stopwatch takes off what other programs took, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.machine import Stopwatch, free_port
+from tests.servers import ROOT
+
+_ASK = """
+from tests.machine import free_port
+print(*(free_port() for _ in range(100)), flush=True)
+input()
+"""
+
+
+def test_no_port_is_given_twice_whichever_process_asks_and_before_anybody_listens() -> None:
+    command, pipe = [sys.executable, "-c", _ASK], subprocess.PIPE
+    asked = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) for _ in range(4)]
+    ports = [free_port() for _ in range(100)]
+    for process in asked:
+        assert process.stdout is not None
+        ports += map(int, process.stdout.readline().split())
+    for process in asked:
+        process.communicate("\n")
+    assert len(set(ports)) == len(ports) == 500
+
+
+@pytest.fixture
+def busy_machine() -> Iterator[None]:
+    """Two endless loops for each CPU."""
+    with ExitStack() as stack:
+        for _ in range(2 * (os.cpu_count() or 1)):
+            loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(loop.wait)
+            stack.callback(loop.kill)
+        yield
+
+
+def work(cpu_seconds: float) -> None:
+    began = time.thread_time()
+    while time.thread_time() < began + cpu_seconds:
+        pass
+
+
+def test_a_sleep_counts() -> None:
+    watch = Stopwatch()
+    time.sleep(0.3)
+    assert 0.2 < watch.seconds <= watch.wall
+
+
+@pytest.mark.usefixtures("busy_machine")
+def test_work_counts_for_what_it_is_and_not_for_what_others_took_meanwhile() -> None:
+    watch = Stopwatch()
+    work(0.5)
+    assert 0.3 < watch.seconds < 0.6
+    assert watch.wall > 0.6
