@@ -18,7 +18,7 @@ import redis as redis_client
 
 from benchmarks.cases import CASES, Case
 from benchmarks.senders import CONNECTIONS, Answer, Sender
-from benchmarks.stack import Stack
+from benchmarks.stack import SERVING, Stack
 from loadtests import service
 from tests.servers import Missing, wait_for
 
@@ -27,8 +27,7 @@ REQUESTS = int(os.environ.get("REQUESTS", "400"))
 _COUNTED = 40
 _WARM_UP = 100  # the first requests of a process are dearer
 _PARTS = ("app", "worker", "postgres", "redis", "nginx")
-_WORKER = ["-k", "gthread", "--threads", "8", "--workers", "1", "--keep-alive", "75"]
-_FLASK = [*_WORKER, "--log-level", "warning", "benchmarks.floors:constant_answers()"]
+_FLASK = [*SERVING, "benchmarks.floors:constant_answers()"]
 _NOT_OURS = frozenset(("date", "server", "connection", "content-length", "transfer-encoding"))
 _ROWS = """
 INSERT INTO users (username, email, created_at) VALUES ('bench', 'bench@example.com', now());

@@ -10,6 +10,9 @@ from typing import Any
 
 from flask import Flask, Response, request
 
+from app.asgi import ThreadedWsgi
+from app.fastlane import FastLane
+
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LOCATION = "https://example.com/constant"
 _START = {
@@ -40,7 +43,16 @@ def redirect(short_code: str) -> Response:
     return response
 
 
-def constant_bytes() -> Flask:
+def threaded_flask() -> FastLane:
+    """It, on the threads on which Holdfast runs its own Flask."""
+    return _threaded(constant_flask)
+
+
+def _threaded(flask: Flask) -> FastLane:
+    return FastLane(ThreadedWsgi(flask, 8), None, 0)
+
+
+def constant_bytes() -> FastLane:
     """Answers everything with the content of the file that BODY names."""
     app, body = Flask(__name__), Path(os.environ["BODY"]).read_bytes()
 
@@ -49,10 +61,10 @@ def constant_bytes() -> Flask:
     def answer(path: str) -> Response:
         return Response(body, content_type="application/json")
 
-    return app
+    return _threaded(app)
 
 
-def constant_answers() -> Flask:
+def constant_answers() -> FastLane:
     """Answers by the number in X-Case, as the file that ANSWERS names: [status, headers, body]."""
     app = Flask(__name__)
     kept = json.loads(Path(os.environ["ANSWERS"]).read_text())
@@ -63,4 +75,4 @@ def constant_answers() -> Flask:
     def answer(path: str) -> Response:
         return Response(*answers[int(request.headers.get("X-Case", 0))])
 
-    return app
+    return _threaded(app)

@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from benchmarks.redirects import Holdfast
-from benchmarks.stack import Stack, need
+from benchmarks.stack import SERVING, Stack, need
 from tests.servers import Missing
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS", "4"))
 CONNECTIONS = 8
-_CONSTANT = ["-k", "gthread", "--threads", "8", "--workers", "1", "--keep-alive", "75", "--log-level", "warning", "benchmarks.floors:constant_bytes()"]
+_CONSTANT = [*SERVING, "benchmarks.floors:constant_bytes()"]
 
 
 class Contender(NamedTuple):

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -19,7 +18,7 @@ import psycopg2
 import redis as redis_client
 
 from benchmarks.floors import LOCATION
-from benchmarks.stack import PYTHON, Stack, need
+from benchmarks.stack import PYTHON, SERVING, Stack, need
 from tests.servers import Missing, Postgres, Redis, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
@@ -160,26 +159,17 @@ def _nginx_alone(cleanup: ExitStack) -> list[Contender]:
     return [Contender("constant 302, Nginx alone", stack, stack.port, LOCATION)]
 
 
-def _uvicorn(cleanup: ExitStack) -> list[Contender]:
-    """Only where it is installed: Holdfast does not need it (docs/decisions/0007)."""
-    if not find_spec("uvicorn_worker"):
-        return []
-    return _floor(cleanup, "constant 302, uvicorn's worker", ["-k", "uvicorn_worker.UvicornWorker", *_SERVING, "benchmarks.floors:constant_asgi"])
-
-
-_SERVING = ["--workers", "1", "--keep-alive", "75", "--no-control-socket", "--log-level", "warning"]
-
-
+_OWN = ["-k", "asgi", *SERVING[2:]]
 _FLOOR, _FLOOR_DIRECT = f"constant 302, ASGI worker, Nginx and {REPLICAS} replicas", "constant 302, ASGI worker, direct"
 
 
 def _contenders(cleanup: ExitStack) -> list[Contender]:
     return [
-        *_floor(cleanup, "constant 302, ASGI worker", ["-k", "asgi", *_SERVING, "benchmarks.floors:constant_asgi"]),
+        *_floor(cleanup, "constant 302, ASGI worker", [*SERVING, "benchmarks.floors:constant_asgi"]),
         *_holdfast(cleanup, fast_lane=True),
         *_holdfast(cleanup, fast_lane=False),
-        *_uvicorn(cleanup),
-        *_floor(cleanup, "constant 302, Flask", ["-k", "gthread", "--threads", "8", *_SERVING, "benchmarks.floors:constant_flask"]),
+        *_floor(cleanup, "constant 302, Gunicorn's own", [*_OWN, "benchmarks.floors:constant_asgi"]),
+        *_floor(cleanup, "constant 302, Flask", [*SERVING, "benchmarks.floors:threaded_flask()"]),
         *_nginx_alone(cleanup),
     ]
 

@@ -49,6 +49,11 @@ def need(program: str, package: str) -> str:
     return found
 
 
+SERVING = ["-k", "app.webworker.Worker", "--workers", "1", "--keep-alive", "75"]
+SERVING += ["--no-control-socket", "--log-level", "warning"]
+"""How Gunicorn is told to serve what is not Holdfast as Holdfast is served."""
+
+
 class Stack:
     """Processes that serve together; `port` is where requests go, `cpu_seconds` is what they all cost so far."""
 

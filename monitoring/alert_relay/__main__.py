@@ -28,7 +28,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # Gunicorn is untyped
 
     def load_config(self) -> None:
         options = {
-            "bind": f"{self.settings.alert_relay_host}:{self.settings.alert_relay_port}",
+            "bind": _joined(self.settings.alert_relay_host, self.settings.alert_relay_port),
             "worker_class": "gthread",
             "threads": 4,
             "graceful_timeout": 2,
@@ -51,6 +51,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # Gunicorn is untyped
     def stop(self, *_: Any) -> None:
         if self.sender:
             self.sender.stop()
+
+
+def _joined(host: str, port: int) -> str:
+    """An IPv6 address stands in brackets beside a port."""
+    host = host.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def main() -> None:
