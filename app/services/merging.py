@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from app import bulk, database
+from app import database
 from app.database import db
 from app.models import CLICK_TYPES
 
@@ -100,20 +100,16 @@ def _later_of_same(table: str, key: str, which: str, become: str) -> None:
 
 def _choose_in_chains(table: str, keys: Sequence[str]) -> bool:
     """Of rows that shared a key only with rows that were not stored, those that are new after all; whether there are any."""
-    rows = _run(f"SELECT n, {', '.join(keys)} FROM staged_{table} WHERE fate = {REPEAT} AND target IS NULL ORDER BY n").fetchall()
-    seen: list[set[str]] = [set() for _ in keys]
-    chosen = []
-    for n, *values in rows:
-        if not any(value in stored for value, stored in zip(values, seen, strict=True)):
-            chosen.append([n])
-            for value, stored in zip(values, seen, strict=True):
-                stored.add(value)
-    if chosen:
-        _run("CREATE TEMPORARY TABLE chosen (n BIGINT)")
-        bulk.insert("chosen", ("n",), chosen)
-        _run(f"UPDATE staged_{table} SET fate = {NEW_IN_CHAIN} WHERE n IN (SELECT n FROM chosen)")
-        _run("DROP TABLE chosen")
-    return bool(chosen)
+    staged, text = f"staged_{table}", database.dialect().text
+    unique = ", ".join(f"key{number} TEXT {text} UNIQUE" for number in range(len(keys)))
+    _run(f"CREATE TEMPORARY TABLE chosen (n BIGINT, {unique})")
+    chosen = _run(  # row after row, each of them unless it conflicts with one before
+        f"INSERT INTO chosen SELECT n, {', '.join(keys)} FROM {staged} WHERE fate = {REPEAT} AND target IS NULL ORDER BY n ON CONFLICT DO NOTHING"
+    )
+    if chosen.rowcount:
+        _run(f"UPDATE {staged} SET fate = {NEW_IN_CHAIN} WHERE n IN (SELECT n FROM chosen)")
+    _run("DROP TABLE chosen")
+    return bool(chosen.rowcount)
 
 
 def _resolve(table: str, column: str, owner: str) -> None:

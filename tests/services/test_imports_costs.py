@@ -115,13 +115,23 @@ def test_a_file_of_any_content_costs_little_more_than_a_good_one_of_its_size(cle
     ids=range(11),
 )
 def test_memory_does_not_grow_with_the_file_whatever_is_in_it(app: Flask, content: bytes) -> None:
+    assert _peak(content) < 40 * 2**20
+    assert counts()["users"] == 0
+
+
+def test_memory_does_not_grow_with_accounts_that_share_their_names_in_chains(app: Flask) -> None:
+    rows = (b",%x,%x@b.c\n" % ((n + 1) // 2, n // 2) for n in range(100_000))
+    assert _peak(HEADER + b"".join(rows)) < 8 * 2**20
+    assert counts()["users"] == 50_000
+
+
+def _peak(content: bytes) -> int:
+    """The most memory that Python held for an import at any time."""
     stream = BytesIO(content)
     tracemalloc.start()
     try:
         with suppress(InvalidInput):
             imports.import_users(stream)
-        peak = tracemalloc.get_traced_memory()[1]
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 40 * 2**20
-    assert counts()["users"] == 0
