@@ -34,5 +34,5 @@ EXPOSE 8000
 # Liveness, in a Python that imports nothing of ours: it runs every few seconds beside each replica. It is patient, because Swarm ends
 # what fails it, and a replica that is merely overloaded would leave the others with its load.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=5 \
-  CMD ["python", "-IS", "-c", "import socket; s = socket.create_connection(('127.0.0.1', 8000), 9); s.sendall(b'GET /health HTTP/1.0\\r\\n\\r\\n'); raise SystemExit(b' 200 ' not in s.recv(99))"]
+  CMD ["python", "-IS", "-c", "import os, socket; e = os.environ; s = socket.create_connection((e.get('APP_HOST', '').strip('[]') or '127.0.0.1', int(e.get('APP_PORT') or 8000)), 9); s.sendall(b'GET /health HTTP/1.0\\r\\n\\r\\n'); raise SystemExit(b' 200 ' not in s.recv(99))"]
 CMD ["gunicorn", "-c", "python:app.serving"]

@@ -11,8 +11,8 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-services schemathesis stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
-.PHONY: drill bench bench-lists bench-kills bench-endurance bench-growth bench-import load explain
+.PHONY: help run test test-services schemathesis clients stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
+.PHONY: drill bench bench-endpoints bench-lists bench-kills bench-endurance bench-growth bench-import load explain
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -69,8 +69,14 @@ schemathesis: $(VENV)/development ## thousands of generated requests against the
 	$(BIN)/python -m tests.run_schemathesis
 	$(BIN)/python -m tests.with_services $(BIN)/python -m tests.run_schemathesis
 
+clients: $(VENV)/clients var/clients/node_modules ## lint the OpenAPI document, make three clients from it, and use them against a running service (needs Node 18.18 or newer, and npm)
+	$(BIN)/python -m tests.clients.run
+
 bench: $(VENV)/development ## CPU time of a redirect beside constant answers of the same servers (needs postgresql, redis-server, nginx, wrk)
 	$(BIN)/python -m benchmarks.redirects
+
+bench-endpoints: $(VENV)/development ## CPU time and round trips of every endpoint, part by part, beside plain Flask answering the same bytes (ONLY=/urls for some)
+	$(BIN)/python -m benchmarks.endpoints
 
 bench-lists: $(VENV)/development ## CPU time of the lists beside plain Flask answering the same bytes
 	$(BIN)/python -m benchmarks.lists
@@ -87,16 +93,19 @@ bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10
 bench-import: $(VENV)/development ## rows per second of both imports beside plain COPY, on a real PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.imports
 
-load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver or gold (BASE_URL=http://... for one that runs already)
+load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver, gold or reference (BASE_URL=http://... for one that runs already; TROUBLE=busy,stops for a busy machine)
 	$(BIN)/python -m loadtests.run $(or $(TIER),bronze)
 
 explain: $(VENV)/development ## the plan of every list, redirect and stats query on a million rows of PostgreSQL
 	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.explain
 
-lock: ## pin the newest packages that pyproject.toml allows (needs uv)
+lock: ## pin the newest packages that pyproject.toml and tests/clients/package.json allow, without any address (needs uv and npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra load -c requirements-dev.lock pyproject.toml -o requirements-load.lock
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra clients -c requirements-dev.lock pyproject.toml -o requirements-clients.lock
+	cd tests/clients && npm install --package-lock-only --ignore-scripts
+	node -e 'const fs = require("fs"), f = "tests/clients/package-lock.json", lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n")'
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -109,3 +118,13 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 
 $(VENV)/load: requirements-load.lock | $(VENV)/bin/python
 	$(call install,requirements-load.lock)
+
+$(VENV)/clients: requirements-clients.lock | $(VENV)/bin/python
+	$(call install,requirements-clients.lock)
+
+# npm works in var/clients, so that the tree stays clean.
+var/clients/node_modules: tests/clients/package-lock.json
+	@mkdir -p var/clients
+	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc var/clients
+	cd var/clients && npm ci --ignore-scripts --loglevel=error
+	@touch $@

@@ -7,10 +7,11 @@ import sys
 
 from app import bind
 from app.config import ConfigError, Settings
-from app.database import AWAY, released
+from app.database import DatabaseUnavailable, DatabaseUnusable, released
 from app.errors import InvalidInput
 from app.migrations import apply
-from app.services.imports import FileReport, LoadReport, load
+from app.services.imports import load
+from app.services.reports import FileReport, LoadReport
 from app.services.rows import KINDS, PRODUCTS
 
 
@@ -21,11 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
         with released():
             apply()
             report = _load(options)
-    except (ConfigError, InvalidInput) as error:
+    except (ConfigError, InvalidInput, DatabaseUnusable) as error:
         return _fail(str(error))
-    except AWAY as error:
+    except DatabaseUnavailable as error:
         return _fail("The database does not answer: " + " ".join(str(error).split()))
     _print(report)
+    if report.is_refusal():
+        return _fail("nothing could be loaded: every row is bad")
     return 0
 
 

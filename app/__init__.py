@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cache, commands, database, errors, logs, routes
+from app import cache, commands, database, errors, limits, logs, routes
 from app.clicks import clicks
 from app.config import Settings
 from app.migrations import schema
+from app.proxies import Proxies
 from app.routes.given import Given
 from app.services import freshness, seeding
 
@@ -17,13 +17,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application for `settings`, or for the environment's; raises ConfigError when they cannot be used."""
     settings = settings or Settings.from_env()
     logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
+    database.exit_if_unusable(settings.database_url)
     bind(settings)
     app = Flask(__name__, static_folder=None)
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]  # no view is a coroutine, and Flask would look at each again and again
-    app.config["MAX_CONTENT_LENGTH"] = 10 * 1024 * 1024
+    app.config["MAX_CONTENT_LENGTH"] = limits.UPLOAD_BYTES
     if settings.trusted_proxies:
-        hops = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        app.wsgi_app = Proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     for part in (logs, schema, database, errors, routes, commands):
         part.install(app)
     if schema.ensure() and settings.auto_seed:
@@ -34,6 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def bind(settings: Settings) -> None:
     """Gives the three handles, and the routes, what they are to use from now on."""
     database.db.initialize(database.connect(settings.database_url))
+    database.refusal.why = ""  # it was another database's
     store = cache.connect(settings.redis_url, freshness.due_entries, settings.cache_ttl_seconds)
     cache.cache.bind(store, settings.cache_ttl_seconds)
     clicks.bind(store)

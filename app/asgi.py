@@ -12,7 +12,9 @@ from io import BytesIO
 from queue import SimpleQueue
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
+
+from app import limits
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -22,23 +24,39 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 _IN_MEMORY_BYTES = 256 * 1024
 # While a database that hangs keeps all threads waiting, whoever watches this replica must still see that it lives.
-_WATCHED = frozenset(("/health", "/health/ready", "/metrics"))
-_HAS_BODY = frozenset((b"content-length", b"transfer-encoding"))
+_WATCHED = frozenset(("/health", "/health/ready", "/ready", "/metrics"))
+
+
+class ClientLeft(Exception):
+    """A body has no end, because its client has left or was sent away."""
 
 
 class _Threads:
-    """Threads that work for an event loop; the standard library's pool costs as much for each call as a small request."""
+    """Threads that work for an event loop, `most` calls at most waiting for one of them.
 
-    def __init__(self, number: int, name: str) -> None:
+    The standard library's pool costs as much for each call as a small request.
+    """
+
+    def __init__(self, number: int, name: str, most: int) -> None:
+        self._most, self._free = most, number
         self._calls: SimpleQueue[tuple[Any, asyncio.Future[Any], Callable[[Any], Any], Any]] = SimpleQueue()
         for _ in range(number):
             threading.Thread(target=self._serve, name=name, daemon=True).start()
 
-    def run(self, function: Callable[[Any], Any], argument: Any) -> asyncio.Future[Any]:
+    @property
+    def full(self) -> bool:
+        return self._free + self._most <= 0
+
+    async def run(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        """What `function` returns."""
         loop = asyncio.get_running_loop()
         result = loop.create_future()
-        self._calls.put((loop, result, function, argument))
-        return result
+        self._free -= 1  # below 0 that many wait
+        try:
+            self._calls.put((loop, result, function, argument))
+            return await result
+        finally:
+            self._free += 1
 
     def _serve(self) -> None:
         while True:
@@ -60,39 +78,36 @@ def _settle(settle: Callable[[Any], None], outcome: Any) -> None:
 
 
 class ThreadedWsgi:
-    """An ASGI application that runs `wsgi` on `threads` threads; bodies are taken up to a byte over `largest_body` bytes.
+    """An ASGI application that runs `wsgi` on `threads` threads; `waiting` requests at most wait for one.
 
+    One more finds `asgi.overloaded` in its environment. Calls raise ClientLeft when a body has no end.
     `answered` is called in the event loop before an answer is sent.
     """
 
-    def __init__(self, wsgi: Any, threads: int, largest_body: int, answered: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, wsgi: Any, threads: int, waiting: int = 1000, answered: Callable[[], None] = lambda: None) -> None:
         self._wsgi, self._answered = wsgi, answered
-        self._largest_body = largest_body
-        self._threads = _Threads(threads, "wsgi")
-        self._watched = _Threads(2, "watched")
+        self._threads = _Threads(threads, "wsgi", waiting)
+        self._watched = _Threads(2, "watched", sys.maxsize)
+        self._refusing = _Threads(1, "refusing", sys.maxsize)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with await self._read(scope, receive) as body:
-            threads = self._watched if scope["path"] in _WATCHED else self._threads
-            status, headers, content = await threads.run(self._answer, _environ(scope, body))
+        environ = _environ(scope)
+        with await _read(environ, receive) as body:
+            environ["wsgi.input"] = body
+            status, headers, content = await self._threads_for(scope, environ).run(self._answer, environ)
+        if environ["asgi.body_is_left"]:
+            headers.append((b"Connection", b"close"))
         self._answered()
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def _read(self, scope: Scope, receive: Receive) -> IO[bytes]:
-        """The request's body; of one that is too large only as much as shows that it is."""
-        if not any(name in _HAS_BODY for name, _ in scope["headers"]):
-            return BytesIO()
-        body = SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
-        if _announced_bytes(scope) > self._largest_body:
-            return body
-        size, more = 0, True
-        while more and size <= self._largest_body:
-            message = await receive()
-            size += body.write(message.get("body", b""))
-            more = message.get("more_body", False)
-        body.seek(0)
-        return body
+    def _threads_for(self, scope: Scope, environ: dict[str, Any]) -> _Threads:
+        if scope["path"] in _WATCHED:
+            return self._watched
+        if self._threads.full and "unsure_click" not in scope:  # that one must learn what became of it
+            environ["asgi.overloaded"] = True
+            return self._refusing
+        return self._threads
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         started: list[Any] = []
@@ -105,26 +120,50 @@ class ThreadedWsgi:
         return int(started[0][:3]), headers, content
 
 
-def _announced_bytes(scope: Scope) -> int:
-    return next((int(value) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()), 0)
+async def _read(environ: dict[str, Any], receive: Receive) -> IO[bytes]:
+    """The request's body, which the loop waits for and no thread.
+
+    Of one that is refused whatever it says nothing is read, or as much as shows that it is too large.
+    CONTENT_LENGTH says in the end what there is, or what was announced.
+    """
+    environ["asgi.body_is_left"] = False
+    if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+        return BytesIO()
+    about = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("CONTENT_TYPE", "")
+    most = limits.largest_body(*about)
+    if limits.is_misplaced(*about) or int(environ.get("CONTENT_LENGTH", 0)) > most:
+        environ["asgi.body_is_left"] = True
+        return BytesIO()
+    body = SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
+    size, more = 0, True
+    while more and size <= most:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            body.close()
+            raise ClientLeft
+        size += body.write(message.get("body", b""))
+        more = message.get("more_body", False)
+    body.seek(0)
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ["CONTENT_LENGTH"], environ["asgi.body_is_left"] = str(size), more
+    return body
 
 
-def _environ(scope: Scope, body: IO[bytes]) -> dict[str, Any]:
-    """PEP 3333's environment, as Gunicorn's own WSGI workers make it, and the scope itself as `asgi.scope`."""
+def _environ(scope: Scope) -> dict[str, Any]:
+    """PEP 3333's environment without the body, and the scope itself as `asgi.scope`."""
     server, client = scope.get("server") or ("localhost", 80), scope.get("client") or ("", 0)
     environ = {
         "asgi.scope": scope,
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(_path(scope)).decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].partition(b"#")[0].decode("latin-1"),
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "SERVER_NAME": server[0],
+        "SERVER_NAME": f"[{server[0]}]" if ":" in server[0] else server[0],
         "SERVER_PORT": str(server[1] or 0),
         "REMOTE_ADDR": client[0],
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": body,
         "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
@@ -136,13 +175,12 @@ def _environ(scope: Scope, body: IO[bytes]) -> dict[str, Any]:
     return environ
 
 
-def _path(scope: Scope) -> bytes:
-    """The path as it was sent; a proxy may have sent a whole URL, and some client a fragment."""
-    raw: bytes = scope["raw_path"].partition(b"#")[0]
-    return raw if raw.startswith(b"/") else urlsplit(raw).path or b"/"
-
-
 def _add_header(environ: dict[str, Any], name: str, value: str) -> None:
+    """Without two kinds: a name with _ would be taken for the one with a hyphen, which proxies check, and
+    Werkzeug finds no route for what asks for a websocket, which is refused by an answer as to any other request.
+    """
+    if "_" in name or name == "upgrade":
+        return
     key = name.upper().replace("-", "_")
     if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         key = f"HTTP_{key}"

@@ -11,7 +11,7 @@ import click
 
 from app import bind
 from app.config import Settings
-from app.database import AWAY
+from app.database import DatabaseUnavailable, exit_if_unusable
 from app.services import backups
 
 
@@ -25,14 +25,16 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from None
         except OSError as error:
             raise click.ClickException(str(error)) from None
-        except AWAY as error:
+        except DatabaseUnavailable as error:
             raise click.ClickException("The database does not answer: " + " ".join(str(error).split())) from None
 
 
 @click.group(cls=Commands)
 def main() -> None:
     """Save the database, or bring it back."""
-    bind(Settings.or_exit())
+    settings = Settings.or_exit()
+    exit_if_unusable(settings.database_url)
+    bind(settings)
 
 
 @main.command("dump")

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app import metrics, scripts
+from app.breaker import Breaker
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,16 @@ Due = Callable[[], Iterable[tuple[str, str]]]
 """Returns (short_code, entry) for every change that Redis has yet to be told."""
 
 
+def new_breaker() -> Breaker:
+    """For one Redis and all connections to it: a call may wait for a connection, and then for its answer."""
+    return Breaker(_PAUSE_SECONDS, 2 * _TIMEOUT_SECONDS)
+
+
 class Store(Protocol):
     """What there is to remember with."""
 
     shared: bool
+    breaker: Breaker
 
     def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any: ...
     def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None: ...
@@ -72,6 +79,9 @@ class NoStore:
     """Without Redis: every call finds it away, so that everything takes the way it takes when Redis is down."""
 
     shared = False
+
+    def __init__(self) -> None:
+        self.breaker = new_breaker()
 
     def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
         raise Away
@@ -84,13 +94,13 @@ class NoStore:
 
 
 class RedisStore:
-    """Redis, asked with short timeouts and no retries, and left alone for a second after a failure."""
+    """Redis, asked with short timeouts and no retries, and not at all for a second after nothing answered."""
 
     shared = True
 
     def __init__(self, url: str, due: Due, ttl_seconds: int) -> None:
         self._url, self._due, self._ttl_seconds = url, due, ttl_seconds
-        self._away_until = 0.0
+        self.breaker = new_breaker()
         self._client = self._new_client()
 
     def _new_client(self) -> redis.Redis:
@@ -130,30 +140,33 @@ class RedisStore:
             return "disconnected"
 
     def _guarded(self, call: Callable[[redis.Redis], Any], insist: bool = False) -> Any:
-        if time.monotonic() < self._away_until and not insist:
-            raise Away
+        began = self.breaker.begin()
+        if began is None:
+            if not insist:
+                raise Away
+            began = time.monotonic()
         client = self._client
         try:
             answer = call(client)
         except redis.ResponseError as error:  # it is there, and refused: full, read only, a key of another type
+            self.breaker.answered()
             metrics.cache_failures.inc()
             log.warning("Redis refused: %s", error)
             raise Away from error
         except (redis.RedisError, ValueError) as error:  # gone, silent, or something else than Redis
             metrics.cache_failures.inc()
-            self._leave_alone(client, error)
+            opened = self.breaker.failed(began)
+            log.warning("Redis failed%s: %s", " and is not asked for a second" if opened else "", error)
+            self._begin_anew(client)
             raise Away(unsure=True) from error
-        self._away_until = 0.0
+        self.breaker.answered()
         return answer
 
-    def _leave_alone(self, client: redis.Redis, error: Exception) -> None:
+    def _begin_anew(self, client: redis.Redis) -> None:
         """None of the connections is used again: who comes back must greet, for changes may have been made meanwhile."""
-        if time.monotonic() >= self._away_until:
-            log.warning("Redis failed and is left alone for a second: %s", error)
         if client is self._client:
             self._client = self._new_client()
             client.connection_pool.disconnect(inuse_connections=False)
-        self._away_until = time.monotonic() + _PAUSE_SECONDS
 
 
 def link_key(short_code: str) -> str:

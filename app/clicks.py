@@ -15,8 +15,9 @@ from json.encoder import encode_basestring_ascii as quoted
 
 from app import database, ledger, metrics
 from app.cache import Away, Link, NoStore, Store, link_key
-from app.database import AWAY, db
+from app.database import DatabaseUnavailable, db
 from app.ledger import Entry, Position
+from app.repeating import UntilDone
 
 STREAM, EPOCH = "clicks", "clicks:epoch"
 BATCH = 2000
@@ -34,7 +35,6 @@ if string.byte(entry) == 97 then
 end
 return entry
 """
-
 _APPEND = "return redis.call('XADD', KEYS[1], '*', 'click', ARGV[1])"
 
 # An epoch names one life of the stream: after FLUSHALL, or on another Redis, ids may begin anew at any height.
@@ -104,6 +104,7 @@ class Clicks:
     def __init__(self) -> None:
         self.store: Store = NoStore()
         self._regretted: deque[Click] = deque(maxlen=_MOST_REGRETTED)
+        self._taking_back = UntilDone(self.take_back, "taking clicks back")
         self._lock = threading.Lock()
         self._batch: Future[tuple[Position, int]] | None = None  # the one that is being moved by a thread of this process
         self._first_seen = b"", 0.0  # the oldest entry of the stream, and when it was first met
@@ -146,20 +147,22 @@ class Clicks:
             ledger.void(click.id, click.ms, click.short_code, click.visitor)
 
     def regret(self, click: Click) -> None:
-        """As refuse, when nobody can be told now: `take_back` does it as soon as the database can be asked."""
+        """As refuse, when nobody can be told now: done as soon as the database can be asked."""
         if click.unsure:
             self._regretted.append(click)
+            self._taking_back.start()
 
-    def take_back(self) -> None:
-        """Refuses what was regretted, some at a time; raises one of AWAY when the database is still away."""
+    def take_back(self) -> bool:
+        """Refuses what was regretted, some at a time; whether there is more. Raises DatabaseUnavailable while it is."""
         for _ in range(min(len(self._regretted), _MOST_TAKEN_BACK)):
             with suppress(IndexError):  # another thread was faster
                 click = self._regretted.popleft()
                 try:
                     self.refuse(click)
-                except AWAY:
+                except DatabaseUnavailable:
                     self._regretted.append(click)
                     raise
+        return bool(self._regretted)
 
     def drain(self) -> int:
         """Moves all clicks that Redis has taken before this call into the database, unless others do; returns how many it moved."""

@@ -17,6 +17,17 @@ class ConfigError(Exception):
     """Some settings cannot be used; the text names every one of them."""
 
 
+def bare(host: str) -> str:
+    """A host without the brackets that an IPv6 address has beside a port."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def join(host: str, port: int | str) -> str:
+    """Host and port as they stand in a URL."""
+    host = bare(host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _between(low: int, high: int, default: int) -> Any:
     return field(default=default, metadata={"check": lambda v: low <= v <= high, "rule": f"a whole number from {low} to {high}"})
 
@@ -78,6 +89,7 @@ class Settings:
     app_port: int = _between(1, 65535, 8000)
     web_workers: int = _between(1, 64, 1)
     web_threads: int = _between(1, 256, 8)
+    web_queue: int = _between(1, 10_000, 1000)
     trusted_proxies: int = _between(0, 10, 0)
     fast_lane: bool = True
     auto_seed: bool = False
@@ -148,9 +160,9 @@ def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
     if not given.get("DATABASE_URL") and (given.get("DATABASE_HOST") or given.get("DATABASE_NAME")):
         part = {name: given.get(f"DATABASE_{name}") or default for name, default in _POSTGRES_DEFAULTS.items()}
         login = f"{quote(part['USER'], safe='')}:{quote(part['PASSWORD'], safe='')}"
-        given["DATABASE_URL"] = f"postgresql+pool://{login}@{part['HOST']}:{part['PORT']}/{part['NAME']}"
+        given["DATABASE_URL"] = f"postgresql+pool://{login}@{join(part['HOST'], part['PORT'])}/{part['NAME']}"
     if not given.get("REDIS_URL") and given.get("REDIS_HOST"):
-        given["REDIS_URL"] = f"redis://{given['REDIS_HOST']}:{given.get('REDIS_PORT') or 6379}/0"
+        given["REDIS_URL"] = f"redis://{join(given['REDIS_HOST'], given.get('REDIS_PORT') or 6379)}/0"
     return given
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,44 +12,44 @@ from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask
-from peewee import DatabaseProxy, InterfaceError, OperationalError, PeeweeException
+from peewee import DatabaseProxy, PeeweeException
 from playhouse.db_url import connect as open_url
 from playhouse.db_url import parse, register_database
-from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
 from app.postgres import CONNECT_SECONDS, STATEMENT_SECONDS, Postgres
+from app.sqlite import Connection as SqliteConnection
+from app.sqlite import Sqlite
+from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusable, refusal
 
 db: Any = DatabaseProxy()  # bound once, by create_app
 
-AWAY = (OperationalError, InterfaceError, MaxConnectionsExceeded)
-"""What the drivers raise when the database cannot do its work now."""
+__all__ = ["DAMAGED", "MISSING", "DatabaseUnavailable", "DatabaseUnusable", "Postgres", "Sqlite", "refusal"]
 
 _LOCK_MS = 800  # who waits for a lock longer than that is refused, within a second
 _POSTGRES = {
     "connect_timeout": CONNECT_SECONDS,
     "timeout": 5,
     "max_connections": 20,
-    "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS}",
 }
+# What a role, a database or the environment may have set otherwise; the URL's own options come last, and win.
+_OPTIONS = (
+    f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS} -c idle_in_transaction_session_timeout=0 "
+    r"-c default_transaction_isolation=read\ committed -c search_path=\"$user\",public -c datestyle=ISO,MDY "
+    "-c standard_conforming_strings=on -c exit_on_error=off"
+)
 _SQLITE = {
     # `full`: a click that was answered survives a power cut, not only the death of the process
     "pragmas": [("busy_timeout", 10_000), ("journal_mode", "wal"), ("synchronous", "full"), ("foreign_keys", 1)],
     "max_connections": 300,
     "lock_type": "IMMEDIATE",  # a reader that turns writer would fail at once instead of waiting for its turn
     "check_same_thread": False,
+    "factory": SqliteConnection,
 }
 
 
 def now() -> datetime:
     """The one clock: UTC, whole seconds, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-
-
-class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]  # the pool is untyped
-    """A pool of connections to one file."""
-
-    def be_patient(self, patient: bool) -> None:
-        """There is nobody to wait for but other writers."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,36 @@ register_database(Sqlite, "sqlite", "sqlite+pool")
 def connect(url: str) -> Postgres | Sqlite:
     """The pooled database that `url` names; options in its query override the defaults. Opens no connection yet."""
     if url.startswith("sqlite"):
-        Path(parse(url)["database"]).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(parse(url)["database"]))
         return cast("Sqlite", open_url(url, **_SQLITE))
-    return cast("Postgres", open_url(url, unquote_password=True, unquote_user=True, **{**_POSTGRES, **_given(url)}))
+    given = parse(url)
+    options = {**_POSTGRES, **{name: value for name, value in given.items() if name in _POSTGRES}}
+    options |= {"options": f"{_OPTIONS} {given.get('options', '')}", "client_encoding": "UTF8"}
+    return cast("Postgres", open_url(url, unquote_password=True, unquote_user=True, **options))
 
 
-def _given(url: str) -> dict[str, Any]:
-    return {name: value for name, value in parse(url).items() if name in _POSTGRES}
+def _make_private(file: Path) -> None:
+    """Makes the file for its owner only, where it is not there yet; SQLite gives those beside it the same mode."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnusable(f"the folder {file.parent} cannot be made: {error.strerror}") from None
+    with suppress(OSError):  # the first query says why
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def exit_if_unusable(url: str) -> None:
+    """A process whose database can never be used as it is says why, and ends; any other one is waited for."""
+    try:
+        handle: Any = connect(url)
+        try:
+            handle.trouble()
+        finally:
+            handle.close_all()
+    except DatabaseUnusable as error:
+        sys.exit(f"DATABASE_URL cannot be used: {error}")
+    except DatabaseUnavailable:
+        pass
 
 
 def dialect() -> Dialect:
@@ -155,11 +180,6 @@ def for_update(query: Any, strength: str = "FOR UPDATE") -> Any:
     return query.for_update(strength) if dialect().locks_rows else query
 
 
-def ping() -> None:
-    """Raises one of AWAY when the database does not answer."""
-    db.execute_sql("SELECT 1").fetchone()
-
-
 def has_tables() -> bool:
     return bool(db.execute_sql(dialect().has_tables).fetchone()[0])
 
@@ -171,14 +191,14 @@ def patience() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(PeeweeException):
+        with suppress(PeeweeException, DatabaseUnavailable):
             if not db.is_closed():
                 db.be_patient(False)
 
 
 def clean_up(*statements: str) -> None:
     """Runs them unless the connection is dead or its transaction failed: then what they would undo is gone anyway."""
-    with suppress(PeeweeException):
+    with suppress(PeeweeException, DatabaseUnavailable):
         if not db.is_closed():
             for statement in statements:
                 db.execute_sql(statement)

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, g, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from app.database import AWAY
+from app.database import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ class ApiError(Exception):
         self.message = message
         self.errors = errors
         self.headers: dict[str, str] = {}
+        self.more: dict[str, Any] = {}  # what the body says besides
 
 
 class InvalidInput(ApiError):
@@ -54,6 +55,14 @@ class Unavailable(ApiError):
         self.headers = {"Retry-After": "1"}
 
 
+class TooLarge(ApiError):
+    status = 413
+
+    def __init__(self, most: int) -> None:
+        size = f"{most // 1024} KiB" if most < 2**20 else f"{most // 2**20} MiB"
+        super().__init__(f"The body is larger than {size}")
+
+
 class DeadLink(ApiError):
     """A short link that leads nowhere: a person in a browser gets a page, everybody else the usual JSON."""
 
@@ -63,14 +72,30 @@ class DeadLink(ApiError):
         self.headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}  # it may be activated again at any moment
 
 
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""Where the versions of Python differ: RFC 9110 has these."""
+
+
+def phrase(status: int) -> str:
+    """The reason phrase, on every Python the same."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
+
 def render(error: ApiError) -> Response:
-    body: dict[str, Any] = {"error": HTTPStatus(error.status).phrase, "message": error.message, "status": error.status, "request_id": g.get("request_id", "")}
+    body: dict[str, Any] = {"error": phrase(error.status), "message": error.message, "status": error.status, "request_id": g.get("request_id", "")}
     if error.errors:
         body["errors"] = error.errors
+    body.update(error.more)
     if isinstance(error, DeadLink) and prefers_html():
         response = Response(render_template("dead_link.html", **body), error.status, mimetype="text/html")
     else:
-        response = Response(json.dumps(body) + "\n", error.status, mimetype="application/json")
+        text = json.dumps(body, sort_keys=False) + "\n"
+        response = Response(text, error.status, mimetype="application/json")
     response.headers.extend(error.headers)
     return response
 
@@ -82,24 +107,33 @@ def prefers_html() -> bool:
 
 def _render_http(error: HTTPException) -> Response:
     """Flask's and Werkzeug's own errors keep their status and headers (Allow, above all) and get our body."""
-    words = _MESSAGES.get(error.code or 500)
-    problem = ApiError(words.format(path=request.path[:200], method=request.method) if words else error.description or "")
+    problem = ApiError(_words(error))
     problem.status = error.code or 500
     response = render(problem)
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
 
 
+def _words(error: HTTPException) -> str:
+    """What we said ourselves; else ours for what Werkzeug found, or its own."""
+    own = error.description if error.description != type(error).description else None
+    words = own or _MESSAGES.get(error.code or 500)
+    if own or not words:
+        return error.description or ""
+    return words.format(path=request.path[:200], method=request.method[:20])
+
+
 _MESSAGES = {
     400: "The request is not valid HTTP for this address",
     404: "There is nothing at {path}",
     405: "{method} is not allowed at {path}",
-    413: "The body is larger than 10 MiB",
+    # Werkzeug does not say which of its limits it was.
+    413: "The body is too large, or its form has too many parts or too long a field",
 }
 
 
-def _render_away(error: Exception) -> Response:
-    log.warning("the database is away: %s", error)
+def _render_unavailable(error: Exception) -> Response:
+    log.warning("the database is unavailable: %s", error)
     return render(Unavailable())
 
 
@@ -112,6 +146,5 @@ def _render_bug(error: Exception) -> Response:
 def install(app: Flask) -> None:
     app.register_error_handler(ApiError, render)
     app.register_error_handler(HTTPException, _render_http)
-    for kind in AWAY:
-        app.register_error_handler(kind, _render_away)
+    app.register_error_handler(DatabaseUnavailable, _render_unavailable)
     app.register_error_handler(Exception, _render_bug)

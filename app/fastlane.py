@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import lru_cache
 
 from app import create_app, logs, metrics
-from app.asgi import Receive, Scope, Send, ThreadedWsgi
-from app.cache import ACTIVE, Link
+from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
+from app.cache import ACTIVE, Link, cache
 from app.clicks import Click, visitor
 from app.config import Settings
+from app.proxies import client_address
 from app.redislane import Lane
 from app.schemas import location
 from app.services.urls import POSSIBLE_CODE, RESERVED
@@ -19,9 +21,9 @@ _NOTE_SECONDS = 0.05
 
 
 class FastLane:
-    """What Gunicorn serves: `flask` and, before it, the way through `lane` for what nearly all requests are."""
+    """What Gunicorn serves: `flask` and, before it, the way through `lane`, if any, for what nearly all requests are."""
 
-    def __init__(self, flask: ThreadedWsgi, lane: Lane, trusted_proxies: int) -> None:
+    def __init__(self, flask: ThreadedWsgi, lane: Lane | None, trusted_proxies: int) -> None:
         self._flask, self._lane, self._trusted_proxies = flask, lane, trusted_proxies
         self._seconds: list[float] = []
         self._note_is_due = False
@@ -29,13 +31,19 @@ class FastLane:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            for step in ("startup", "shutdown"):
-                await receive()
-                self._note()
-                await send({"type": f"lifespan.{step}.complete"})
+            await self._live(receive, send)
+            return
+        with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
+            if not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
+                await self._ask_flask(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        for step in ("startup", "shutdown"):
+            await receive()
+            self._note()
+            await send({"type": f"lifespan.{step}.complete"})
+        if self._lane:
             self._lane.close()
-        elif not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
-            await self._ask_flask(scope, receive, send)
 
     async def _ask_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._with_flask += 1
@@ -48,13 +56,11 @@ class FastLane:
 
     async def _answer(self, scope: Scope, send: Send) -> bool:
         """Answers when Redis holds an active link; otherwise leaves everything as it was, for Flask."""
-        connection = self._lane.connection()
+        connection = self._lane.connection() if self._lane else None
         if connection is None:
             return False
         began = time.perf_counter()
         who, request_id = _sender_of(scope, self._trusted_proxies)
-        if who is None:
-            return False
         reply = await connection.follow(scope["path"][1:], who)
         if isinstance(reply, Click):
             scope["unsure_click"] = reply
@@ -90,7 +96,7 @@ def _may_be_code(path: str) -> bool:
     return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
 
 
-_ALWAYS = ((b"Cache-Control", b"private, no-store"), (b"X-Cache", b"HIT"), (b"Content-Length", b"0"))
+_ALWAYS = ((b"Cache-Control", b"private, no-store"), (b"X-Cache", b"HIT"), (b"Content-Length", b"0"), (b"X-Content-Type-Options", b"nosniff"))
 _NO_BODY = {"type": "http.response.body", "body": b""}
 
 
@@ -104,31 +110,25 @@ def _leads_to(entry: bytes) -> tuple[bytes, bytes] | None:
 _WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))
 
 
-def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str | None, str]:
-    """The visitor, as a click keeps it, unless that takes more than a glance, and the request's id."""
+def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
+    """The visitor, as a click keeps it, and the request's id."""
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _WANTED:
             text = value.decode("latin-1")
             found[name] = f"{found[name]},{text}" if name in found else text
-    quoted = trusted_proxies and '"' in found.get(b"x-forwarded-for", "")
-    who = None if quoted else visitor(_address(scope, found, trusted_proxies), found.get(b"user-agent", ""), found.get(b"referer", ""))
+    sender = scope["client"][0] if scope["client"] else ""
+    address = client_address(found.get(b"x-forwarded-for", ""), sender, trusted_proxies)
+    who = visitor(address, found.get(b"user-agent", ""), found.get(b"referer", ""))
     return who, logs.request_id(found.get(b"x-request-id"))
 
 
-def _address(scope: Scope, found: dict[bytes, str], trusted_proxies: int) -> str:
-    """Where the request came from, as the outermost of our own proxies saw it."""
-    if trusted_proxies and b"x-forwarded-for" in found:
-        hops = [stripped for hop in found[b"x-forwarded-for"].split(",") if (stripped := hop.strip())]
-        if len(hops) >= trusted_proxies:
-            return hops[-trusted_proxies]
-    return scope["client"][0] if scope["client"] else ""
-
-
 def create_asgi() -> FastLane:
-    """The application for the environment's settings, which must name a Redis."""
+    """The application for the environment's settings; without Redis everything goes on to Flask."""
     settings = Settings.from_env()
     flask = create_app(settings)
     logs.notes.held = True
-    threaded = ThreadedWsgi(flask, settings.web_threads, flask.config["MAX_CONTENT_LENGTH"], logs.notes.write)
-    return FastLane(threaded, Lane(settings.redis_url), settings.trusted_proxies)
+    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
+    has_lane = settings.redis_url and settings.fast_lane
+    lane = Lane(settings.redis_url, cache.store.breaker) if has_lane else None
+    return FastLane(threaded, lane, settings.trusted_proxies)

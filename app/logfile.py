@@ -64,7 +64,7 @@ class SharedFile(logging.Handler):
 
     def _open(self) -> None:
         self._close()
-        self._fd, self._pid = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), os.getpid()
+        self._fd, self._pid = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), os.getpid()
 
     def _close(self) -> None:
         if self._fd != _NOT_OPEN:
@@ -85,7 +85,7 @@ def tail(path: str, most: int, needle: str = "", level: str = "") -> list[dict[s
             if len(found) == most:
                 break
             entry = _entry(line) if needle in line.casefold() else None
-            if entry and (not level or entry.get("level") == level.upper()):
+            if entry and _shows(entry, line, needle) and (not level or entry.get("level") == level.upper()):
                 found.append(entry)
     return found[::-1]
 
@@ -95,7 +95,29 @@ def _entry(line: str) -> dict[str, Any] | None:
         entry = json.loads(line)
     except ValueError:
         return None  # cut off by a power failure
-    return entry if isinstance(entry, dict) else None
+    return _shown(entry) if isinstance(entry, dict) else None
+
+
+_TRACE = "Traceback (most recent call last)"
+_LONGEST_TEXT = 600
+"""A thousand entries stay below 4 MiB whatever their texts are."""
+
+
+def _shown(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry without the trace, which is for those who may read the file."""
+    shown = {name: value for name, value in entry.items() if name not in ("exception", "exc_info", "stack_info")}
+    return {name: _cut(value) if isinstance(value, str) else value for name, value in shown.items()}
+
+
+def _cut(text: str) -> str:
+    return text.partition(_TRACE)[0][:_LONGEST_TEXT]
+
+
+def _shows(entry: dict[str, Any], line: str, needle: str) -> bool:
+    """Whether what is looked for is in what is shown of the line."""
+    if not needle or ("exception" not in line and _TRACE not in line and len(line) < _LONGEST_TEXT):
+        return True
+    return needle in json.dumps(entry, ensure_ascii=False).casefold()
 
 
 @contextmanager

@@ -3,51 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from flask import Flask
 from werkzeug.routing import Rule
 
-from app.schemas import Error, ListQuery, definitions
-
-_PATH_PARAMETERS = {
-    "id": {"type": "integer", "minimum": 1, "maximum": 2**63 - 1, "examples": [7]},
-    "code": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$", "examples": ["aB3xY9"]},
-}
-_UPLOAD = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": {
-            "type": "string",
-            "contentMediaType": "application/octet-stream",
-            "description": "CSV with the columns username and email, also id and created_at, in any order and case; this pattern is the plainest kind",
-            "pattern": r"^username,email(\n[^\x00\"]*)?$",
-            "examples": ["username,email\nada,ada@example.com"],
-        }
-    },
-}
-_TEXT = {"type": "string"}
-_HEADERS = {
-    "X-Request-ID": ("Names this request in the log and in error bodies; a sane one that the client sent is kept", _TEXT, True),
-    "Location": ("Where it is, or leads", _TEXT, True),
-    "Cache-Control": ("Always `private, no-store`, so that every click arrives", _TEXT, True),
-    "X-Cache": ("Whether the answer came from the cache", {"enum": ["HIT", "MISS"]}, True),
-    "Link": ('The pages around this one: rel="next", rel="prev"', _TEXT, False),
-    "X-Total-Count": ("How many there are in all, when `count=true` asked for it", {"type": "integer", "minimum": 0}, False),
-    "Retry-After": ("Seconds to wait", {"type": "integer", "minimum": 0}, True),
-}
-_MESSAGES = {
-    400: "email: not a valid email address (got 'ada')",
-    401: "X-Chaos-Token is missing or wrong",
-    404: "User 99 not found",
-    409: "Email already exists: ada@example.com",
-    410: "Short code aB3xY9 is deactivated",
-    413: "The body is larger than 10 MiB",
-    503: "Database is unavailable",
-}
-_CHAOS = {"type": "apiKey", "in": "header", "name": "X-Chaos-Token", "description": "Equal to the setting CHAOS_TOKEN; without one, nobody has it"}
+from app.errors import phrase
+from app.schemas import Error, ListQuery, definitions, interface, message
 
 
 class Operation(NamedTuple):
@@ -57,8 +19,8 @@ class Operation(NamedTuple):
     view: Any
 
 
-def document(app: Flask, version: str) -> dict[str, Any]:
-    """The whole interface of `app`."""
+def document(app: Flask, version: str, base_url: str) -> dict[str, Any]:
+    """The whole interface of `app`, which is found at `base_url`."""
     operations = list(_operations(app))
     shapes = _shapes(operations)
     schemas, named = definitions(list(shapes.values()))
@@ -68,12 +30,15 @@ def document(app: Flask, version: str) -> dict[str, Any]:
         described.setdefault(operation.path, {})[operation.method] = _describe(operation, schema_of)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Holdfast", "version": version, "description": "A URL shortener that operators trust."},
+        "info": interface.info(version),
+        "servers": [{"url": base_url, "description": "This one"}],
+        "security": [],
+        "tags": [{"name": name, "description": text} for name, text in interface.TAGS.items()],
         "paths": described,
         "components": {
             "schemas": named,
-            "headers": {name: {"description": text, "schema": schema, "required": always} for name, (text, schema, always) in _HEADERS.items()},
-            "securitySchemes": {"chaos": _CHAOS},
+            "headers": interface.headers(),
+            "securitySchemes": {"chaos": interface.CHAOS},
         },
     }
 
@@ -106,37 +71,59 @@ def _shapes(operations: list[Operation]) -> dict[str, Any]:
     shapes: dict[str, Any] = {"error": Error}
     for operation in operations:
         declared = operation.view.declaration
-        wanted = {"answer": declared.answer, "body": declared.body}
+        wanted = {"answer": declared.answer, "body": declared.body, "refusal": declared.refusal}
         shapes.update({f"{operation.rule.endpoint} {kind}": shape for kind, shape in wanted.items() if shape is not None})
     return shapes
 
 
 def _describe(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
     declared, endpoint = operation.view.declaration, operation.rule.endpoint
+    tag, name = endpoint.partition(".")[0], _name(operation)
+    paths = [_path_parameter(named) for converter, named in _parts(operation.rule) if converter]
     described: dict[str, Any] = {
-        "operationId": endpoint.rpartition(".")[2],
-        "tags": [endpoint.partition(".")[0]],
-        "summary": operation.view.__doc__,
-        "parameters": [_path_parameter(converter, name) for converter, name in _parts(operation.rule) if converter] + _query_parameters(declared.query),
-        "responses": _responses(declared, schema_of.get(f"{endpoint} answer"), schema_of["error"]),
+        "operationId": name,
+        "tags": [tag],
+        "summary": name.replace("_", " ").capitalize(),
+        "description": operation.view.__doc__,
+        "parameters": paths + _query_parameters(declared.query),
+        "responses": _responses(operation, schema_of.get(f"{endpoint} answer"), schema_of["error"]),
     }
+    refusal = schema_of.get(f"{endpoint} refusal")
+    if refusal:
+        described["responses"]["400"]["content"]["application/json"]["schema"] = refusal
     body = schema_of.get(f"{endpoint} body")
     if body:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        described["requestBody"] = _content("application/json", {"schema": body})
     if declared.upload:
-        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _UPLOAD}}}
+        described["requestBody"] = _content("multipart/form-data", interface.UPLOAD)
     if declared.secured:
         described["security"] = [{"chaos": []}]
     return described
 
 
-def _path_parameter(converter: str, name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": _PATH_PARAMETERS[converter]}
+def _name(operation: Operation) -> str:
+    return str(operation.rule.endpoint.rpartition(".")[2])
+
+
+def _content(media: str, described: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {media: described}}
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": interface.PATH_PARAMETERS[name]}
 
 
 def _query_parameters(query: Any) -> list[dict[str, Any]]:
     properties = query.model_json_schema()["properties"] if query else {}
-    return [{"name": name, "in": "query", "description": schema.pop("description", ""), "schema": _without_null(schema)} for name, schema in properties.items()]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "description": schema.pop("description", "only those with this"),
+            "schema": _without_null(schema),
+        }
+        for name, schema in properties.items()
+    ]
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -146,28 +133,54 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key not in ("title", "default")}
 
 
-def _responses(declared: Any, answer: Any, error: Any) -> dict[str, Any]:
+def _responses(operation: Operation, answer: Any, error: Any) -> dict[str, Any]:
+    declared = operation.view.declaration
     is_list = declared.query is not None and issubclass(declared.query, ListQuery)
+    paging = ("Link", "X-Total-Count") if is_list else ()
     good: dict[str, Any] = {
-        "description": HTTPStatus(declared.status).phrase,
-        "headers": _headers(*declared.headers, *(("Link", "X-Total-Count") if is_list else ())),
+        "description": phrase(declared.status),
+        "headers": _headers(*declared.headers, *paging),
     }
     if answer is not None:
-        good["content"] = {declared.media: {"schema": answer}}
+        example = interface.ANSWERS.get(_name(operation))
+        shown = {"schema": answer} | ({"example": example} if example else {})
+        good["content"] = {declared.media: shown} | _page(declared.page)
     bad_input = (400, 413) if declared.body or declared.upload else (400,) if is_list else ()
-    statuses = sorted({*declared.errors, *bad_input, 503})
-    return {str(declared.status): good, **{str(status): _failure(status, error) for status in statuses}}
+    statuses = sorted({*declared.errors, *bad_input, 429, 503})
+    return {
+        str(declared.status): good,
+        **({"2XX": interface.ELSEWHERE} if declared.status == 302 else {}),
+        **{str(status): _failure(status, operation, error) for status in statuses},
+    }
 
 
 def _headers(*names: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-ID", *names)}
+    wanted = ("X-Request-ID", *names)
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in wanted}
 
 
-def _failure(status: int, error: Any) -> dict[str, Any]:
-    phrase = HTTPStatus(status).phrase
-    example = {"error": phrase, "message": _MESSAGES[status], "status": status, "request_id": "4f1f0a5b9c3d2e17"}
+def _page(wanted: bool) -> dict[str, Any]:
+    """What a browser gets instead."""
+    return {"text/html": {"schema": interface.TEXT}} if wanted else {}
+
+
+def _failure(status: int, operation: Operation, error: Any) -> dict[str, Any]:
+    declared, words = operation.view.declaration, phrase(status)
+    example = {
+        "error": words,
+        "message": message(status, _name(operation), operation.path),
+        "status": status,
+        "request_id": "4f1f0a5b9c3d2e17",
+    }
+    is_dead_link = declared.status == 302 and status in (404, 410)
+    headers: tuple[str, ...] = ("Retry-After",) if status in (429, 503) else ()
+    headers += ("Cache-Control", "Vary") if is_dead_link else ()
+    headers += ("X-Cache",) if operation.path == "/products" and status != 429 else ()
     return {
-        "description": phrase,
-        "headers": _headers(*(("Retry-After",) if status == 503 else ())),
-        "content": {"application/json": {"schema": error, "example": example}},
+        "description": words,
+        "headers": _headers(*headers),
+        "content": {
+            "application/json": {"schema": error, "example": example},
+            **_page(is_dead_link),
+        },
     }

@@ -1,8 +1,9 @@
-"""The PostgreSQL pool: it notices a server that went away, or fell silent, and refuses at once while it is known to be."""
+"""The PostgreSQL pool: notices a server that is gone or silent, and sets up each connection."""
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import threading
@@ -12,36 +13,55 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg2
-from peewee import OperationalError
-from playhouse.pool import PooledPostgresqlDatabase
-from psycopg2.errors import UndefinedTable
+from peewee import PostgresqlDatabase
+from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg2.extensions import connection, cursor
 
+from app.breaker import Breaker
+from app.unavailable import DatabaseUnavailable, DatabaseUnusable, meaning
+
 _PAUSE_SECONDS = 1.0
-CONNECT_SECONDS = 2  # the shortest that libpq honours
+CONNECT_SECONDS = 1
 _KNOCK_SECONDS = 0.7
 STATEMENT_SECONDS = 5  # a statement that takes longer has lost its client; the server ends it
-_SILENCE_SECONDS = STATEMENT_SECONDS + 1.0  # so a server that has not ended it by now is no longer there
+# A server that has not ended it by now is no longer there.
+_SILENCE_SECONDS = STATEMENT_SECONDS + 1.0
 _LOOK_SECONDS = 0.25
+_FULL = re.compile("too many (clients|connections)|remaining connection slots")
+
+# What options cannot set: PGTZ comes after them, and older servers do not know the others.
+_OWN_SETTINGS = """
+SELECT set_config(name, CASE name WHEN 'TimeZone' THEN 'UTC' ELSE '0' END, false) FROM pg_settings
+WHERE name IN ('TimeZone', 'idle_session_timeout', 'transaction_timeout')
+"""
+
+_TROUBLE = """
+SELECT CASE WHEN current_setting('transaction_read_only') = 'on' THEN 'it is read only' ELSE (
+    SELECT 'no permission'
+    FROM unnest(ARRAY['users', 'urls', 'events', 'facts', 'click_claims', 'cache_updates']) AS name,
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+    WHERE NOT has_table_privilege(to_regclass(name), privilege) LIMIT 1
+) END
+"""
 
 
 class _Watch:
     """Cuts the connections whose server fell silent in a statement, for the driver would wait for it for ever."""
 
     def __init__(self) -> None:
-        self.last_silence = -_PAUSE_SECONDS
         self._renew()
         os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[int, tuple[float, Connection]] = {}
+        self._running: dict[int, tuple[float, float, Connection]] = {}
         self._thread: threading.Thread | None = None
+        self._ran = 0.0  # seconds that this process ran: while it is stopped, nobody can answer it
 
     @contextmanager
     def over(self, conn: Connection) -> Iterator[None]:
         with self._lock:
-            self._running[id(conn)] = (time.monotonic(), conn)
+            self._running[id(conn)] = (self._ran, time.monotonic(), conn)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
                 self._thread.start()
@@ -53,11 +73,13 @@ class _Watch:
 
     def _look(self) -> None:
         while True:
+            before = time.monotonic()
             time.sleep(_LOOK_SECONDS)
+            self._ran += min(time.monotonic() - before, 2 * _LOOK_SECONDS)
             with self._lock:
-                for since, conn in self._running.values():
-                    if time.monotonic() - since > _SILENCE_SECONDS and not conn.patient:
-                        self.last_silence = time.monotonic()
+                for ran, began, conn in self._running.values():
+                    if self._ran - ran > _SILENCE_SECONDS and not conn.patient:
+                        conn.pool.silent(began)
                         _cut(conn)
 
 
@@ -70,76 +92,144 @@ _watch = _Watch()
 
 
 class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
-    """`patient` while its statements may take as long as they take."""
+    """`patient`: its statements may take as long as they take. `age`: its pool's at its start."""
 
+    pool: Postgres
+    age = 0
     patient = False
+
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        with _translated():
+            return super().cursor(*arguments, **options)
 
 
 class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
     def execute(self, *arguments: Any) -> None:
-        with _watch.over(self.connection):
-            try:
-                super().execute(*arguments)
-            except UndefinedTable as error:  # a server that came back without what was in it is as good as away
-                raise psycopg2.OperationalError(str(error)) from error
+        with self._asked():
+            super().execute(*arguments)
 
     def copy_expert(self, *arguments: Any, **options: Any) -> None:
-        with _watch.over(self.connection):
+        with self._asked():
             super().copy_expert(*arguments, **options)
 
-
-class Postgres(PooledPostgresqlDatabase):  # type: ignore[misc]  # the pool is untyped
-    """Connections are opened by one thread at a time once it has failed; the others are refused meanwhile."""
-
-    _away_until = 0.0
-    _trying = 0  # the thread that finds out whether the server is back
-
-    def __init__(self, database: Any, **options: Any) -> None:
-        super().__init__(database, connection_factory=Connection, cursor_factory=Cursor, **options)
-        self._idle_dropped = time.monotonic()
-
-    def connect(self, reuse_if_open: bool = False) -> Any:
-        self._refuse_while_away()
-        if self._away_until:
-            self._trying, self._away_until = threading.get_ident(), time.monotonic() + CONNECT_SECONDS + _PAUSE_SECONDS
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        breaker = self.connection.pool.breaker
         try:
-            opened = super().connect(reuse_if_open)
-        except OperationalError:
-            self._trying, self._away_until = 0, time.monotonic() + _PAUSE_SECONDS
-            raise
-        self._trying, self._away_until = 0, 0.0
-        return opened
+            with _watch.over(self.connection):
+                yield
+        except psycopg2.Error as error:
+            if error.pgcode:
+                breaker.answered()
+            raise meaning(error) from None
+        breaker.answered()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise meaning(error) from None
+
+
+class _Opening(PostgresqlDatabase):
+    """What the pool does for a new connection, and for a new one only."""
+
+    breaker: Breaker
+    age: int
+    _in_use: dict[Any, Any]
 
     def _connect(self) -> Any:
-        self._refuse_while_away()  # it may have failed while we waited for our turn
-        self._knock()
-        return super()._connect()
+        began = self._begin()
+        try:
+            self._knock()
+            conn = super()._connect()  # type: ignore[misc]  # peewee is untyped
+        except (psycopg2.Error, OSError) as error:
+            raise self._refusal(error, began) from error
+        conn.pool, conn.age = self, self.age
+        _prepare(conn)
+        return conn
+
+    def _begin(self) -> float:
+        began = self.breaker.begin()
+        if began is None:
+            raise DatabaseUnavailable("the database did not answer a moment ago")
+        return began
 
     def _knock(self) -> None:
-        """A host that says nothing, such as a container that is just being taken down, keeps libpq waiting for two seconds, and clients with it."""
+        """A host that says nothing, as a container that is taken down, costs less than a second."""
         host = self.connect_params.get("host", "")
         if host and not host.startswith("/") and "," not in host:
+            port = self.connect_params.get("port", 5432)
             try:
-                socket.create_connection((host, self.connect_params.get("port", 5432)), _KNOCK_SECONDS).close()
+                socket.create_connection((host, port), _KNOCK_SECONDS).close()
             except OSError as error:
-                raise OperationalError(f"nobody answers at {host}: {error}") from error
+                raise OSError(f"nobody answers at {host}: {error}") from error
 
-    def _refuse_while_away(self) -> None:
-        silence = _watch.last_silence
-        if silence > self._idle_dropped:
-            self._idle_dropped, self._away_until = silence, max(self._away_until, silence + _PAUSE_SECONDS)
-            self.close_idle()
-        if time.monotonic() < self._away_until and self._trying != threading.get_ident():
-            raise OperationalError("the database did not answer a moment ago")
+    def _refusal(self, error: Exception, began: float) -> Exception:
+        """A refusal is an answer. When connections have run out, one of ours is free soon."""
+        if "FATAL:" not in str(error):
+            self.breaker.failed(began)
+        else:
+            self.breaker.answered()
+            if self._in_use and _FULL.search(str(error)):
+                full: Exception = MaxConnectionsExceeded(str(error))
+                return full
+        return DatabaseUnavailable(str(error))
+
+
+def _prepare(conn: Connection) -> None:
+    encoding = conn.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        name = conn.info.dbname
+        conn.close()
+        raise DatabaseUnusable(
+            f"the database {name} is encoded in {encoding}, and must be in UTF8: createdb -E UTF8 -T template0",
+            "its encoding is not UTF8",
+        )
+    conn.cursor().execute(_OWN_SETTINGS)
+
+
+class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the pool is untyped
+    """Once nothing answered, one thread at a time finds out whether the server is back."""
+
+    def __init__(self, database: Any, **options: Any) -> None:
+        self.age = 0
+        self.breaker = Breaker(_PAUSE_SECONDS, CONNECT_SECONDS + _PAUSE_SECONDS)
+        super().__init__(database, connection_factory=Connection, cursor_factory=Cursor, **options)
+
+    def connect(self, reuse_if_open: bool = False) -> Any:
+        if not self._connections:
+            self._begin()  # before we wait for our turn behind those who open one
+        try:
+            return super().connect(reuse_if_open)
+        except MaxConnectionsExceeded as error:
+            raise DatabaseUnavailable(f"all connections are in use: {error}") from error
+
+    def silent(self, began: float) -> None:
+        """A statement that began then had no answer; idle connections are not used again."""
+        if self.breaker.failed(began, watched=True):
+            self.age += 1
 
     def _is_closed(self, conn: Any) -> bool:
-        if conn.closed:
+        if conn.closed or conn.age != self.age:
             return True
         poll = select.poll()  # an idle connection has nothing to say, unless the server closed it
         poll.register(conn.fileno(), select.POLLIN | select.POLLHUP)
         return bool(poll.poll(0))
 
+    def trouble(self) -> str:
+        """Why nothing can be written, as far as that can be seen without writing."""
+        found: Any = self.execute_sql(_TROUBLE)  # type: ignore[no-untyped-call]
+        return str(found.fetchone()[0] or "")
+
+    def look_for_damage(self) -> None:
+        """Reading everything would take too long here; the server says where it meets damage."""
+
     def be_patient(self, patient: bool) -> None:
         """Whether this thread's statements may take as long as they take, unlike a request's."""
-        self.connection().patient = patient
-        self.execute_sql("SET statement_timeout = 0; SET lock_timeout = 0" if patient else "RESET statement_timeout; RESET lock_timeout")
+        self.connection().patient = patient  # type: ignore[no-untyped-call]
+        verb = "SET {} = 0" if patient else "RESET {}"
+        both = "; ".join(verb.format(name) for name in ("statement_timeout", "lock_timeout"))
+        self.execute_sql(both)  # type: ignore[no-untyped-call]

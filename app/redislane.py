@@ -14,9 +14,10 @@ from typing import Any
 import hiredis
 from redis.connection import parse_url
 
-from app.cache import link_key
+from app.breaker import Breaker
+from app.cache import link_key, new_breaker
 from app.clicks import STREAM, Click
-from app.database import AWAY, released
+from app.database import DatabaseUnavailable, released
 from app.services import freshness
 
 _TIMEOUT_SECONDS = 0.25
@@ -47,10 +48,14 @@ Question = tuple[Click, asyncio.Future[Reply]]
 
 
 class Connection(asyncio.Protocol):
-    """One connection to Redis, with one call on its way at a time; `lost` is called when it ends."""
+    """One connection to Redis, with one call on its way at a time.
 
-    def __init__(self, lost: Callable[[], None]) -> None:
-        self._loop, self._lost = asyncio.get_running_loop(), lost
+    `lost` is called when it ends, with the moment at which a call began that was not answered in time, if that was why.
+    """
+
+    def __init__(self, breaker: Breaker, lost: Callable[[float | None], None]) -> None:
+        self._loop, self._breaker, self._lost = asyncio.get_running_loop(), breaker, lost
+        self._silent_since: float | None = None
         self._reader = hiredis.Reader()
         self._sender, self._numbers = secrets.token_hex(6), itertools.count()
         self._orders: deque[asyncio.Future[Any]] = deque()
@@ -83,7 +88,7 @@ class Connection(asyncio.Protocol):
     def _call(self) -> None:
         if not self._asked:
             return  # the connection ended in this turn
-        self._called, self._asked, self._called_at = self._asked, [], self._loop.time()
+        self._called, self._asked, self._called_at = self._asked, [], time.monotonic()
         keys = [link_key(click.short_code) for click, _ in self._called]
         lines = [click.line() for click, _ in self._called]
         command: tuple[Any, ...] = ("EVALSHA", _SHA, len(keys) + 1, STREAM, *keys, *lines)
@@ -92,6 +97,7 @@ class Connection(asyncio.Protocol):
             self._watch = self._loop.call_later(_TIMEOUT_SECONDS, self._look)
 
     def data_received(self, data: bytes) -> None:
+        self._breaker.answered()
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
             if self._orders:
@@ -116,15 +122,18 @@ class Connection(asyncio.Protocol):
         """Ends the connection when the call on its way has waited for too long; looks again while there is one."""
         self._watch = None
         if self._called:
-            left = self._called_at + _TIMEOUT_SECONDS - self._loop.time()
+            left = self._called_at + _TIMEOUT_SECONDS - time.monotonic()
+            if left < -_TIMEOUT_SECONDS:  # late: this process did not run, and maybe Redis did not either
+                self._called_at, left = time.monotonic(), _TIMEOUT_SECONDS
             if left <= 0:
+                self._silent_since = self._called_at
                 self._transport.abort()
             else:
                 self._watch = self._loop.call_later(left, self._look)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Redis may have recorded what it was asked; what it was not asked yet is treated alike, rather than waiting for another Redis call."""
-        self._lost()
+        self._lost(self._silent_since)
         for order in self._orders:
             order.cancel()
         for click, reply in (*self._called, *self._asked):
@@ -139,26 +148,33 @@ class Connection(asyncio.Protocol):
 
 
 class Lane:
-    """The connection to the Redis at `url`, opened by the request that first misses it, at the earliest a second after it was lost."""
+    """The connection to the Redis at `url`, opened by the request that first misses it.
 
-    def __init__(self, url: str) -> None:
+    At the earliest a second after it was lost, unless all that was wrong is that one call was slow.
+    """
+
+    def __init__(self, url: str, breaker: Breaker | None = None) -> None:
+        self._breaker = breaker or new_breaker()
         self._address: Any = parse_url(url)  # type: ignore[no-untyped-call]
         self._open: Connection | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._away_until = 0.0
+        self._again_at = 0.0
 
     def connection(self) -> Connection | None:
-        if self._open is None and self._opening is None and time.monotonic() >= self._away_until:
-            self._opening = asyncio.get_running_loop().create_task(self._try())
+        if self._open is None and self._opening is None and time.monotonic() >= self._again_at:
+            began = self._breaker.begin()
+            if began is not None:
+                self._opening = asyncio.get_running_loop().create_task(self._try(began))
         return self._open
 
-    async def _try(self) -> None:
+    async def _try(self, began: float) -> None:
         connection = None
         try:
             connection = await asyncio.wait_for(self._connect(), 4 * _TIMEOUT_SECONDS)
             await asyncio.wait_for(self._greet(connection), 4 * _TIMEOUT_SECONDS)
             self._open = connection
         except (OSError, TimeoutError, asyncio.CancelledError):
+            self._breaker.failed(began)
             self._lost()
             if connection is not None:
                 connection.close()
@@ -168,9 +184,9 @@ class Lane:
     async def _connect(self) -> Connection:
         loop, address = asyncio.get_running_loop(), self._address
         if "path" in address:
-            return (await loop.create_unix_connection(lambda: Connection(self._lost), address["path"]))[1]
+            return (await loop.create_unix_connection(lambda: Connection(self._breaker, self._lost), address["path"]))[1]
         secure = True if "connection_class" in address else None
-        return (await loop.create_connection(lambda: Connection(self._lost), address["host"], address.get("port", 6379), ssl=secure))[1]
+        return (await loop.create_connection(lambda: Connection(self._breaker, self._lost), address["host"], address.get("port", 6379), ssl=secure))[1]
 
     async def _greet(self, connection: Connection) -> None:
         """Nothing is asked of a Redis that may have missed changes of links before it has been told them."""
@@ -185,8 +201,10 @@ class Lane:
         if self._open is not None:
             self._open.close()
 
-    def _lost(self) -> None:
-        self._open, self._away_until = None, time.monotonic() + _PAUSE_SECONDS
+    def _lost(self, silent_since: float | None = None) -> None:
+        self._open = None
+        if silent_since is None or self._breaker.failed(silent_since):
+            self._again_at = time.monotonic() + _PAUSE_SECONDS
 
 
 def _told_everything() -> bool:
@@ -195,5 +213,5 @@ def _told_everything() -> bool:
         try:
             freshness.deliver_due()
             return freshness.count_due() == 0
-        except AWAY:
+        except DatabaseUnavailable:
             return True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+import resource
 import signal
 from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from app import logs, metrics
-from app.config import Settings
+from app.config import Settings, join
+from app.connections import MOST_CONNECTIONS
+from app.database import exit_if_unusable
 from app.process import replica
 
 _settings = Settings.or_exit()
@@ -33,16 +36,13 @@ def without_secrets(record: logging.LogRecord) -> bool:
     return True
 
 
-bind = f"{_settings.app_host}:{_settings.app_port}"
+bind = join(_settings.app_host, _settings.app_port)
 workers = _settings.web_workers
-_fast_lane = bool(_settings.redis_url) and _settings.fast_lane
-worker_class = "asgi" if _fast_lane else "gthread"
-threads = 1 if _fast_lane else _settings.web_threads  # the fast lane has its own for Flask
-wsgi_app = "app.fastlane:create_asgi()" if _fast_lane else "app:create_app()"
+worker_class = "app.webworker.Worker"
+wsgi_app = "app.fastlane:create_asgi()"
 timeout = 60
 graceful_timeout = 8  # Docker kills after ten seconds
 keepalive = 75  # longer than Nginx keeps an idle connection, so that it never sends into one that is closing
-limit_request_line = 8190  # a path of 5,000 characters is a 404, not broken HTTP
 control_socket_disable = True
 accesslog = None
 loglevel = "warning"
@@ -50,6 +50,7 @@ logger_class = ServerLog
 
 
 def on_starting(_server: Any) -> None:
+    exit_if_unusable(_settings.database_url)
     logs.configure(_settings.log_level, _settings.instance, _settings.log_file, _settings.log_max_bytes, _settings.secrets)
     if _settings.prometheus_multiproc_dir:
         metrics.wipe(_settings.prometheus_multiproc_dir)
@@ -60,9 +61,19 @@ def post_fork(server: Any, _worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Ctrl-C ends a worker as SIGTERM does: Gunicorn's quicker way waits for a lock that the interrupted thread may hold itself."""
-    for name in (signal.SIGINT, signal.SIGQUIT):
+    """A worker that has finished ends as it likes: uvicorn sends itself once more the signal that it was ended by."""
+    raise_open_files()
+    for name in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(name, worker.handle_exit)
+
+
+def raise_open_files() -> None:
+    """Many systems allow 1,024 at first, which is fewer than there may be connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else 2 * MOST_CONNECTIONS
+    wanted = min(most, 2 * MOST_CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def child_exit(_server: Any, worker: Any) -> None:

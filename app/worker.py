@@ -11,14 +11,14 @@ from app import bind, ledger, logs
 from app.cache import cache
 from app.clicks import BATCH, clicks
 from app.config import Settings
-from app.database import AWAY, released
+from app.database import DatabaseUnavailable, exit_if_unusable, released
 from app.migrations import schema
 from app.services import freshness, urls
 
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 0.4
-_AWAY_SECONDS = 1.0
+_UNAVAILABLE_SECONDS = 1.0
 _ROUNDS_BETWEEN_CLEANINGS = 1000
 
 
@@ -46,10 +46,10 @@ class Worker:
         try:
             with released():
                 return self._work() if schema.ensure() else 0
-        except AWAY as error:
-            log.warning("the database is away, the clicks wait in the stream: %s", error)
+        except DatabaseUnavailable as error:
+            log.warning("the database is unavailable, the clicks wait in the stream: %s", error)
             schema.ready = False  # it may come back without its tables
-            self.stopping.wait(_AWAY_SECONDS)
+            self.stopping.wait(_UNAVAILABLE_SECONDS)
             return 0
 
     def _work(self) -> int:
@@ -66,6 +66,7 @@ class Worker:
 def main() -> None:
     settings = Settings.or_exit()
     logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
+    exit_if_unusable(settings.database_url)
     bind(settings)
     Worker().run()
 

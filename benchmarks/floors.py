@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LOCATION = "https://example.com/constant"
 _START = {
     "type": "http.response.start",
@@ -46,5 +48,19 @@ def constant_bytes() -> Flask:
     @app.get("/<path:path>")
     def answer(path: str) -> Response:
         return Response(body, content_type="application/json")
+
+    return app
+
+
+def constant_answers() -> Flask:
+    """Answers by the number in X-Case, as the file that ANSWERS names: [status, headers, body]."""
+    app = Flask(__name__)
+    kept = json.loads(Path(os.environ["ANSWERS"]).read_text())
+    answers = [(body.encode("latin-1"), status, headers) for status, headers, body in kept]
+
+    @app.route("/", methods=_METHODS, defaults={"path": ""}, provide_automatic_options=False)
+    @app.route("/<path:path>", methods=_METHODS, provide_automatic_options=False)
+    def answer(path: str) -> Response:
+        return Response(*answers[int(request.headers.get("X-Case", 0))])
 
     return app

@@ -1,1 +1,1 @@
-"""How Holdfast bears users: `make load TIER=bronze`, `silver` or `gold`."""
+"""How Holdfast bears users: `make load TIER=bronze`, `silver`, `gold` or `reference`."""

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from locust import FastHttpUser, task
+from locust import task
 
-from loadtests.names import Names
-from loadtests.record import Record
-from loadtests.tiers import Plan
+from loadtests.asking import PLAN, Client, names, record
 
-PLAN = Plan.loaded(os.environ["LOAD_PLAN"])
 FIRST_LINKS = 100
-names = Names()
-record = Record()
 
 
 class Link(NamedTuple):
@@ -47,36 +38,13 @@ def is_list(answer: Any) -> bool:
     return isinstance(answer, list) and len(answer) <= 100
 
 
-class Visitor(FastHttpUser):
+class Visitor(Client):
     """Pauses after each thing it does, between half and one and a half times the average."""
 
     network_timeout = 30.0
-    connection_timeout = 10.0
-    default_headers = {"User-Agent": f"holdfast-load/{names.run}"}  # noqa: RUF012  # Locust's way
 
     def wait_time(self) -> float:
         return PLAN.pause_seconds * random.uniform(0.5, 1.5)
-
-    @contextmanager
-    def asking(self, method: str, path: str, name: str, expected: int, **more: Any) -> Any:
-        """The answer, which is a failure with any other status; a request that broke is one without our doing."""
-        with self.client.request(method, path, name=name, catch_response=True, allow_redirects=False, **more) as answer:
-            if answer.status_code == expected:
-                answer.success()
-            elif answer.status_code:
-                answer.failure(f"{answer.status_code}, not {expected}")
-            yield answer
-
-    def ask(self, method: str, path: str, name: str, right: Callable[[Any], bool], **more: Any) -> Any:
-        """The decoded answer; None when it is not `right`."""
-        with self.asking(method, path, f"{method} {name}", 201 if method == "POST" else 200, **more) as answer:
-            if answer.status_code not in (200, 201):
-                return None
-            body = json.loads(answer.content)
-            if not right(body):
-                answer.failure(f"wrong body: {answer.content[:100]}")
-                return None
-            return body
 
     def follow(self, link: Link) -> None:
         """One click, which must lead where the link leads."""

@@ -29,7 +29,7 @@ def compare(record: Record, stored: dict[str, int]) -> Clicks:
 def stored_clicks(base_url: str, record: Record, first_id: int) -> dict[str, int]:
     """The counter of each link that was followed, among all from that id on."""
     followed, after, found = record.clicks.keys() | record.unsure.keys(), first_id - 1, {}
-    while page := _get(f"{base_url}/urls?per_page=100&after={after}"):
+    while followed and (page := _get(f"{base_url}/urls?per_page=100&after={after}")):
         found.update({url["short_code"]: url["click_count"] for url in page if url["short_code"] in followed})
         after = page[-1]["id"]
     return found

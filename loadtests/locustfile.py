@@ -11,11 +11,14 @@ from urllib.request import urlopen
 import gevent
 from locust import LoadTestShape, events
 
+from loadtests import behaviour, repeating
 from loadtests import record as facts
-from loadtests.behaviour import FIRST_LINKS, PLAN, Link, Visitor, links, names, people, record
+from loadtests.asking import PLAN, names, record
+from loadtests.behaviour import FIRST_LINKS, Link, links, people
 from loadtests.tiers import users_at
 
-__all__ = ["ComeAndGo", "Visitor"]
+User = repeating.Repeater if PLAN.reference else behaviour.Visitor
+__all__ = ["ComeAndGo", "User"]
 _PROGRESS_SECONDS = 5
 
 
@@ -27,18 +30,23 @@ class ComeAndGo(LoadTestShape):
 
 @events.test_start.add_listener
 def prepare(environment: Any, **_more: Any) -> None:
+    """Counts from here on what happens."""
+    if not PLAN.reference:
+        _make_first_links(environment.host)
+    environment.began = time.monotonic()
+    events.request.add_listener(lambda **request: _remember(environment, request))
+    events.user_error.add_listener(lambda exception, **_more: _remember(environment, _stumble(exception)))
+    gevent.spawn(_show_progress, environment)
+
+
+def _make_first_links(host: str) -> None:
     """The first user and the first links, which all others need."""
-    host = environment.host
     people.append(_post(f"{host}/users", names.person())["id"])
     for _ in range(FIRST_LINKS):
         address = names.address()
         made = _post(f"{host}/urls", {"original_url": address, "user_id": people[0]})
         links.append(Link(made["id"], made["short_code"], address))
     record.first_id = links[0].id
-    environment.began = time.monotonic()
-    events.request.add_listener(lambda **request: _remember(environment, request))
-    events.user_error.add_listener(lambda exception, **_more: _remember(environment, _stumble(exception)))
-    gevent.spawn(_show_progress, environment)
 
 
 def _post(address: str, content: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from loadtests import plots
 from loadtests.clicks import Clicks
 from loadtests.record import Figures, Record, by_name, by_second, figures, length
+from loadtests.reference import PER_ROUND
 from loadtests.tiers import Outcome, Tier, broken_promises
 from tests.servers import ROOT
 
@@ -30,6 +31,7 @@ class Run(NamedTuple):
     clicks: Clicks
     cpu_seconds: dict[str, float]
     seconds: float
+    troubles: list[str]
 
 
 class Findings(NamedTuple):
@@ -56,7 +58,8 @@ def publish(name: str, tier: Tier, pause_seconds: float, folder: Path, found: Fi
 def _result(name: str, tier: Tier, pause_seconds: float, found: Findings) -> dict[str, Any]:
     run = found.run
     total = figures(run.record.requests, length(run.record.requests))
-    wrong = broken_promises(Outcome(total.requests, total.failures, total.p95_ms, run.clicks.lost, run.clicks.too_many))
+    seen = (total.requests, total.failures, total.p95_ms, run.clicks.lost, run.clicks.too_many)
+    wrong = broken_promises(Outcome(*seen, tier.p95_limit_ms))
     return {
         "tier": name,
         "passed": not wrong,
@@ -65,7 +68,8 @@ def _result(name: str, tier: Tier, pause_seconds: float, found: Findings) -> dic
         "commit": commit(),
         "machine": {"cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}", "python": platform.python_version()},
         "stages": [list(stage) for stage in tier.stages],
-        "pause_seconds": [0.5 * pause_seconds, 1.5 * pause_seconds],
+        "pause_seconds": [pause_seconds * share for share in tier.pause_shares],
+        "troubles": run.troubles,
         "all": total._asdict(),
         "failures": dict(run.record.failures().most_common(20)),
         "clicks": run.clicks._asdict(),
@@ -103,19 +107,31 @@ def _write_table(path: Path, header: tuple[str, ...], rows: list[tuple[Any, ...]
 
 def _text(result: dict[str, Any], names: dict[str, Figures]) -> str:
     stages = ", ".join(f"{users} at {moment:.0f} s" for moment, users in result["stages"])
-    low, high = result["pause_seconds"]
-    heading = f"{result['tier']}: users {stages}; each pauses {low:g} to {high:g} s between requests"
+    heading = f"{result['tier']}: users {stages}; each pauses {_pauses(result)}"
     where = f"commit {result['commit']}, {result['date']} UTC, {result['machine']['cores']} cores, generator included"
     columns = ("requests", "failed", "req/s", "p50 ms", "p95 ms", "p99 ms", "slowest")
     rows = [("all", Figures(**result["all"])), *names.items()]
-    lines = [heading, where, "", f"{'':46}" + "".join(f"{column:>10}" for column in columns)]
+    lines = [heading, where, *result["troubles"], ""]
+    lines += [f"{'':46}" + "".join(f"{column:>10}" for column in columns)]
     lines += [f"{name:46}{row[0]:10,}{row[1]:10,}" + "".join(f"{value:10,.1f}" for value in row[2:]) for name, row in rows]
     clicks, cpu = result["clicks"], result["cpu_microseconds_per_request"]
     lines += ["", f"clicks: {clicks['answered']:,} answered, {clicks['stored']:,} stored, {clicks['lost']} lost, {clicks['too_many']} too many"]
-    lines += ["CPU us per request: " + ", ".join(f"{part} {cost}" for part, cost in cpu.items())]
+    costs = ", ".join(f"{part} {cost}" for part, cost in cpu.items())
+    lines += [f"CPU us per request: {costs}; all servers {_servers(cpu):,}"]
     lines += ["cores used: " + ", ".join(f"{part} {share}" for part, share in result["cores_used"].items())]
     lines += _alone_text(result) + [f"{count} x {words}" for words, count in result["failures"].items()]
     return "\n".join([*lines, "", "passed" if result["passed"] else "NOT PASSED: " + "; ".join(result["wrong"]), ""])
+
+
+def _pauses(result: dict[str, Any]) -> str:
+    low, high = result["pause_seconds"]
+    if low == high:
+        return f"{low:g} s twice in a round of {PER_ROUND} requests"
+    return f"{low:g} to {high:g} s between requests"
+
+
+def _servers(cpu: dict[str, int]) -> int:
+    return sum(cost for part, cost in cpu.items() if part != "generator")
 
 
 def _alone_text(result: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One tier from the beginning to the verdict: `python -m loadtests.run bronze|silver|gold`, whose exit code says whether it was passed."""
+"""One tier from the beginning to the verdict, its exit code: `python -m loadtests.run TIER`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from benchmarks.stack import PYTHON, Stack
 from loadtests import clicks, constant, report, service
 from loadtests.record import Record
 from loadtests.tiers import TIERS, Plan, Tier, planned
+from loadtests.trouble import TROUBLES
 from tests.servers import ROOT, Missing
 
 _ALONE_SECONDS = 15
-_PAUSE_SECONDS = 1.0
 _SPARE_SECONDS = 90
 
 
@@ -37,6 +37,7 @@ class Wishes:
     base_url: str
     pause_seconds: float
     folder: Path
+    troubles: list[str]
 
     @classmethod
     def read(cls) -> Wishes:
@@ -45,10 +46,14 @@ class Wishes:
         for name, kind, what in _CHANGES:
             parser.add_argument(f"--{name}", type=kind, default=os.environ.get(name.upper().replace("-", "_")) or None, help=what)
         given = parser.parse_args()
-        changed = any(each is not None for each in (given.users, given.duration, given.pause, given.base_url))
+        troubles = given.trouble.split(",") if given.trouble else []
+        if not TROUBLES.keys() >= set(troubles) or (troubles and given.base_url):
+            parser.error(f"trouble is {','.join(TROUBLES)} or some of it, without a BASE_URL")
+        changed = any(getattr(given, name.replace("-", "_")) is not None for name, *_ in _CHANGES)
         folder = ROOT / ("var/loadtests" if changed else "loadtests/results") / given.tier
-        pause = _PAUSE_SECONDS if given.pause is None else given.pause
-        return cls(given.tier, planned(given.tier, given.users, given.duration), (given.base_url or "").rstrip("/"), pause, folder)
+        tier = planned(given.tier, given.users, given.duration)
+        pause = tier.pause_seconds if given.pause is None else given.pause
+        return cls(given.tier, tier, (given.base_url or "").rstrip("/"), pause, folder, troubles)
 
 
 _CHANGES = (
@@ -56,6 +61,7 @@ _CHANGES = (
     ("duration", float, "seconds"),
     ("pause", float, "seconds between two requests of a user, on average"),
     ("base-url", str, "of a service that runs already"),
+    ("trouble", str, "busy, stops or busy,stops: what a busy machine does to the service"),
 )
 
 
@@ -84,7 +90,8 @@ def alone(wishes: Wishes, pause_seconds: float) -> report.Alone:
         record_file = cleanup.enter_context(tempfile.NamedTemporaryFile()).name
         port = constant.answers(cleanup).port
         peak = wishes.tier.peak
-        plan = Plan([(0, peak), (_ALONE_SECONDS, peak)], pause_seconds, record_file, constant=LOCATION)
+        stages = [(0, peak), (_ALONE_SECONDS, peak)]
+        plan = Plan(stages, pause_seconds, record_file, 0, LOCATION, wishes.tier.reference)
         record, cpu = generate(f"http://127.0.0.1:{port}", plan)
     return report.Alone(record, cpu)
 
@@ -95,14 +102,20 @@ def loaded(wishes: Wishes, stack: Stack | None) -> report.Run:
     tail = service.TAIL if stack else 0
     wishes.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile() as record_file:
-        plan = Plan(wishes.tier.stages, wishes.pause_seconds, record_file.name, tail=tail)
+        stages, pause = wishes.tier.stages, wishes.pause_seconds
+        plan = Plan(stages, pause, record_file.name, tail, reference=wishes.tier.reference)
         before, began = stack.cpu_seconds() if stack else {}, time.monotonic()
-        record, generator = generate(base_url, plan, "--html", str(wishes.folder / "report.html"))
+        with ExitStack() as trouble:
+            begun = [TROUBLES[name](stack) for name in wishes.troubles if stack]
+            said = [trouble.enter_context(each) for each in begun]
+            html = str(wishes.folder / "report.html")
+            record, generator = generate(base_url, plan, "--html", html)
+            troubles = [words() for words in said]
         seconds = time.monotonic() - began
     after = stack.cpu_seconds() if stack else {}
     stored = clicks.stored_clicks(base_url, record, 1 if tail else record.first_id)
     cpu = {"generator": generator, **{part: after[part] - before[part] for part in after}}
-    return report.Run(record, clicks.compare(record, stored), cpu, seconds)
+    return report.Run(record, clicks.compare(record, stored), cpu, seconds, troubles)
 
 
 def main() -> int:
@@ -115,7 +128,7 @@ def main() -> int:
             at_most = alone(wishes, 0)
             _show("the generator alone, with pauses")
             paused = alone(wishes, wishes.pause_seconds)
-            stack = None if wishes.base_url else service.start(cleanup)
+            stack = None if wishes.base_url else service.Served(cleanup).stack
         except (Missing, URLError) as problem:
             sys.exit(f"{wishes.base_url or 'the stack'}: {problem}")
         _show(f"{wishes.name}: {wishes.base_url or 'Nginx, three replicas, PostgreSQL, Redis and the worker, started for this'}")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -39,24 +40,42 @@ class BoundedRedis(Redis):
         return [*super().command(), "--maxmemory", "256mb"]
 
 
-def start(cleanup: ExitStack) -> Stack:
+class Served:
     """Everything up, the sample data loaded, and TAIL more links that the cache does not have."""
-    stack, postgres, redis = Stack(cleanup), SafePostgres(), BoundedRedis()
-    for server in (postgres, redis):
-        cleanup.callback(server.destroy)
-        server.start()
-    shared = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, "LOG_FILE": str(stack.folder / "holdfast.log"), "LOG_LEVEL": "INFO", "BASE_URL": ""}
-    migration = [PYTHON, "-m", "flask", "--app", "app", "migrate"]
-    subprocess.run(migration, check=True, cwd=ROOT, env={**os.environ, **shared, "AUTO_SEED": "true"}, stdout=subprocess.DEVNULL)
-    stack.replicas(["-c", "python:app.serving"], [_replica(stack.folder, shared, number) for number in range(1, REPLICAS + 1)])
-    stack.run("worker", [PYTHON, "-m", "app.worker"], {**shared, "INSTANCE": "worker"})
-    wait_for(lambda: "warmed the cache up" in (stack.folder / "holdfast.log").read_text(), what="the cache's warm-up")
-    with psycopg2.connect(host="127.0.0.1", port=postgres.port, user="holdfast", dbname="holdfast") as connection, connection.cursor() as cursor:
-        cursor.execute(_TAIL_LINKS)
-    stack.watch("postgres", _pid(postgres))
-    stack.watch("redis", _pid(redis))
-    _front_door(stack)
-    return stack
+
+    def __init__(self, cleanup: ExitStack) -> None:
+        self.stack, self.postgres, self.redis = Stack(cleanup), SafePostgres(), BoundedRedis()
+        for server in (self.postgres, self.redis):
+            cleanup.callback(server.destroy)
+            server.start()
+        self._start_ours()
+        with psycopg2.connect(**self.address) as connection, connection.cursor() as cursor:
+            cursor.execute(_TAIL_LINKS)
+        self.stack.watch("postgres", _pid(self.postgres))
+        self.stack.watch("redis", _pid(self.redis))
+        front_door(self.stack)
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """The database, for psycopg2."""
+        return {
+            "host": "127.0.0.1",
+            "port": self.postgres.port,
+            "user": "holdfast",
+            "dbname": "holdfast",
+        }
+
+    def _start_ours(self) -> None:
+        stack, log = self.stack, self.stack.folder / "holdfast.log"
+        stores = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
+        shared = {**stores, "LOG_FILE": str(log), "LOG_LEVEL": "INFO", "BASE_URL": ""}
+        migration = [PYTHON, "-m", "flask", "--app", "app", "migrate"]
+        environment = {**os.environ, **shared, "AUTO_SEED": "true"}
+        subprocess.run(migration, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        settings = [_replica(stack.folder, shared, number) for number in range(1, REPLICAS + 1)]
+        stack.replicas(["-c", "python:app.serving"], settings)
+        stack.run("worker", [PYTHON, "-m", "app.worker"], {**shared, "INSTANCE": "worker"})
+        wait_for(lambda: "warmed the cache up" in log.read_text(), what="the cache's warm-up")
 
 
 def _pid(server: Postgres | Redis) -> int:
@@ -71,7 +90,7 @@ def _replica(folder: Path, shared: dict[str, str], number: int) -> dict[str, str
     return {**shared, **compose, "INSTANCE": f"app{number}", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
 
 
-def _front_door(stack: Stack) -> None:
+def front_door(stack: Stack) -> None:
     """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have written."""
     stack.port = free_port()
     for name in ("nginx.conf", "error.conf"):

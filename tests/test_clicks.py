@@ -15,13 +15,12 @@ from typing import Any
 import psycopg2
 import pytest
 import redis
-from peewee import OperationalError
 
 from app import ledger
 from app.clicks import STREAM, clicks, drained_total
-from app.database import released
+from app.database import DatabaseUnavailable, released
 from app.models import ClickClaim
-from tests.conftest import Api, pause_over
+from tests.conftest import Api
 from tests.machine import Stopwatch
 from tests.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
 
@@ -174,10 +173,10 @@ def test_all_who_ask_while_a_batch_is_moved_share_its_failure(shared: Api, monke
     def fail(*_arguments: Any) -> Any:
         batches.append(1)
         wait_for(lambda: len(waiters()) == 5, what="the others, who wait for this batch")
-        raise OperationalError("locked")
+        raise DatabaseUnavailable("locked")
 
     def refused() -> bool:
-        with pytest.raises(OperationalError, match="locked"):
+        with pytest.raises(DatabaseUnavailable, match="locked"):
             clicks.drain()
         return True
 
@@ -331,5 +330,5 @@ def test_while_postgresql_is_away_cached_links_work_and_their_clicks_are_stored_
     assert api.client.post("/urls", json={"original_url": "https://example.com/"}).status_code == 503
     api.follow(cached)
     postgres_server.start()
-    pause_over()
+    wait_for(lambda: api.client.get("/events").status_code == 200)
     assert api.clicks(cached) == 4

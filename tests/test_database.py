@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import IntegrityError, OperationalError
+from peewee import IntegrityError
 
 from app import bulk, database, postgres
 from app.database import db, released
@@ -98,7 +98,7 @@ def test_a_transaction_whose_server_dies_changes_nothing_and_is_a_503(bound: Bou
         postgres_server.kill()
         waiting.join()
         assert_unavailable(answers[0])
-        with pytest.raises(database.AWAY):
+        with pytest.raises(database.DatabaseUnavailable):
             stack.close()
     postgres_server.start()
     pause_over()
@@ -171,7 +171,7 @@ def test_long_work_is_not_taken_for_silence(bound: Bound, postgres_server: Postg
 @pytest.mark.services
 def test_a_statement_that_takes_too_long_is_ended_by_the_server(bound: Bound, postgres_server: Postgres) -> None:
     bound(database_url=f"{postgres_server.url}?options=-c%20statement_timeout%3D200", redis_url="")
-    with released(), pytest.raises(database.AWAY):
+    with released(), pytest.raises(database.DatabaseUnavailable):
         db.execute_sql("SELECT pg_sleep(5)")
 
 
@@ -254,7 +254,7 @@ def test_a_host_that_says_nothing_is_refused_within_a_second() -> None:
             caller.connect_ex(("127.0.0.1", port))
         handle = database.connect(f"postgresql+pool://nobody@127.0.0.1:{port}/nothing")
         watch = Stopwatch()
-        with pytest.raises(OperationalError, match="nobody answers at"):
+        with pytest.raises(database.DatabaseUnavailable, match="nobody answers at"):
             handle.connect()
         assert watch.seconds < 1
         for caller in callers:

@@ -180,7 +180,7 @@ def test_more_links_than_are_read_at_once_are_all_exported(app: Flask) -> None:
 def test_an_export_that_fails_leaves_the_one_before(app: Flask, tmp_path: Path) -> None:
     links = tmp_path / "links.conf"
     links.write_text("as before")
-    imported("abcdef", "https://ü[broken/")  # no row can come to be like this, but it cannot be exported
+    imported("übcdef", "https://example.com/")  # no row can come to be like this, but it cannot be exported
     assert app.test_cli_runner().invoke(args=["links", "export", str(links)]).exit_code == 1
     assert links.read_text() == "as before"
 

@@ -131,6 +131,18 @@ def test_strict_stops_at_the_first_bad_row_with_nothing_loaded(command: Command,
     assert command("--strict", good).code == 0
 
 
+def test_a_file_of_bad_rows_only_is_named_and_fails(command: Command, tmp_path: Path) -> None:
+    path = _file(tmp_path, "username,email\nbob,nowhere\n")
+    run = command(path)
+    assert (run.code, run.out[-1]) == (1, "Loaded 0 users, 0 URLs, 0 events")
+    assert run.err == [
+        f"{path}:2: skipped: email: not a valid email address",
+        "load_csv.py: nothing could be loaded: every row is bad",
+    ]
+    assert command(path, SEED / "users.csv").code == 0
+    assert command(path, SEED / "users.csv").code == 0  # there already
+
+
 UNUSABLE = {
     "empty.csv": (b"", "is empty"),
     "bom.csv": (b"\xef\xbb\xbf\n", "is empty"),

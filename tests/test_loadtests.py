@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.stack import PYTHON, Stack
+from loadtests import trouble
 from loadtests.clicks import Clicks, compare
 from loadtests.names import Names
 from loadtests.record import Record, Request, by_name, by_second, figures, length, percentile
+from loadtests.reference import PER_ROUND, go_round
 from loadtests.tiers import TIERS, Outcome, Plan, broken_promises, planned, users_at
+from tests.servers import wait_for
+from tests.webserver import WebServer
 
 GOOD = {"requests": 1000, "failures": 0, "p95_ms": 499.9, "clicks_lost": 0, "clicks_too_many": 0}
 
@@ -39,6 +50,127 @@ def test_gold_goes_over_100_to_500_users_and_back_to_none_in_90_seconds() -> Non
     assert [users_at(stages, second) for second in (0, 15, 30, 45, 74.9, 82.5)] == [0, 100, 300, 500, 500, 250]
     assert users_at(stages, 89.99) == 0
     assert users_at(stages, 90) is None
+
+
+def test_reference_goes_to_500_users_who_pause_for_a_tenth_of_a_second() -> None:
+    tier = TIERS["reference"]
+    users = [users_at(tier.stages, second) for second in (0, 7.5, 15, 59.9, 60)]
+    assert users == [0, 250, 500, 500, None]
+    assert (tier.pause_seconds, tier.pause_shares) == (0.1, (1, 1))
+    assert planned("reference", users=30).reference
+
+
+def test_in_the_reference_tier_only_failures_count_not_the_waiting_of_500_users() -> None:
+    patient = {**GOOD, "p95_ms": 30_000.0, "p95_limit_ms": TIERS["reference"].p95_limit_ms}
+    assert broken_promises(Outcome(**patient)) == []
+    assert broken_promises(Outcome(**{**patient, "failures": 1})) == ["1 requests failed"]
+
+
+Right = Callable[[Any], bool]
+
+
+class Asked:
+    """Sends a round's requests to a real server; but `unwanted`, which has no answer."""
+
+    def __init__(self, server: WebServer, unwanted: str = "") -> None:
+        self.server, self.unwanted = server, unwanted
+        self.done: list[str] = []
+        self.addresses: list[str] = []
+
+    def ask(self, method: str, path: str, name: str, right: Right, json: Any = None) -> Any:
+        self.done.append(f"{method} {name}")
+        self.addresses.append(path)
+        if f"{method} {name}" == self.unwanted:
+            return None
+        reply = self.server.get(path, method, body=json)
+        assert reply.status == (201 if method == "POST" else 200), (method, path, reply)
+        answer = reply.json()
+        assert right(answer), (method, path, answer)
+        return answer
+
+    def pause(self) -> None:
+        self.done.append("pause")
+
+
+FIRST_HALF = ["GET /health", "GET /products", "POST /users", "pause"]
+ON_THE_USER = ["GET /users/<id>", "GET /users?page=", "PUT /users/<id>", "POST /urls"]
+ON_THE_LINK = ["GET /urls/<id>", "GET /urls?user_id=", "PUT /urls/<id>"]
+END = ["GET /events?page=", "pause"]
+
+
+def test_a_round_of_the_reference_script_is_served_in_its_order(tmp_path: Path) -> None:
+    with WebServer(tmp_path) as server:
+        asked = Asked(server)
+        for _ in range(2):
+            go_round(asked.ask, Names(), asked.pause)
+    assert asked.done == 2 * [*FIRST_HALF, *ON_THE_USER, *ON_THE_LINK, *END]
+    assert asked.addresses[4:11] == [
+        "/users?page=1&per_page=10",
+        "/users/1",
+        "/urls",
+        "/urls/1",
+        "/urls?user_id=1&page=1&per_page=10",
+        "/urls/1",
+        "/events?page=1&per_page=10",
+    ]
+    assert len(asked.addresses) == 2 * PER_ROUND
+
+
+@pytest.mark.parametrize(("unwanted", "still"), [("POST /users", []), ("POST /urls", ON_THE_USER)])
+def test_what_could_not_be_made_is_not_asked_for(
+    tmp_path: Path,
+    unwanted: str,
+    still: list[str],
+) -> None:
+    with WebServer(tmp_path) as server:
+        asked = Asked(server, unwanted)
+        go_round(asked.ask, Names(), asked.pause)
+    assert asked.done == [*FIRST_HALF, *still, *END]
+
+
+def test_all_that_it_started_beside_the_service_has_ended() -> None:
+    before = children_of(os.getpid())
+    with ExitStack() as cleanup, trouble.busy(Stack(cleanup)) as words:
+        loops = children_of(os.getpid()) - before
+        assert words() == f"{os.cpu_count()} endless loops beside it"
+        assert len(loops) == os.cpu_count()
+    assert not children_of(os.getpid()) & loops
+
+
+def test_a_stop_stops_every_process_of_a_stack_at_once_and_all_go_on() -> None:
+    with ExitStack() as cleanup:
+        stack = Stack(cleanup)
+        command = "import os, time; os.fork(); time.sleep(600)"
+        parent = stack.run("app", [PYTHON, "-c", command]).pid
+        wait_for(lambda: bool(children_of(parent)), what="its child")
+        family = {parent, *children_of(parent)}
+        cleanup.callback(lambda: [os.kill(pid, signal.SIGKILL) for pid in family - {parent}])
+        seen = Watching(family)
+        assert trouble.stop_all(stack, seen) == len(family) == 2
+        assert seen.states == ["T", "T"]
+        wait_for(lambda: "T" not in states(family), what="both to go on")
+
+
+class Watching(threading.Event):
+    """Looks at the processes instead of waiting."""
+
+    def __init__(self, family: set[int]) -> None:
+        super().__init__()
+        self.family, self.states = family, [""]
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout == trouble.STOP_SECONDS
+        wait_for(lambda: states(self.family) == ["T", "T"], what="all to be stopped")
+        self.states = states(self.family)
+        return True
+
+
+def states(pids: set[int]) -> list[str]:
+    return [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in pids]
+
+
+def children_of(pid: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def test_a_tier_can_be_made_higher_and_shorter() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -30,6 +31,11 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
             yield method, path, operation
 
 
+def own_answers(operation: Document) -> Iterator[tuple[str, Document]]:
+    """Without 2XX: what a redirect leads to is not ours to describe."""
+    return (item for item in operation["responses"].items() if item[0] != "2XX")
+
+
 def validator(document: Document, schema: Document) -> Any:
     return jsonschema_rs.validator_for({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "components": document["components"]})
 
@@ -52,16 +58,88 @@ def test_every_route_is_in_the_document(app: Flask, document: Document) -> None:
 def test_operations_have_names_of_their_own_and_a_sentence(document: Document) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(set(names)) == len(names)
-    assert all(operation["summary"].endswith(".") for _, _, operation in operations(document))
+    for _, _, operation in operations(document):
+        assert operation["description"].endswith(".")
+        assert operation["summary"].lower().replace(" ", "_") == operation["operationId"]
+
+
+def test_every_operation_says_what_succeeds_and_what_is_refused(document: Document) -> None:
+    for _, path, operation in operations(document):
+        kinds = {status[0] for status in operation["responses"]}
+        assert {"2", "4"} <= kinds, path
+
+
+def test_the_document_says_where_by_whom_and_under_which_licence(document: Document) -> None:
+    assert document["servers"][0]["url"] == "/"
+    assert document["info"]["license"]["identifier"] == "MIT"
+    assert document["info"]["contact"]["name"]
+    assert document["security"] == []
+    secured = [path for _, path, operation in operations(document) if operation.get("security")]
+    assert secured == ["/chaos"]
+    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in document["tags"]}
+
+
+def test_a_base_url_is_where_the_server_is(bound: Callable[..., Api]) -> None:
+    api = bound(base_url="https://x.example/s")
+    assert api.get("/openapi.json")["servers"][0]["url"] == "https://x.example/s"
+
+
+def parts(value: Any) -> Iterator[Document]:
+    """Every object in a document, itself included."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from parts(inner)
+
+
+def test_nothing_in_the_document_is_null_by_default(document: Document) -> None:
+    assert [part for part in parts(document) if part.get("default", "") is None] == []
+
+
+def test_no_schema_contains_itself(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above
+        for part in parts(schemas[name]):
+            if "$ref" in part:
+                visit(part["$ref"].split("/")[-1], (*above, name))
+
+    for name in schemas:
+        visit(name, ())
+
+
+def test_booleans_and_numbers_of_queries_are_booleans_and_numbers(document: Document) -> None:
+    kinds: dict[str, set[str]] = {}
+    for _, _, operation in operations(document):
+        for parameter in operation["parameters"]:
+            if parameter["in"] == "query":
+                kinds.setdefault(parameter["schema"]["type"], set()).add(parameter["name"])
+    assert kinds == {
+        "boolean": {"count", "is_active"},
+        "integer": {"page", "per_page", "after", "user_id", "url_id", "lines", "limit"},
+        "string": {"event_type", "filter", "level"},
+    }
+
+
+def test_every_pattern_can_be_written_into_a_program(document: Document) -> None:
+    """Line separators end a regular expression in JavaScript, raw or by their number."""
+    patterns = [part["pattern"] for part in parts(document) if isinstance(part.get("pattern"), str)]
+    assert patterns
+    for pattern in patterns:
+        assert not re.search(r"[\u0000-\u001f\u2028\u2029]|\\u202[89]|\\x0[ad]", pattern), pattern
 
 
 def test_every_answer_is_described_with_its_headers(document: Document) -> None:
     for _, _, operation in operations(document):
-        for status, answer in operation["responses"].items():
+        for status, answer in own_answers(operation):
             assert "X-Request-ID" in answer["headers"]
-            assert (status == "503") == ("Retry-After" in answer["headers"])
+            assert (status in ("429", "503")) == ("Retry-After" in answer["headers"])
             assert ("content" in answer) == (status not in ("204", "302"))
-        assert "503" in operation["responses"]
+        assert {"429", "503"} <= operation["responses"].keys()
 
 
 def test_what_takes_a_body_or_a_page_can_be_refused(document: Document) -> None:
@@ -74,28 +152,18 @@ def test_what_takes_a_body_or_a_page_can_be_refused(document: Document) -> None:
 
 def test_every_schema_of_a_noun_has_an_example_that_it_accepts(document: Document) -> None:
     for name, schema in document["components"]["schemas"].items():
-        if name not in ("Error", "Detail"):
+        if name != "Error":
             (example,) = schema["examples"]
             assert [error.message for error in validator(document, schema).iter_errors(example)] == []
 
 
 def test_every_error_has_an_example_that_its_schema_accepts(document: Document) -> None:
     for _, _, operation in operations(document):
-        for status, answer in operation["responses"].items():
+        for status, answer in own_answers(operation):
             if int(status) >= 400:
                 described = answer["content"]["application/json"]
                 assert described["example"]["status"] == int(status)
                 assert validator(document, described["schema"]).is_valid(described["example"])
-
-
-def test_the_examples_of_bodies_are_accepted(client: FlaskClient, api: Api, document: Document) -> None:
-    names = {"{user_id}": str(api.user("grace")["id"]), "{url_id}": str(api.url()["id"])}
-    for method, path, operation in operations(document):
-        if "application/json" in operation.get("requestBody", {"content": {}})["content"]:
-            schema = document["components"]["schemas"][operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]]
-            for name, value in names.items():
-                path = path.replace(name, value)
-            check(client.open(path, method=method.upper(), json=schema["examples"][0]), 200, 201)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +175,11 @@ def test_the_examples_of_bodies_are_accepted(client: FlaskClient, api: Api, docu
             [{"username": "ü"}, {"username": " ", "email": "a@b.de"}, {"username": "u", "email": "a@b"}],
         ),
         ("UrlCreate", {"original_url": "https://a.example/?x"}, [{}, {"original_url": "hello"}, {"original_url": "https://a.example/", "user_id": "1"}]),
-        ("EventCreate", {"event_type": "x", "details": {"a": [{"b": 1}]}}, [{"event_type": ""}, {"event_type": "x", "details": {"a": ["\x00"]}}]),
+        (
+            "EventCreate",
+            {"event_type": "x", "details": {"a": [{"b": 1}]}},
+            [{"event_type": ""}, {"event_type": "x", "details": []}],
+        ),
     ],
 )
 def test_schemas_and_checks_agree(client: FlaskClient, document: Document, schema: str, good: Document, bad: list[Document]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import signal
 import socket
@@ -67,7 +69,7 @@ def test_it_prints_its_address(server: Run) -> None:
 def test_the_printed_commands_work_when_they_are_pasted(server: Run) -> None:
     make, follow = commands_of(server.output())
     assert '"original_url":"https://example.com/"' in pasted(make)
-    assert pasted(follow).startswith("HTTP/1.1 302 FOUND\n")
+    assert pasted(follow).startswith("HTTP/1.1 302 Found\n")
 
 
 def test_the_first_start_loads_the_sample_data(server: Run) -> None:
@@ -108,14 +110,33 @@ def has_ipv6() -> bool:
         return False
 
 
-def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(server: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("host", "printed"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "localhost"), ("[::]", "localhost")])
+def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(server: Run, tmp_path: Path, host: str, printed: str) -> None:
     if not has_ipv6():
-        _assert_refused(server, "::1")
+        _assert_refused(server, host)
+        return
+    listening = Run(tmp_path, APP_HOST=host)
+    listening.host = "::1"
+    with listening:
+        assert f"Holdfast is at http://{printed}:{listening.port}\n" in listening.output()
+        make, _ = commands_of(listening.output())
+        address = re.search(r"'?http://[^ ']*/shorten'?$", make)
+        assert address is not None
+        connection = http.client.HTTPConnection(printed.strip("[]"), listening.port, timeout=20)
+        connection.request("POST", "/shorten", '{"url": "https://e.example/"}', {"Content-Type": "application/json"})
+        assert json.loads(connection.getresponse().read())["short_url"].startswith(f"http://{printed}:")
+        connection.close()
+
+
+def test_a_client_that_names_no_host_is_shown_the_address_that_it_reached(tmp_path: Path) -> None:
+    if not has_ipv6():
         return
     listening = Run(tmp_path, APP_HOST="::1")
     listening.host = "::1"
-    with listening:
-        assert f"Holdfast is at http://localhost:{listening.port}\n" in listening.output()
+    with listening, socket.create_connection(("::1", listening.port), 20) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert f'"http://[::1]:{listening.port}/openapi.json"'.encode() in answer
 
 
 def test_an_address_that_is_not_this_machines_is_one_clear_sentence(server: Run) -> None:

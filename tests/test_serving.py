@@ -75,8 +75,10 @@ def test_chaos_ends_the_master_which_is_what_its_supervisor_watches(tmp_path: Pa
 
 def test_a_request_that_is_under_way_at_the_end_is_still_answered(tmp_path: Path) -> None:
     with WebServer(tmp_path) as server, opened(server) as connection:
-        connection.sendall(b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n\r\n{")
-        wait_for(lambda: any(entry["path"] == "/users" for entry in entries_of(server)), what="the request's beginning")
+        head = b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n"
+        connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{")
         os.kill(server.process.pid, signal.SIGTERM)
         wait_for(lambda: len(server.workers()) == 1, what="the end of the worker that had nothing to do")
         connection.sendall(b'"username": "ada", "email": "a@example.com"}')
@@ -123,7 +125,7 @@ def test_a_database_that_is_away_at_the_start_is_reported_without_its_password(t
         assert server.get("/users").status == 503
         text = server.output() + server.log_file.read_text()
     assert "hemlig" not in text
-    assert '"the database is away: ' in text
+    assert '"the database is unavailable: ' in text
 
 
 def test_settings_that_cannot_be_used_end_it_with_the_reasons_and_no_trace(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_the_first_round_warms_the_cache_up_as_soon_as_redis_is_there(shared: Ap
     assert not worker.warm
     redis_server.start()
     worker.turn()
-    cache.store._away_until = 0.0  # type: ignore[attr-defined]  # as if a second had passed
+    cache.store.breaker.answered()  # as if a second had passed
     worker.turn()
     assert worker.warm
     assert shared.client.get(f"/{code}").headers["X-Cache"] == "HIT"

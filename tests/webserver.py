@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from werkzeug.datastructures import Headers
+
 from tests.servers import HANGS_SECONDS, free_port, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 
 class Reply(NamedTuple):
     status: int
-    headers: dict[str, str]
+    headers: Headers
     text: str
 
     def json(self) -> Any:
@@ -75,7 +77,7 @@ class WebServer:
             content = {"Content-Type": "application/json"} if body is not None else {}
             connection.request(method, path, json.dumps(body) if body is not None else None, {**content, **(headers or {})})
             response = connection.getresponse()
-            return Reply(response.status, dict(response.headers), response.read().decode())
+            return Reply(response.status, Headers(response.getheaders()), response.read().decode())
         finally:
             connection.close()
 

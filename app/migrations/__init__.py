@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask, request
-from peewee import OperationalError
 from playhouse.migrations import Runner
 
-from app.database import AWAY, db, has_tables, lock, patience, released
+from app.database import DatabaseUnavailable, db, has_tables, lock, patience, released
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +18,13 @@ def apply() -> list[str]:
     """Brings the database up to date, while everybody else who tries waits; returns the names it applied."""
     with released(), patience(), db.atomic():
         lock("migrations")
-        return list(Runner(db.obj, str(Path(__file__).parent)).up())
+        runner = Runner(db.obj, str(Path(__file__).parent))
+        # `up` would make its own table first, which neither a standby nor a role that owns nothing can.
+        return runner.up() if any(not step.applied for step in runner.status()) else []
 
 
-class Lost(OperationalError):
-    """There are no tables where there should be: the database was lost, or is another one. `Database away` to whoever needs it."""
+class Lost(DatabaseUnavailable):
+    """There are no tables where there should be: the database was lost, or is another one."""
 
 
 class Schema:
@@ -53,7 +54,7 @@ class Schema:
             try:
                 self.apply_unless_lost()
                 self.ready = self._seen = True
-            except AWAY as error:
+            except DatabaseUnavailable as error:
                 log.warning("the schema cannot be checked yet: %s", error)
         return self.ready
 

@@ -6,7 +6,7 @@ from flask import Flask
 
 from app.routes import events, logs, ops, products, redirects, urls, users
 from app.routes.given import given
-from app.routes.inputs import CodeConverter, IdConverter, refuse_misfits, without_type
+from app.routes.inputs import CodeConverter, IdConverter, finish, refuse_misfits
 
 __all__ = ["given", "install"]
 
@@ -15,6 +15,6 @@ def install(app: Flask) -> None:
     app.url_map.converters.update(id=IdConverter, code=CodeConverter)
     app.url_map.merge_slashes = False
     app.before_request(refuse_misfits)
-    app.after_request(without_type)
+    app.after_request(finish)
     for module in (users, urls, events, products, logs, ops, redirects):
         app.register_blueprint(module.bp)

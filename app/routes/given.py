@@ -15,6 +15,9 @@ class Given:
     log_file: str = ""
     metrics_directory: str = ""
 
+    def has_path(self) -> bool:
+        return self.base_url.count("/") > 2
+
     def bind(self, other: Given) -> None:
         for field in fields(self):
             setattr(self, field.name, getattr(other, field.name))

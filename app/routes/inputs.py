@@ -6,16 +6,19 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Response, abort, current_app, request
-from werkzeug.datastructures import FileStorage
+from flask import Request, Response, abort, g, request
 from werkzeug.routing import BaseConverter, RequestRedirect
 
-from app.errors import InvalidInput
+from app import limits
+from app.errors import InvalidInput, TooLarge, Unavailable
+from app.proxies import host_is_legal
 from app.routes.given import given
-from app.schemas import ListQuery, check, encode, load_object
+from app.routes.uploads import no_upload
+from app.schemas import ListQuery, Own, Query, check, encode, is_host, load_object, unknown_names
 from app.services.paging import Page, number, size
 from app.services.urls import ROUTE_NAMES
 
@@ -38,7 +41,7 @@ class CodeConverter(BaseConverter):
     part_isolating = True
 
 
-# ---- bodies, queries, uploads ----
+# ---- bodies, queries ----
 
 
 def refuse_misfits() -> None:
@@ -46,17 +49,48 @@ def refuse_misfits() -> None:
     current = request._get_current_object()  # type: ignore[attr-defined]  # the proxy costs more than what is asked of it
     if current.environ["PATH_INFO"].startswith("//") or isinstance(current.routing_exception, RequestRedirect):
         abort(404)
-    if current.content_length and current.content_length > current_app.config["MAX_CONTENT_LENGTH"]:
-        abort(413)
+    if "asgi.overloaded" in current.environ:
+        raise Unavailable("Too many requests are waiting already")
+    _refuse_large(current)
 
 
-def _body(schema: type[Any]) -> Any:
+def _refuse_large(current: Request) -> None:
+    about = current.method, current.environ["PATH_INFO"], current.headers.get("Content-Type", "")
+    length, most = current.content_length or 0, limits.largest_body(*about)
+    if limits.is_misplaced(*about) and length <= limits.UPLOAD_BYTES:
+        raise no_upload("file")
+    if length > most:
+        raise TooLarge(most)
+    current.max_content_length = most + 1  # without a length, as much shows that there is more
+
+
+def _body(schema: type[Any], strictly: bool) -> Any:
     if not request.is_json:
         raise InvalidInput(f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}")
     data = request.get_data()
-    if request.content_length is None and len(data) >= current_app.config["MAX_CONTENT_LENGTH"]:
-        abort(413)  # chunked, and cut off without a word
-    return check(schema, _object(data))
+    if len(data) > limits.JSON_BYTES:
+        raise TooLarge(limits.JSON_BYTES)
+    values = _object(data)
+    return check(schema, values, unknown_names(schema, values) if strictly else None, own=_own(base_url()))
+
+
+_own = lru_cache(maxsize=100)(Own.of)
+
+
+def _query(schema: type[Any] | None, strictly: bool) -> Any:
+    values = request.args.to_dict()
+    unknown = unknown_names(schema, values) if strictly else None
+    return check(schema or Query, values, unknown)
+
+
+def wants_strictness() -> bool:
+    """Whether the client asks to be told of names that mean nothing here (RFC 7240)."""
+    current = request._get_current_object()  # type: ignore[attr-defined]  # as above
+    for preference in current.environ.get("HTTP_PREFER", "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "handling":
+            return bool(value.strip().strip('"').lower() == "strict")  # the first one counts
+    return False
 
 
 def _object(data: bytes) -> dict[str, Any]:
@@ -68,18 +102,22 @@ def _object(data: bytes) -> dict[str, Any]:
         raise InvalidInput(f"The body is not valid JSON: {str(error)[:200]}") from None
 
 
-def upload() -> FileStorage:
-    """The file of a multipart form, in its field `file`."""
-    file = request.files.get("file")
-    if file is None:
-        raise InvalidInput("The request must be multipart/form-data with a CSV file in its field file", errors={"file": "is required"})
-    return file
-
-
 def base_url() -> str:
     """What short links begin with, without a slash at the end; a client that named no legal host gets our own."""
-    own = f"{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}"
-    return given.base_url or f"{request.scheme}://{request.host or own}"
+    return given.base_url or f"{request.scheme}://{_host(request.environ)}"
+
+
+def _host(environ: dict[str, Any]) -> str:
+    named: str = environ.get("HTTP_HOST", "")
+    if host_is_legal(named):
+        return named
+    own = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+    return own if is_host(own) else "localhost"
+
+
+def _before(path: str) -> str:
+    """An address of ours: its path, and BASE_URL before it when that has a path itself."""
+    return f"{given.base_url}{path}" if given.has_path() else path
 
 
 # ---- the declaration ----
@@ -96,7 +134,9 @@ class Declaration:
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     media: str = "application/json"
+    page: bool = False
     upload: bool = False
+    refusal: type[Any] | None = None  # a 400 that says more than other errors
     secured: bool = False
 
 
@@ -114,16 +154,27 @@ def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[...,
     def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(view)
         def answer(**arguments: Any) -> Response:
-            if declared.body:
-                arguments["body"] = _body(declared.body)
-            if declared.query:
-                arguments["query"] = check(declared.query, request.args.to_dict())
-            return _respond(view(**arguments), declared.status)
+            return _respond(view(**arguments, **_given(declared)), declared.status)
 
         answer.declaration = declared  # type: ignore[attr-defined]
         return answer
 
     return wrap
+
+
+def _given(declared: Declaration) -> dict[str, Any]:
+    """The query and the body, as far as the endpoint takes them."""
+    # A redirect ignores its query in any case, because the front does not look at it either.
+    strictly = declared.status != 302 and wants_strictness()
+    if strictly:
+        g.strict = True
+    arguments = {}
+    query = _query(declared.query, strictly) if declared.query or strictly else None
+    if declared.query:
+        arguments["query"] = query
+    if declared.body:
+        arguments["body"] = _body(declared.body, strictly)
+    return arguments
 
 
 def _respond(result: Any, status: int) -> Response:
@@ -135,8 +186,11 @@ def _respond(result: Any, status: int) -> Response:
     return response
 
 
-def without_type(response: Response) -> Response:
-    """OPTIONS is answered by its headers; Flask would call the nothing that follows HTML."""
+def finish(response: Response) -> Response:
+    """What all answers have; and OPTIONS is answered by headers, while Flask calls the nothing that follows HTML."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if g.get("strict"):
+        response.headers["Preference-Applied"] = "handling=strict"
     if request.method == "OPTIONS" and response.status_code == 200:
         response.headers.remove("Content-Type")
     return response
@@ -150,7 +204,7 @@ def empty(status: int, kind: type[Response] = Response) -> Response:
 
 
 def created(payload: Any, location: str) -> Answer:
-    return Answer(payload, {"Location": location})
+    return Answer(payload, {"Location": _before(location)})
 
 
 def listing(page: Page, query: ListQuery) -> Answer:
@@ -180,4 +234,4 @@ def _id_of(row: Any) -> int:
 
 
 def _with(**changed: int) -> str:
-    return f"{request.path}?{urlencode({**request.args.to_dict(), **changed})}"
+    return f"{_before(request.path)}?{urlencode({**request.args.to_dict(), **changed})}"

@@ -32,11 +32,16 @@ def show_health() -> dict[str, str]:
 def show_readiness() -> Response | dict[str, Any]:
     """Whether this replica can serve traffic."""
     state = health.ready()
-    if state["status"] == "ready":
-        return state
-    raise Unavailable(
-        f"This replica is not ready: database {state['database']}, cache {state['cache']}, schema {'applied' if state['schema_applied'] else 'not applied'}"
-    )
+    if state.able:
+        return state.report
+    raise Unavailable(f"This replica is not ready: {state.trouble}")
+
+
+@bp.get("/ready")
+@declares(answer=Readiness, errors=(503,))
+def show_ready() -> Response | dict[str, Any]:
+    """The same as GET /health/ready."""
+    return show_readiness()
 
 
 @bp.get("/metrics")
@@ -63,11 +68,11 @@ def stop_replica() -> Response:
 @declares(answer=dict[str, Any])
 def show_openapi() -> dict[str, Any]:
     """This interface as an OpenAPI 3.1 document."""
-    return openapi.document(current_app, VERSION)
+    return openapi.document(current_app, VERSION, given.base_url or "/")
 
 
 @bp.get("/")
-@declares(answer=Index)
+@declares(answer=Index, page=True, headers=("Vary",))
 def show_index() -> Response | Answer:
     """What this is and where to go from here."""
     index = {"name": "Holdfast", "version": VERSION, "documentation": f"{base_url()}/openapi.json", "endpoints": openapi.endpoints(current_app)}

@@ -57,8 +57,9 @@ class _Verbatim(Response):
     """Werkzeug would rewrite Location; a link leads exactly where its owner said."""
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
+        leads_to = self.headers.pop("Location")
         headers = super().get_wsgi_headers(environ)
-        headers["Location"] = self.headers["Location"]
+        self.headers["Location"] = headers["Location"] = leads_to
         return headers
 
 

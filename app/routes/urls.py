@@ -24,7 +24,7 @@ def create_url(body: UrlCreate) -> Answer:
 @declares(body=ShortenUrl, answer=Url, status=201, headers=("Location",))
 def shorten_url(body: ShortenUrl) -> Answer:
     """Make a short link from nothing but a URL."""
-    return _make(UrlCreate(original_url=body.url))
+    return _make(UrlCreate.model_construct(original_url=body.url))
 
 
 def _make(data: UrlCreate) -> Answer:

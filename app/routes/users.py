@@ -6,8 +6,19 @@ from typing import Any
 
 from flask import Blueprint
 
-from app.routes.inputs import Answer, base_url, created, declares, listing, upload
-from app.schemas import ImportReport, ListQuery, Url, User, UserCreate, UserUpdate, show_url, show_user
+from app.routes.inputs import Answer, base_url, created, declares, listing
+from app.routes.uploads import uploaded
+from app.schemas import (
+    ImportRefusal,
+    ImportReport,
+    ListQuery,
+    Url,
+    User,
+    UserCreate,
+    UserUpdate,
+    show_url,
+    show_user,
+)
 from app.services import imports, paging, urls, users
 
 bp = Blueprint("users", __name__)
@@ -58,7 +69,8 @@ def list_user_urls(user_id: int, query: ListQuery) -> Answer:
 
 
 @bp.post("/users/bulk")
-@declares(answer=ImportReport, status=201, upload=True)
+@declares(answer=ImportReport, status=201, upload=True, refusal=ImportRefusal)
 def import_users() -> ImportReport:
     """Import users from a CSV file; bad rows are reported and the rest is imported."""
-    return imports.import_users(upload().stream)
+    with uploaded("file") as stream:
+        return imports.import_users(stream)

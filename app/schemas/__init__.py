@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from app.schemas.addresses import location
-from app.schemas.checking import check, load_object, validator
-from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
+from app.schemas import interface
+from app.schemas.addresses import Own, is_host, location
+from app.schemas.checking import check, in_our_words, load_object, unknown_names, validator
+from app.schemas.details import LONGEST_STORED_DETAILS, details_text
+from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, Query, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
 from app.schemas.outputs import (
     BadRow,
     Error,
     Event,
     Health,
+    ImportRefusal,
     ImportReport,
     Index,
     LogEntry,
@@ -26,10 +29,23 @@ from app.schemas.outputs import (
     show_url,
     show_user,
 )
-from app.schemas.rules import LARGEST_ID, Details, Email, EventType, QueryBoolean, QueryInteger, Timestamp, Title, Username, WebAddress, storable_object
+from app.schemas.refusals import message
+from app.schemas.rules import (
+    LARGEST_ID,
+    Details,
+    Email,
+    EventType,
+    QueryBoolean,
+    QueryInteger,
+    Timestamp,
+    Title,
+    Username,
+    WebAddress,
+)
 
 __all__ = [
     "LARGEST_ID",
+    "LONGEST_STORED_DETAILS",
     "BadRow",
     "Details",
     "Email",
@@ -39,13 +55,16 @@ __all__ = [
     "EventQuery",
     "EventType",
     "Health",
+    "ImportRefusal",
     "ImportReport",
     "Index",
     "ListQuery",
     "LogEntry",
     "LogQuery",
     "LogSearch",
+    "Own",
     "Product",
+    "Query",
     "QueryBoolean",
     "QueryInteger",
     "Readiness",
@@ -64,13 +83,18 @@ __all__ = [
     "WebAddress",
     "check",
     "definitions",
+    "details_text",
     "encode",
+    "in_our_words",
+    "interface",
+    "is_host",
     "load_object",
     "location",
+    "message",
     "show_event",
     "show_product",
     "show_url",
     "show_user",
-    "storable_object",
+    "unknown_names",
     "validator",
 ]

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from ipaddress import IPv6Address
-from urllib.parse import quote, urlsplit
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from posixpath import normpath
+from unicodedata import bidirectional
+from urllib.parse import quote, unquote
 
-_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]*))?")
+import idna
+
+_ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<netloc>[^/?#]*)(?P<rest>.*)", re.I | re.A | re.S)
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]*))?", re.A)
 _LEGAL = re.compile("[a-z0-9._-]+")
-_IGNORED = dict.fromkeys((0xAD, 0x200B, 0x2060, 0xFEFF, *range(0xFE00, 0xFE10)))  # soft hyphens, variation selectors: not part of a name
+_NUMBER = re.compile("0x[0-9a-f]*|[0-9]+")
+_RIGHT_TO_LEFT = frozenset(("R", "AL", "AN"))
+_NOT_IN_LOGIN = frozenset("\\[]")
+_JOINERS = "\u200c\u200d"
 _ALL_ASCII = "".join(map(chr, range(33, 127)))
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LONGEST_NAME, _LONGEST_LABEL = 253, 63
 
 
 def is_printable(text: str) -> bool:
-    """Whether a header, a log or a terminal shows all of it as what it is: no white space, no control characters."""
+    """Whether a header, a log or a terminal shows all of it: no white space or controls."""
     return not any(c.isspace() or ord(c) < 32 or 127 <= ord(c) < 160 for c in text)
 
 
 def is_web_address(text: str) -> bool:
-    """Whether it is absolute, http or https, and has a host that can be looked up and a port that exists."""
+    """Whether it is http or https with a host that can be looked up and a port that exists."""
+    match = _ADDRESS.fullmatch(text)
     try:
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or "\\" in parts.netloc:
-            return False
-        _ascii_netloc(parts.netloc)
-        return True
+        return match is not None and bool(_ascii_netloc(match["netloc"]))
+    except ValueError:
+        return False
+
+
+def is_host(text: str) -> bool:
+    """Whether a Host header names a host, and perhaps a port, as ASCII."""
+    try:
+        return text.isascii() and "@" not in text and bool(_ascii_netloc(text))
     except ValueError:
         return False
 
@@ -34,17 +49,84 @@ def location(address: str) -> str:
     """The address as a header can carry it: ASCII stays as it was given."""
     if address.isascii():
         return address
-    scheme, slashes, rest = address.partition("//")
-    netloc = urlsplit(address).netloc
-    return quote(f"{scheme}{slashes}{_ascii_netloc(netloc)}{rest[len(netloc) :]}", safe=_ALL_ASCII)
+    match = _ADDRESS.fullmatch(address)
+    try:
+        netloc = _ascii_netloc(match["netloc"]) if match else ""
+    except ValueError:
+        netloc = ""  # stored under older rules
+    if match and netloc:
+        address = f"{match['scheme']}://{netloc}{match['rest']}"
+    return quote(address, safe=_ALL_ASCII)
+
+
+def host_and_port(netloc: str) -> tuple[str, int | None]:
+    """One spelling of the host for all that lead to it, and the port, when one is named.
+
+    Raises ValueError when there is none that is legal.
+    """
+    match = _legal_host(netloc.rpartition("@")[2])
+    port = int(match["port"]) if match["port"] else None
+    if match["name"] is None:
+        return f"[{IPv6Address(match['v6']).exploded}]", port
+    name = _ascii_name(match["name"]).removesuffix(".")
+    return str(_as_ipv4(name) or name), port
+
+
+@dataclass(frozen=True)
+class Own:
+    """Where Holdfast itself is: its host, the ports that lead to it, and the path it is under."""
+
+    host: str
+    ports: frozenset[int]
+    path: str
+
+    @classmethod
+    def of(cls, base: str) -> Own:
+        """From what short links begin with; http and https are one when neither names a port."""
+        match = _ADDRESS.fullmatch(base)
+        if match is None:
+            raise ValueError("no base of links")
+        host, port = host_and_port(match["netloc"])
+        path = _tidy(match["rest"])
+        plain = port is None or port in _DEFAULT_PORTS.values()
+        return cls(host, frozenset(_DEFAULT_PORTS.values() if plain else (port or 0,)), path)
+
+    def holds(self, address: str) -> bool:
+        """Whether a legal address leads to something here, in whatever spelling."""
+        match = _ADDRESS.fullmatch(address)
+        if match is None:
+            return False
+        host, port = host_and_port(match["netloc"])
+        port = port or _DEFAULT_PORTS[match["scheme"].lower()]
+        path = _tidy(match["rest"])
+        under = path == self.path or path.startswith(f"{self.path}/")
+        return host == self.host and port in self.ports and under
+
+
+def _tidy(rest: str) -> str:
+    """The path as a browser and a proxy read it: decoded, dots resolved, no slash at its end."""
+    path = unquote(re.split("[?#]", rest)[0], errors="replace").replace("\\", "/")
+    return normpath(f"/{path.lstrip('/')}").rstrip("/")
+
+
+def _legal_host(text: str) -> re.Match[str]:
+    match = _HOST.fullmatch(text)
+    if match is None or not _is_port(match["port"]):
+        raise ValueError("no host, or no such port")
+    return match
+
+
+def _is_port(digits: str | None) -> bool:
+    """Whether it is 1 to 65535, or left out."""
+    return not digits or (len(digits.lstrip("0")) <= 5 and 0 < int(digits[-5:]) < 65536)
 
 
 def _ascii_netloc(netloc: str) -> str:
-    """`user:password@host:port` with a host of ASCII only; raises ValueError when it has none that is legal."""
+    """`user:password@host:port` with an ASCII host; raises ValueError when it has no legal one."""
     login, at, rest = netloc.rpartition("@")
-    match = _HOST.fullmatch(rest)
-    if match is None or not 0 < int(match["port"] or "80") < 65536:
-        raise ValueError("no host, or no such port")
+    match = _legal_host(rest)
+    if not _NOT_IN_LOGIN.isdisjoint(login):
+        raise ValueError("a browser ends the host at a backslash, and brackets belong to IPv6")
     if match["name"] is None:
         IPv6Address(match["v6"])
         return netloc
@@ -52,10 +134,75 @@ def _ascii_netloc(netloc: str) -> str:
 
 
 def _ascii_name(name: str) -> str:
-    """IDNA as browsers do it: Python's own codec is of 2003, and would make another site of `straße`."""
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name.translate(_IGNORED)).lower()).replace("\u3002", ".")
-    labels = [label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in plain.removesuffix(".").split(".")]
+    """The name as it is looked up (UTS 46, not transitional); raises ValueError.
+
+    Lengths come first: punycode takes time that grows with the square of a label.
+    """
+    if len(name) > _LONGEST_NAME + 1:
+        raise ValueError("longer than any host name")
+    plain = idna.uts46_remap(name, std3_rules=False)
+    labels = plain.removesuffix(".").split(".")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
+        raise ValueError("an empty or too long label")
+    if not name.isascii() or "xn--" in plain:
+        labels = _ascii_labels(labels)
     host = ".".join(labels)
-    if not _LEGAL.fullmatch(host) or not all(0 < len(label) < 64 for label in labels) or len(host) > 253:
+    if not _LEGAL.fullmatch(host) or len(host) > _LONGEST_NAME or not _could_be_ipv4(labels):
         raise ValueError("no legal host name")
     return host + "." * plain.endswith(".")
+
+
+def _ascii_labels(labels: list[str]) -> list[str]:
+    """Each label in ASCII, once all of them are found valid."""
+    meant = [_decoded(label) if label.startswith("xn--") else label for label in labels]
+    if not _RIGHT_TO_LEFT.isdisjoint(map(bidirectional, "".join(meant))):
+        for label in meant:
+            idna.check_bidi(label, check_ltr=True)
+    return [label if label.isascii() else _encoded(label) for label in meant]
+
+
+def _decoded(label: str) -> str:
+    """What a label that begins with xn-- stands for; nothing but its own encoding may say that."""
+    meant = label[4:].encode("ascii").decode("punycode")
+    if meant.isascii() or idna.uts46_remap(meant, std3_rules=False) != meant:
+        raise ValueError("not the punycode of a label")
+    if _encoded(meant) != label:
+        raise ValueError("not the punycode that encoding gives")
+    return meant
+
+
+def _encoded(label: str) -> str:
+    idna.check_initial_combiner(label)
+    if not all(idna.valid_contextj(label, at) for at, c in enumerate(label) if c in _JOINERS):
+        raise ValueError("a joiner that joins nothing")
+    if label.startswith("xn--"):
+        raise ValueError("punycode in punycode")
+    encoded = "xn--" + label.encode("punycode").decode()
+    if len(encoded) > _LONGEST_LABEL:
+        raise ValueError("too long a label")
+    return encoded
+
+
+def _could_be_ipv4(labels: list[str]) -> bool:
+    """A browser takes a name that ends in a number for an IPv4 address, or for nothing."""
+    return not _NUMBER.fullmatch(labels[-1]) or _as_ipv4(".".join(labels)) is not None
+
+
+def _as_ipv4(host: str) -> IPv4Address | None:
+    """The address that a browser reads: up to four parts, octal and hexadecimal ones too."""
+    parts = host.split(".")
+    if len(parts) > 4 or not all(map(_NUMBER.fullmatch, parts)):
+        return None
+    try:
+        *high, low = map(_integer, parts)
+        value = sum(part << 24 - 8 * at for at, part in enumerate(high)) + low
+        legal = all(part < 256 for part in high) and low < 256 ** (5 - len(parts))
+        return IPv4Address(value) if legal else None
+    except ValueError:
+        return None
+
+
+def _integer(digits: str) -> int:
+    if digits.startswith("0x"):
+        return int(digits[2:] or "0", 16)
+    return int(digits, 8 if digits.startswith("0") else 10)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from app.errors import InvalidInput
 
@@ -15,16 +16,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validator(annotation: Any) -> Callable[[Any], Any]:
-    """A function that applies one of the named types above; it raises ValueError in our own words."""
-    validate = TypeAdapter(annotation, config=ConfigDict(strict=True)).validator.validate_python
+    """Applies one of the named types above; raises a ValueError for `in_our_words`."""
+    return TypeAdapter(annotation, config=ConfigDict(strict=True)).validator.validate_python
 
-    def valid(value: Any) -> Any:
-        try:
-            return validate(value)
-        except ValidationError as error:
-            raise ValueError(_in_our_words(error.errors(include_url=False)[0])) from None
 
-    return valid
+def in_our_words(error: ValueError) -> str:
+    """Why a value was refused. Finding the words costs several times as much as refusing."""
+    if isinstance(error, ValidationError):
+        return _words(error.errors(include_url=False)[0])
+    return str(error)
 
 
 def load_object(text: str) -> dict[str, Any]:
@@ -52,14 +52,49 @@ def _finite(text: str) -> float:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 
 
-def check(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """`values` as `model`; raises InvalidInput that names every bad field in our own words."""
+Problems = dict[str, str]
+"""What is wrong, by field."""
+
+
+def check(model: type[Model], values: Mapping[str, Any], unknown: Problems | None = None, **context: Any) -> Model:
+    """`values` as `model`; raises InvalidInput that names every bad field in our own words.
+
+    `unknown` is what is wrong already; `context` is for rules that depend on the request.
+    """
+    problems = unknown or {}
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values, context=context)
     except ValidationError as error:
-        problems = {_field(problem["loc"]): _in_our_words(problem) for problem in error.errors(include_url=False)}
-        given = "; ".join(f"{name}: {why}{_quote(values, name)}" for name, why in problems.items())
-        raise InvalidInput(given, errors=problems) from None
+        problems = {**problems_of(error), **problems}
+    if problems:
+        raise InvalidInput(_in_short(problems, values), errors=problems)
+    return found
+
+
+def problems_of(error: ValidationError) -> Problems:
+    problems = error.errors(include_url=False)
+    return {_field(problem["loc"]): _words(problem) for problem in problems}
+
+
+def _in_short(problems: Problems, values: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name}: {why}{_quote(values, name)}" for name, why in problems.items())
+
+
+def unknown_names(model: type[BaseModel] | None, given: Iterable[str]) -> Problems:
+    """Which of the names `model` does not know; the first hundred, each of them cut."""
+    known = set() if model is None else names_of(model)
+    strange = [name for name in given if name not in known]
+    return {ascii(name)[1:-1][:100]: "is not known here" for name in strange[:100]}
+
+
+@cache
+def names_of(model: type[BaseModel]) -> frozenset[str]:
+    """Every name under which a field of `model` may be given."""
+    names: set[str] = set()
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        names.update(map(str, alias.choices) if isinstance(alias, AliasChoices) else (name,))
+    return frozenset(names)
 
 
 def _field(location: tuple[int | str, ...]) -> str:
@@ -82,6 +117,6 @@ _WORDS = {
 }
 
 
-def _in_our_words(problem: Any) -> str:
+def _words(problem: Any) -> str:
     words = _WORDS.get(problem["type"], str(problem["msg"]))
     return words.format(**problem.get("ctx", {}))

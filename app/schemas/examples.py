@@ -14,10 +14,10 @@ _URL = {
     "created_at": "2026-01-02T03:04:05",
     "updated_at": "2026-01-02T03:04:05",
     "short_url": "http://localhost:8000/aB3xY9",
-    "click_count": 3,
+    "click_count": 0,
 }
 _LOG = {
-    "timestamp": "2026-01-02T03:04:05.678Z",
+    "timestamp": "2026-01-02T03:04:05",
     "level": "INFO",
     "logger": "app.requests",
     "message": "request finished",
@@ -32,23 +32,38 @@ _LOG = {
 EXAMPLES: dict[str, dict[str, Any]] = {
     "User": {"id": 1, "username": "ada", "email": "ada@example.com", "created_at": "2026-01-02T03:04:05"},
     "UserCreate": {"username": "ada", "email": "ada@example.com"},
-    "UserUpdate": {"email": "ada@example.org"},
+    "UserUpdate": {"email": "ada@example.com"},
     "Url": _URL,
-    "UrlCreate": {"original_url": "https://example.com/a/long/path", "title": "An example"},
-    "UrlUpdate": {"title": None, "is_active": False},
+    "UrlCreate": {
+        "original_url": "https://example.com/a/long/path",
+        "user_id": 1,
+        "title": "An example",
+    },
+    "UrlUpdate": {"title": "An example", "is_active": True},
     "ShortenUrl": {"url": "https://example.com/a/long/path"},
-    "UrlStats": {"url": _URL, "redirect_count": 3},
+    "UrlStats": {"url": _URL, "redirect_count": 0},
     "Event": {
         "id": 12,
         "url_id": 7,
         "user_id": 1,
-        "event_type": "updated",
+        "event_type": "shared",
         "timestamp": "2026-01-02T03:04:05",
-        "details": {"field": "title", "new_value": "x"},
+        "details": {"by": "mail"},
     },
-    "EventCreate": {"event_type": "shared", "details": {"by": "mail"}},
-    "Product": {"id": 1, "name": "Short link plan", "category": "plans", "price": 4.5, "stock": 100},
-    "BadRow": {"line": 3, "error": "email: not a valid email address", "value": "ada"},
+    "EventCreate": {
+        "event_type": "shared",
+        "url_id": 7,
+        "user_id": 1,
+        "details": {"by": "mail"},
+    },
+    "Product": {
+        "id": 1,
+        "name": "Sticker Sheet",
+        "category": "merchandise",
+        "price": 4.5,
+        "stock": 320,
+    },
+    "BadRow": {"line": 4, "error": "email: not a valid email address", "value": "linus"},
     "ImportReport": {
         "imported": 2,
         "count": 2,
@@ -56,7 +71,20 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "skipped": 1,
         "failed": 1,
         "total": 3,
-        "errors": [{"line": 3, "error": "email: not a valid email address", "value": "ada"}],
+        "errors": [{"line": 4, "error": "email: not a valid email address", "value": "linus"}],
+    },
+    "ImportRefusal": {
+        "error": "Bad Request",
+        "message": "Nothing was imported, the only row is bad; line 2: email: not a valid email address (got 'ada')",
+        "status": 400,
+        "request_id": "4f1f0a5b9c3d2e17",
+        "errors": {"line 2": "email: not a valid email address (got 'ada')"},
+        "imported": 0,
+        "count": 0,
+        "created": 0,
+        "skipped": 0,
+        "failed": 1,
+        "total": 1,
     },
     "LogEntry": _LOG,
     "LogSearch": {"count": 1, "logs": [_LOG]},
@@ -64,3 +92,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Readiness": {"status": "ready", "database": "connected", "cache": "connected", "schema_applied": True},
     "Index": {"name": "Holdfast", "version": "0.1.0", "documentation": "http://localhost:8000/openapi.json", "endpoints": ["POST /users", "GET /{short_code}"]},
 }
+
+FILE = "username,email\nada,ada@example.com\ngrace,grace@example.com\nlinus,linus\n"
+
+# Where an operation's answer is not the usual one of its noun.
+ANSWERS: dict[str, Any] = {"shorten_url": _URL | {"user_id": None, "title": None}}

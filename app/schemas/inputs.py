@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from app.schemas.rules import Details, Email, EventType, LogLimit, LogLines, QueryBoolean, QueryInteger, Title, Username, WebAddress
+from app.schemas.rules import Details, Email, EventType, LogLimit, LogLines, OptionalTitle, QueryBoolean, QueryInteger, Target, Title, Username
 
 
 class Body(BaseModel):
@@ -15,6 +15,12 @@ class Body(BaseModel):
     def changes(self) -> dict[str, Any]:
         """Only what the client sent."""
         return self.model_dump(exclude_unset=True)
+
+
+def _named(name: str, other: str, **more: Any) -> Any:
+    """A field that has two names; `name` wins when both are given, and is the one that is documented."""
+    both = AliasChoices(name, other)
+    return Field(validation_alias=both, description=f"`{other}` is accepted for it", **more)
 
 
 class UserCreate(Body):
@@ -28,19 +34,20 @@ class UserUpdate(Body):
 
 
 class UrlCreate(Body):
-    original_url: WebAddress = Field(validation_alias=AliasChoices("original_url", "url"), description="`url` is accepted for it")
+    original_url: Target = _named("original_url", "url")
     user_id: int | None = None
-    title: Title | None = None
+    title: OptionalTitle = None
+    is_active: bool | None = Field(None, description="true unless said otherwise")
 
 
 class ShortenUrl(Body):
-    url: WebAddress
+    url: Target = _named("url", "original_url")
 
 
 class UrlUpdate(Body):
     title: Title | None = None
     is_active: bool = Field(default_factory=bool)
-    original_url: WebAddress = Field(default_factory=str)
+    original_url: Target = _named("original_url", "url", default_factory=str)
 
 
 class EventCreate(Body):
@@ -70,7 +77,9 @@ class EventQuery(ListQuery):
     url_id: QueryInteger | None = None
     user_id: QueryInteger | None = None
     event_type: str | None = Field(
-        None, validation_alias=AliasChoices("event_type", "type"), description="`type` is accepted for it; clicked, click and redirect are synonyms"
+        None,
+        validation_alias=AliasChoices("event_type", "type"),
+        description="`type` is accepted for it; clicked, click and redirect are synonyms",
     )
 
 

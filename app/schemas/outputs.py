@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
+from app.schemas.details import shown_details
 from app.schemas.examples import EXAMPLES
-from app.schemas.rules import JSON_DETAIL, Timestamp
+from app.schemas.rules import Timestamp
 
 
 class Out(BaseModel):
@@ -77,19 +77,19 @@ class ImportReport(Out):
 
 class Health(Out):
     status: Literal["ok", "degraded"]
-    database: Literal["connected", "disconnected"]
+    database: Literal["connected", "refusing", "disconnected"]
     cache: Literal["connected", "disconnected", "disabled"]
 
 
 class Readiness(Out):
     status: Literal["ready", "not ready"]
-    database: Literal["connected", "disconnected"]
+    database: Literal["connected", "refusing", "disconnected"]
     cache: Literal["connected", "disconnected", "disabled"]
     schema_applied: bool
 
 
 class LogEntry(Out):
-    timestamp: str
+    timestamp: Timestamp
     level: str
     logger: str
     message: str
@@ -118,7 +118,18 @@ class Error(Out):
     message: str
     status: int
     request_id: str
-    errors: dict[str, str] | None = None
+    errors: dict[str, str] = Field(default_factory=dict, description="Each bad field, and why")
+
+
+class ImportRefusal(Error):
+    """The error of an import; with numbers when its rows were read and all of them were bad."""
+
+    imported: int = Field(default_factory=int)  # unlike None, it is no default in the schema
+    count: int = Field(default_factory=int)
+    created: int = Field(default_factory=int)
+    skipped: int = Field(default_factory=int)
+    failed: int = Field(default_factory=int)
+    total: int = Field(default_factory=int)
 
 
 # What comes out of the tables needs no validation: rows are shown as plain objects of the shapes above.
@@ -150,7 +161,7 @@ def show_event(event: Any) -> dict[str, Any]:
         "user_id": event.user_id,
         "event_type": event.event_type,
         "timestamp": event.timestamp,
-        "details": json.loads(event.details),
+        "details": shown_details(event.details),
     }
 
 
@@ -167,7 +178,17 @@ def definitions(shapes: Sequence[Any]) -> tuple[dict[Any, dict[str, Any]], dict[
     """The JSON Schema of each shape, by its position, and the named schemas that they refer to."""
     adapters = [(position, "validation", TypeAdapter(shape)) for position, shape in enumerate(shapes)]
     schemas, rest = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
-    named = {"Detail": JSON_DETAIL, **rest.get("$defs", {})}
+    named = rest.get("$defs", {})
     for name in named.keys() & EXAMPLES.keys():
         named[name]["examples"] = [EXAMPLES[name]]
-    return {key[0]: schema for key, schema in schemas.items()}, named
+    return {key[0]: schema for key, schema in schemas.items()}, without_null_defaults(named)
+
+
+def without_null_defaults(schema: Any) -> Any:
+    """Absent and null mean the same here; generators make strange clients of `default: null`."""
+    if isinstance(schema, list):
+        return [without_null_defaults(part) for part in schema]
+    if isinstance(schema, dict):
+        kept = (item for item in schema.items() if item != ("default", None))
+        return {key: without_null_defaults(part) for key, part in kept}
+    return schema

@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from annotated_types import GroupedMetadata
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError, to_json
 
-from app.schemas.addresses import is_printable, is_web_address
+from app.schemas.addresses import Own, is_printable, is_web_address
 
 LARGEST_ID = 2**63 - 1
+LARGEST_DETAILS = 16 * 1024
+"""Of an event, in bytes, as answers write them."""
 _DEEPEST = 32
 
 
@@ -37,14 +39,29 @@ def _email(text: str) -> str:
     return text
 
 
-# JSON Schema's regular expressions mean something else by \s, so white space is spelled out.
+# White space in patterns: our own spell out what str.strip() removes. Those of the document say \s,
+# because generators break JavaScript with U+2028; there \s also means U+FEFF, which we accept.
+# A pattern of the document accepts at least what the service does, padding included.
 _WIDE = r"\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_SPACE = rf"\x09-\x0d\x1c-\x20\x85{_WIDE}"
-_ATOM = rf"[^\x00-\x20\x7f-\x9f{_WIDE}@<>()\[\],;:\\\".]+"
-_LABEL_END = rf"[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x9f{_WIDE}]"
-_LABEL = rf"{_LABEL_END}+(-+{_LABEL_END}+)*"
-_ADDRESS = rf"{_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})+"
-_IS_ADDRESS = re.compile(_ADDRESS)
+_NO_SPACE = r"\ufeff"
+_PADDING = r"[\s\x1c-\x1f\x85]*"
+
+
+def _mailbox(wide: str, also: str = "") -> str:
+    atom = rf"(?:[^\x00-\x20\x22\x7f-\x9f{wide}@<>()\[\],;:\\.]{also})+"
+    end = rf"(?:[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x9f{wide}]{also})+"
+    label = rf"{end}(?:-+{end})*"
+    return rf"{atom}(?:\.{atom})*@{label}(?:\.{label})+"
+
+
+def _padded(pattern: str) -> str:
+    return f"^{_PADDING}{pattern}{_PADDING}$"
+
+
+_IS_ADDRESS = re.compile(_mailbox(_WIDE))
+_ANY_EMAIL = _padded(_mailbox(r"\s", f"|{_NO_SPACE}"))
+_ANY_ADDRESS = _padded(rf"[hH][tT][tT][pP][sS]?://(?:[^\x00-\x20\x7f-\x9f\s]|{_NO_SPACE})+")
+_ANY_TEXT = rf"^[^\x00]*(?:[^\x00\x1c-\x1f\x85\s]|{_NO_SPACE})[^\x00]*$"
 
 
 def _web_address(text: str) -> str:
@@ -55,10 +72,29 @@ def _web_address(text: str) -> str:
     return text
 
 
-def storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Details go into the database as JSON text and come back the same; raises for what would not (a kind of ValueError)."""
-    _walk(value, _DEEPEST)
+def _or_none(value: Any) -> Any:
+    """A blank string counts as absent."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _elsewhere(text: str, info: ValidationInfo) -> str:
+    own: Own | None = (info.context or {}).get("own")
+    if own and own.holds(text):
+        raise _refuse("must not lead to this service itself")
+    return text
+
+
+def _details(value: dict[str, Any]) -> dict[str, Any]:
+    """Details go into the database as JSON text and come back the same, at most 16 KiB of it."""
+    check_storable(value)
+    if len(to_json(value)) > LARGEST_DETAILS:
+        raise _refuse("must be at most 16 KiB as JSON")
     return value
+
+
+def check_storable(value: dict[str, Any]) -> None:
+    """Raises a kind of ValueError for what could not be stored as JSON text."""
+    _walk(value, _DEEPEST)
 
 
 def _walk(value: Any, depth: int) -> None:
@@ -95,11 +131,22 @@ class _Text(GroupedMetadata):
     longest: int
     example: str
     rule: Callable[[str], str] = str
-    pattern: str = rf"^[^\x00]*[^{_SPACE}\x00][^\x00]*$"
+    pattern: str = _ANY_TEXT
+    format: str = ""
 
     def __iter__(self) -> Iterator[Any]:
         yield AfterValidator(self._checked)
-        yield WithJsonSchema({"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": self.pattern, "examples": [self.example]})
+        yield WithJsonSchema(self.described())
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": self.longest,
+            "pattern": self.pattern,
+            **({"format": self.format} if self.format else {}),
+            "examples": [self.example],
+        }
 
     def _checked(self, text: str) -> str:
         text = text.strip()
@@ -119,28 +166,43 @@ class _Lenient(GroupedMetadata):
 
     def __iter__(self) -> Iterator[Any]:
         yield BeforeValidator(self._read)
-        yield WithJsonSchema({"type": "string", "examples": [str(self.default)]})
+        yield WithJsonSchema({"type": "integer", "examples": [self.default]})
 
     def _read(self, text: Any) -> int:
         digits = str(text).lstrip("0")
         return min(int(digits[:9]), self.most) if re.fullmatch("[0-9]+", digits) else self.default
 
 
-_PLAIN_ADDRESS = r"^https?://[a-z0-9]{1,20}(\.[a-z0-9]{1,20}){0,3}(/[!-~]*)?$"  # narrower than what is accepted
-
-_DETAIL = {"$ref": "#/components/schemas/Detail"}
-_JSON = {"propertyNames": {"pattern": "^[^\x00]*$"}, "additionalProperties": _DETAIL}
-JSON_DETAIL = {"type": ["string", "number", "boolean", "null", "array", "object"], "pattern": "^[^\x00]*$", "items": _DETAIL, **_JSON}
-"""What details may hold, as JSON Schema: any JSON whose strings can be stored."""
+_DETAILS = WithJsonSchema(
+    {
+        "type": "object",
+        "additionalProperties": True,
+        "description": "Any JSON object without NUL, at most 31 levels deep and 16 KiB long",
+        "examples": [{"by": "mail"}],
+    }
+)
 
 Username = Annotated[str, _Text(100, "ada")]
-Email = Annotated[str, _Text(255, "ada@example.com", _email, f"^{_ADDRESS}$")]
-WebAddress = Annotated[str, _Text(2048, "https://example.com/a/long/path?with=query", _web_address, _PLAIN_ADDRESS)]
+Email = Annotated[str, _Text(255, "ada@example.com", _email, _ANY_EMAIL)]
+WebAddress = Annotated[
+    str,
+    _Text(
+        2048,
+        "https://example.com/a/long/path",
+        _web_address,
+        _ANY_ADDRESS,
+        "web-address",  # unknown to validators: uri and iri refuse what browsers follow
+    ),
+]
+Target = Annotated[WebAddress, AfterValidator(_elsewhere)]
 Title = Annotated[str, _Text(255, "An example")]
+_MAYBE_BLANK = {**_Text(255, "An example", pattern=r"^[^\x00]*$").described(), "minLength": 0}
+OptionalTitle = Annotated[Title | None, BeforeValidator(_or_none), WithJsonSchema({"anyOf": [_MAYBE_BLANK, {"type": "null"}]})]
 EventType = Annotated[str, _Text(50, "shared")]
-Details = Annotated[dict[str, Any], AfterValidator(storable_object), WithJsonSchema({**_JSON, "type": "object", "examples": [{"by": "mail"}]})]
+Details = Annotated[dict[str, Any], AfterValidator(_details), _DETAILS]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
 LogLines = Annotated[int, _Lenient(1000, 100)]
 LogLimit = Annotated[int, _Lenient(200, 50)]
-QueryBoolean = Annotated[bool, BeforeValidator(_query_boolean), WithJsonSchema({"type": "string", "enum": [*_TRUE, *_FALSE]})]
+_BOOLEAN = WithJsonSchema({"type": "boolean", "examples": [True]})
+QueryBoolean = Annotated[bool, BeforeValidator(_query_boolean), _BOOLEAN]
 Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", "description": "UTC"})]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.cache import Link, cache
-from app.database import AWAY, db, release
+from app.database import DatabaseUnavailable, db, release
 from app.models import CacheUpdate
 
 log = logging.getLogger(__name__)
@@ -35,16 +35,19 @@ def deliver(updates: Sequence[CacheUpdate]) -> int:
     for batch in _batches(updates):
         if not cache.put_links([(update.short_code, update.entry) for update in batch], insist=True):
             break
+        if not _forget(batch):
+            break  # or whoever delivers all that is due would never end
         heard += len(batch)
-        _forget(batch)
     return heard
 
 
-def _forget(updates: Sequence[CacheUpdate]) -> None:
+def _forget(updates: Sequence[CacheUpdate]) -> bool:
     try:
         CacheUpdate.delete().where(CacheUpdate.id.in_([update.id for update in updates])).execute()
-    except AWAY as error:  # the change itself is done and told; being told twice is harmless
+        return True
+    except DatabaseUnavailable as error:  # the change itself is done and told; being told twice is harmless
         log.warning("cache updates that were delivered will be delivered again: %s", error)
+        return False
 
 
 def _batches(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
@@ -67,7 +70,7 @@ def due_entries() -> list[Entry]:
     was_closed = db.is_closed()
     try:
         return [(update.short_code, update.entry) for update in CacheUpdate.select().order_by(CacheUpdate.id)]
-    except AWAY:
+    except DatabaseUnavailable:
         if db.in_transaction():
             raise  # which has failed with this query
         return []

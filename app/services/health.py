@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from peewee import DatabaseError
-
-from app import database, metrics
+from app import metrics
 from app.cache import Away, cache
 from app.clicks import clicks, drained_total
-from app.database import AWAY, db, released
+from app.database import DAMAGED, MISSING, DatabaseUnavailable, db, refusal, released
 from app.metrics import Reading
 from app.migrations import schema
+from app.models import Fact
+from app.repeating import UntilDone
 from app.services import freshness, urls
 
 _PATIENCE_SECONDS = 0.2
 _METRICS_PATIENCE_SECONDS = 1.0
-_UNUSABLE = (*AWAY, DatabaseError)
-"""Away, or there and unwilling: no such table, no permission, read only."""
+_TRIAL_BYTES = 100_000
 
 T = TypeVar("T")
 
@@ -54,36 +54,70 @@ def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
     return [answer.result() if answer.done() else probe.silent for probe, answer in zip(probes, pending, strict=True)]
 
 
-def _ask_database() -> str:
+class State(NamedTuple):
+    """`word` is what /health says; `why` is for those who can do something about it."""
+
+    word: str
+    why: str = ""
+
+
+def _ask_database() -> State:
+    """Reads only. What a write was refused for cannot be seen so: that is tried again elsewhere until it succeeds."""
     try:
         with released():
-            schema.check()
-            database.ping()
-            clicks.take_back()
-        return "connected"
-    except _UNUSABLE:
-        return "disconnected"
+            applied = schema.check()
+            why = db.trouble() or ("" if applied else MISSING)
+    except DatabaseUnavailable as error:
+        return State("refusing", error.refuses) if error.refuses else State("disconnected")
+    if not why and refusal.why:
+        _trial.start()
+    return State("refusing", why or refusal.why) if why or refusal.why else State("connected")
 
 
-_database = Probe(_ask_database, "disconnected")
-_cache = Probe(lambda: cache.store.state(), "disconnected")
+def _try_to_write() -> None:
+    """Forgets what was refused once the database takes more than it has room for in pages that it has already."""
+    if refusal.why == DAMAGED:
+        db.look_for_damage()
+    if refusal.why:
+        with db.atomic():
+            Fact.delete().where(Fact.name == "trial").execute()
+            Fact.create(name="trial", value=secrets.token_hex(_TRIAL_BYTES // 2))
+        Fact.delete().where(Fact.name == "trial").execute()
+        refusal.why = ""
 
 
-def _state() -> dict[str, str]:
-    database_state, cache_state = ask([_database, _cache], _PATIENCE_SECONDS)
-    return {"database": database_state, "cache": cache_state}
+_trial = UntilDone(_try_to_write, "trying to write")
+_database = Probe(_ask_database, State("disconnected"))
+_cache = Probe(lambda: State(cache.store.state()), State("disconnected"))
+
+
+def _state() -> tuple[State, State]:
+    database, cached = ask([_database, _cache], _PATIENCE_SECONDS)
+    return database, cached
 
 
 def alive() -> dict[str, str]:
-    state = _state()
-    return {"status": "degraded" if "disconnected" in state.values() else "ok", **state}
+    database, cached = _state()
+    well = database.word == "connected" and cached.word != "disconnected"
+    return {"status": "ok" if well else "degraded", "database": database.word, "cache": cached.word}
 
 
-def ready() -> dict[str, Any]:
-    """`status` is "ready" when this replica can serve every request: the database answers and its schema is there."""
-    state = _state()
-    able = state["database"] == "connected" and schema.ready
-    return {"status": "ready" if able else "not ready", **state, "schema_applied": schema.ready}
+class Readiness(NamedTuple):
+    """Whether this replica can serve every request; `report` is the answer, `trouble` says what is missing."""
+
+    able: bool
+    report: dict[str, Any]
+    trouble: str
+
+
+def ready() -> Readiness:
+    """Ready when the database answers, takes writes, and its schema is there."""
+    database, cached = _state()
+    able = database.word == "connected" and schema.ready
+    report = {"status": "ready", "database": database.word, "cache": cached.word, "schema_applied": schema.ready}
+    why = f" ({database.why})" if database.why else ""
+    applied = "applied" if schema.ready else "not applied"
+    return Readiness(able, report, f"database {database.word}{why}, cache {cached.word}, schema {applied}")
 
 
 class ActiveUrls:
@@ -113,8 +147,18 @@ def _database_figures() -> list[Reading]:
                 ("cache_updates_due", "Changes of links that Redis has yet to be told.", freshness.count_due()),
                 ("clicks_drained_total", "Clicks moved from the stream into the database, by all replicas, ever.", drained_total()),
             ]
-    except _UNUSABLE:
+    except DatabaseUnavailable:
         return []
+
+
+def _writable_figure() -> list[Reading]:
+    state = _ask_database()
+    if state.word == "disconnected":
+        return []
+    writable = float(state.word == "connected")
+    return [
+        ("database_writable", "Whether the database that answers takes writes.", writable),
+    ]
 
 
 def _stream_figures() -> list[Reading]:
@@ -128,7 +172,7 @@ def _stream_figures() -> list[Reading]:
     ]
 
 
-_figures: list[Probe[list[Reading]]] = [Probe(_database_figures, []), Probe(_stream_figures, [])]
+_figures: list[Probe[list[Reading]]] = [Probe(figures, []) for figures in (_database_figures, _writable_figure, _stream_figures)]
 
 
 def readings() -> list[Reading]:

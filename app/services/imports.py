@@ -6,24 +6,23 @@ import gzip
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from peewee import IntegrityError, OperationalError
+from peewee import IntegrityError
 
 from app import bulk, database
-from app.database import db
+from app.database import DatabaseUnavailable, db
 from app.errors import InvalidInput
-from app.schemas import BadRow as BadRowShape
 from app.schemas import ImportReport
 from app.services import merging
 from app.services.csvfile import BadRow, CsvFile
-from app.services.rows import KINDS, USERS, Kind, parser
+from app.services.reports import MOST_ERRORS, FileReport, LoadReport, NothingImported
+from app.services.rows import COLUMNS, KINDS, USERS, Kind, explain, parser
 
-_MOST_ERRORS = 100
 _TRIES = 3
-_LONGEST_VALUE = 100
 _PROGRESS_EVERY = 10_000
 
 Progress = Callable[[str, int], None]
@@ -34,54 +33,19 @@ class Stopped(InvalidInput):
     """A strict import met its first bad row: nothing was loaded."""
 
 
-@dataclass
-class FileReport:
-    """What became of one file: its rows are `created`, `skipped` (there already) or `failed`."""
-
-    name: str
-    kind: Kind
-    created: int = 0
-    skipped: int = 0
-    failed: int = 0
-    errors: list[BadRow] = field(default_factory=list)
-
-    def refuse(self, bad: BadRow) -> None:
-        self.failed += 1
-        if len(self.errors) < _MOST_ERRORS:
-            self.errors.append(bad)
-
-
-@dataclass
-class LoadReport:
-    """What became of all files, in the order in which they were given; `notes` say what was changed to fit."""
-
-    files: list[FileReport]
-    notes: list[str] = field(default_factory=list)
-    more_notes: int = 0
-
-    def created(self, kind: Kind) -> int:
-        return sum(file.created for file in self.files if file.kind is kind)
-
-
 # ---- from HTTP ----
 
 
 def import_users(stream: IO[bytes]) -> ImportReport:
-    """A CSV of users from `stream`; raises InvalidInput, with nothing stored, when it is none."""
-    file = CsvFile(stream, "The file", broken_rows=False)
+    """A CSV of users; raises InvalidInput, with nothing stored, when nothing can be."""
+    file = CsvFile(stream, "The file", spoilt=False, known=COLUMNS)
     report = FileReport("file", USERS)
     _require_columns(file, USERS)
     _run([(file, report)], strict=False, progress=_quietly)
-    stored = report.created + report.skipped
-    return ImportReport(
-        imported=stored,
-        count=stored,
-        created=report.created,
-        skipped=report.skipped,
-        failed=report.failed,
-        total=stored + report.failed,
-        errors=[BadRowShape(line=bad.line, error=bad.reason, value=bad.value[:_LONGEST_VALUE]) for bad in report.errors],
-    )
+    answer = report.shown()
+    if answer.failed and not answer.imported:
+        raise NothingImported(answer)
+    return answer
 
 
 def _quietly(_name: str, _rows: int) -> None:
@@ -105,7 +69,7 @@ def _opened(paths: Sequence[str]) -> Iterator[list[CsvFile]]:
     files: list[CsvFile] = []
     with ExitStack() as stack:
         for path in paths:
-            files.append(CsvFile(stack.enter_context(_open(path)), path, broken_rows=True))
+            files.append(CsvFile(stack.enter_context(_open(path)), path, True, COLUMNS))
         yield files
 
 
@@ -125,13 +89,19 @@ def _kind_of(file: CsvFile) -> Kind:
     fitting = [kind for kind in KINDS if kind.required() <= set(file.columns)]
     if not fitting:
         raise InvalidInput(f"{file.name} is neither users, URLs, events nor products: its columns are {', '.join(file.columns)[:200]}")
-    return max(fitting, key=lambda kind: len({column.name for column in kind.columns} & set(file.columns)))
+    kind = max(fitting, key=lambda kind: len(kind.names() & set(file.columns)))
+    _require_columns(file, kind)
+    return kind
 
 
 def _require_columns(file: CsvFile, kind: Kind) -> None:
     missing = sorted(kind.required() - set(file.columns))
     if missing:
         raise InvalidInput(f"{file.name} has no column {' and no column '.join(missing)}", errors=dict.fromkeys(missing, "is required"))
+    twice = sorted(name for name in kind.names() if file.columns.count(name) > 1)
+    if twice:
+        message = f"{file.name} has more than one column {' and '.join(twice)}"
+        raise InvalidInput(message, errors=dict.fromkeys(twice, "must be there once"))
 
 
 # ---- both ----
@@ -176,24 +146,34 @@ class _Reader:
     progress: Progress
 
     def rows(self, file: CsvFile, report: FileReport, index: int) -> Iterator[list[Any]]:
-        parse = parser(report.kind, file.places(column.name for column in report.kind.columns))
+        kind = report.kind
+        places = file.places(column.name for column in kind.columns)
+        parse = parser(kind, places)
         before = number = self.number
         for number, row in enumerate(file.rows(), before + 1):
-            try:
-                if isinstance(row, BadRow):
-                    raise row
+            if isinstance(row, BadRow):
+                self._refuse(report, partial(_itself, row))
+            else:
                 line, fields = row
-                yield [number, index, line, *parse(fields)]
-            except BadRow as bad:
-                self._refuse(report, BadRow(bad.reason, bad.value, bad.line or line))
+                try:
+                    values = parse(fields)
+                except ValueError:
+                    self._refuse(report, partial(explain, kind, places, line, fields))
+                else:
+                    yield [number, index, line, *values]
             if (number - before) % _PROGRESS_EVERY == 0:
                 self.progress(file.name, number - before)
         self.number = number
 
-    def _refuse(self, report: FileReport, bad: BadRow) -> None:
+    def _refuse(self, report: FileReport, why: Callable[[], BadRow]) -> None:
         if self.strict:
+            bad = why()
             raise Stopped(f"{report.name}:{bad.line}: {bad.reason}; nothing was loaded")
-        report.refuse(bad)
+        report.refuse(why)
+
+
+def _itself(bad: BadRow) -> BadRow:
+    return bad
 
 
 def _stage(file: CsvFile, report: FileReport, index: int, reader: _Reader) -> int:
@@ -209,7 +189,7 @@ def _merge(reports: Sequence[FileReport]) -> Notes:
         for _ in range(_TRIES - 1):
             try:
                 return _merge_once(reports)
-            except (IntegrityError, OperationalError):
+            except (IntegrityError, DatabaseUnavailable):
                 continue  # somebody stored the same user or took the same id at this very moment, or each waited for the other
         db.execute_sql(database.dialect().keep_out)  # whoever makes users all the time would otherwise win all the time
         return _merge_once(reports)
@@ -224,4 +204,4 @@ def _merge_once(reports: Sequence[FileReport]) -> Notes:
                 merging.note_repeats(kind.table)
         for index, report in enumerate(reports):
             report.created, report.skipped = merging.counts(report.kind.table).get(index, (0, 0))
-        return merging.notes(_MOST_ERRORS)
+        return merging.notes(MOST_ERRORS)

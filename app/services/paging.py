@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from app.database import db, dialect
 from app.models import Table
-from app.schemas import LARGEST_ID, ListQuery
+from app.schemas import LARGEST_ID, LONGEST_STORED_DETAILS, ListQuery
 
 _MOST_PER_PAGE = 100
 
@@ -79,7 +79,16 @@ class _Shape(NamedTuple):
 def _shape(model: type[Table]) -> _Shape:
     fields = model._meta.sorted_fields
     row = namedtuple(model.__name__, [field.column_name for field in fields])  # type: ignore[misc]
-    return _Shape(", ".join(field.column_name for field in fields), row, [field.python_value for field in fields])
+    return _Shape(", ".join(map(_bounded, fields)), row, [field.python_value for field in fields])
+
+
+def _bounded(field: Any) -> str:
+    """A column as it is read: no longer than the service would have stored it, whatever is there."""
+    longest = _LONGEST_TEXT.get(field.column_name) or getattr(field, "max_length", None)
+    return f"substr({field.column_name}, 1, {longest})" if longest else str(field.column_name)
+
+
+_LONGEST_TEXT = {"original_url": 2048, "details": LONGEST_STORED_DETAILS + 1}  # one more shows that it is too long
 
 
 def nothing(query: ListQuery) -> Page:

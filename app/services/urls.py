@@ -14,14 +14,14 @@ from peewee import IntegrityError
 from app import database, metrics
 from app.cache import ACTIVE, DELETED, INACTIVE, Link, cache
 from app.clicks import Click, clicks
-from app.database import AWAY, db, now
+from app.database import DatabaseUnavailable, db, now
 from app.errors import NotFound, Unavailable
 from app.models import Event, Url
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
 from app.services import freshness, paging, users
 from app.services.paging import Page
 
-ROUTE_NAMES = ("users", "urls", "events", "logs", "products", "shorten", "health", "metrics", "chaos", "openapi.json")
+ROUTE_NAMES = ("users", "urls", "events", "logs", "products", "shorten", "health", "ready", "metrics", "chaos", "openapi.json")
 RESERVED = frozenset((*ROUTE_NAMES, "openapi", "docs", "static", "robots", "nginx-health"))
 """Codes that are never given out, because they are, or may become, routes."""
 
@@ -55,13 +55,21 @@ def _insert(data: UrlCreate, short_code: str) -> Url:
         raise IntegrityError(f"{short_code} is reserved")
     with db.atomic():
         users.hold(data.user_id)
-        url = Url.create(short_code=short_code, original_url=data.original_url, user=data.user_id, title=data.title)
-        _note(url, "created", short_code=short_code, original_url=url.original_url)
+        url = Url.create(
+            short_code=short_code,
+            original_url=data.original_url,
+            user=data.user_id,
+            title=data.title,
+            is_active=data.is_active is not False,
+        )
+        _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
     return url
 
 
-def _note(url: Url, event_type: str, **details: Any) -> None:
-    Event.insert(url=url.id, user=url.user_id, event_type=event_type, details=json.dumps(details)).execute()
+def _note(url: Url, event_type: str, *details: dict[str, Any]) -> None:
+    """One event for each of `details`."""
+    about = {"url": url.id, "user": url.user_id, "event_type": event_type}
+    Event.insert_many([{**about, "details": json.dumps(each)} for each in details]).execute()
 
 
 def as_link(url: Any) -> Link:
@@ -109,8 +117,10 @@ def page(query: UrlQuery) -> Page:
 
 
 def page_of_user(user_id: int, query: ListQuery) -> Page:
-    users.require(user_id)
-    return page(UrlQuery.model_construct(**dict(query), user_id=user_id))
+    found = page(UrlQuery.model_construct(**dict(query), user_id=user_id))
+    if not found.rows:
+        users.require(user_id)  # whoever has links exists
+    return found
 
 
 def update(url_id: int, data: UrlUpdate) -> Url:
@@ -122,8 +132,9 @@ def update(url_id: int, data: UrlUpdate) -> Url:
         changes = {name: value for name, value in data.changes().items() if getattr(url, name) != value}
         for name, value in changes.items():
             setattr(url, name, value)
-            _note(url, "updated", field=name, new_value=value)
         if changes:
+            fields = [{"field": name, "new_value": value} for name, value in changes.items()]
+            _note(url, "updated", *fields)
             updates = _save(url, updated_at=now())
     freshness.deliver(updates)
     return url
@@ -134,7 +145,7 @@ def delete(url_id: int) -> None:
     clicks.drain()
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
-        _note(url, "deleted", reason="user_requested")
+        _note(url, "deleted", {"reason": "user_requested"})
         updates = _save(url, deleted_at=now())
     freshness.deliver(updates)
 
@@ -169,7 +180,7 @@ def follow(click: Click) -> Found | None:
     """The link behind a code, its click recorded when it is active; None when there is none."""
     try:
         return _follow(click)
-    except AWAY:
+    except DatabaseUnavailable:
         clicks.regret(click)
         raise
 
@@ -179,7 +190,7 @@ def _follow(click: Click) -> Found | None:
     if link is None:
         try:
             link = _look_up(click.short_code)
-        except AWAY:
+        except DatabaseUnavailable:
             link = clicks.follow_patiently(click)
             if link is None:
                 raise

@@ -22,8 +22,7 @@ def create(data: UserCreate) -> User:
     """A new user; raises Conflict when the username or the email, in whatever case, is taken."""
     for _ in range(_TRIES):
         try:
-            with db.atomic():
-                return User.create(**data.changes())
+            return User.create(**data.changes())
         except IntegrityError:
             _refuse_taken(data.changes())  # else an import had just taken the id that this one was given
     raise Conflict(_DISPUTED)
@@ -78,20 +77,19 @@ def page(query: ListQuery) -> Page:
     return paging.read(User, {}, query)
 
 
-def update(user_id: int, data: UserUpdate) -> User:
+def update(user_id: int, data: UserUpdate) -> Any:
     """Changes what `data` names; raises Conflict when somebody else has the username or the email."""
     values = data.changes()
+    if not (values and paging.possible(user_id)):
+        return get(user_id)
     try:
-        with db.atomic():
-            user = _found(database.for_update(User.select()), user_id)
-            if values:
-                User.update(**values).where(User.id == user_id).execute()
+        changed = list(User.update(**values).where(User.id == user_id).returning(User).execute())
     except IntegrityError:
         _refuse_taken(values, but=user_id)
         raise Conflict(_DISPUTED) from None
-    for name, value in values.items():
-        setattr(user, name, value)
-    return user
+    if not changed:
+        raise _unknown(user_id)
+    return changed[0]
 
 
 def delete(user_id: int) -> None:

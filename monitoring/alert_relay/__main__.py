@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from typing import Any
@@ -53,6 +54,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # Gunicorn is untyped
 
 
 def main() -> None:
+    os.umask(0o077)  # what it writes is for its owner only
     handler = logging.StreamHandler()
     names = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
     handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S", rename_fields=names))

@@ -69,12 +69,17 @@ class Notification:
     alerts: list[Alert]
 
 
+MOST_ALERTS = 1000
+
+
 def read(body: bytes) -> Notification:
     """The notification in `body`; raises BadPayload."""
     payload = _object(_decoded(body), "the body")
     alerts = payload.get("alerts")
     if not isinstance(alerts, list):
         raise BadPayload("alerts must be a list")
+    if len(alerts) > MOST_ALERTS:
+        raise BadPayload(f"alerts must be at most {MOST_ALERTS}: each becomes a file and a message")
     group = payload.get("groupKey", "")
     if not isinstance(group, str):
         raise BadPayload("groupKey must be a string")

@@ -34,7 +34,7 @@ class Records:
         with suppress(OSError):  # no file yet, or one that Docker mounted by itself and that cannot be renamed
             if self.log.stat().st_size > _LOG_BYTES:
                 self.log.rename(self.log.with_name(self.log.name + ".1"))
-        descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             _write_all(descriptor, line)
         finally:

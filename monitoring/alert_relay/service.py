@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import threading
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, abort, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from monitoring.alert_relay import alerts
@@ -18,7 +19,7 @@ from monitoring.alert_relay.sender import Sender
 
 log = logging.getLogger(__name__)
 
-_LARGEST_BODY = 10 * 1024 * 1024
+_LARGEST_BODY = 512 * 1024  # as objects up to a hundred times of it; the container has 128 MiB
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -31,11 +32,13 @@ def create_app(relay: Relay, sender: Sender) -> Flask:
     app.register_error_handler(alerts.BadPayload, lambda error: _error(400, str(error)))
     app.register_error_handler(OSError, _no_room)
 
+    one_at_a_time = threading.Lock()
+
     @app.post("/alerts")
     def take_alerts() -> dict[str, str]:
-        if not request.is_json:
-            raise alerts.BadPayload("the content type must be application/json")
-        relay.take(alerts.read(request.get_data()))
+        body = _json_body()
+        with one_at_a_time:
+            relay.take(alerts.read(body))
         return {"status": "ok"}
 
     @app.get("/")
@@ -51,6 +54,15 @@ def create_app(relay: Relay, sender: Sender) -> Flask:
         return Response(_exposition(relay), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app
+
+
+def _json_body() -> bytes:
+    if not request.is_json:
+        raise alerts.BadPayload("the content type must be application/json")
+    body = request.get_data()
+    if len(body) >= _LARGEST_BODY:
+        abort(413)  # chunked, and cut off without a word
+    return body
 
 
 def _status(relay: Relay) -> dict[str, Any]:
@@ -93,6 +105,7 @@ def _name_request() -> None:
 
 def _show_request_id(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
@@ -102,9 +115,13 @@ def _no_room(error: OSError) -> Response:
     return _error(500, f"The notification could not be stored: {error.strerror}")
 
 
+def _phrase(status: int) -> str:
+    return "Content Too Large" if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else HTTPStatus(status).phrase
+
+
 def _error(status: int, message: str, source: HTTPException | None = None) -> Response:
     """The same shape as the application's."""
-    shown = {"error": HTTPStatus(status).phrase, "message": message, "status": status, "request_id": g.get("request_id", "")}
+    shown = {"error": _phrase(status), "message": message, "status": status, "request_id": g.get("request_id", "")}
     response = Response(json.dumps(shown) + "\n", status, mimetype="application/json")
     if source:
         response.headers.extend((name, value) for name, value in source.get_headers() if name != "Content-Type")

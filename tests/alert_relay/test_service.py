@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import fields
 from http.client import HTTPConnection
@@ -124,14 +125,62 @@ def test_every_error_has_the_same_shape(alone: Relay, path: str, body: bytes | N
     assert (status, shown["status"], bool(shown["message"]), bool(shown["request_id"])) == (expected, expected, True, True)
 
 
-def test_a_body_of_more_than_10_mib_is_a_413(alone: Relay) -> None:
+def test_a_body_of_more_than_512_kib_is_a_413(alone: Relay) -> None:
     with closing(HTTPConnection("127.0.0.1", alone.port, timeout=HANGS_SECONDS)) as connection:
         connection.putrequest("POST", "/alerts")
         connection.putheader("Content-Type", "application/json")
-        connection.putheader("Content-Length", str(10 * 1024 * 1024 + 1))
+        connection.putheader("Content-Length", str(512 * 1024 + 1))
         connection.endheaders()
         response = connection.getresponse()
-        assert (response.status, json.loads(response.read())["status"]) == (413, 413)
+        shown = json.loads(response.read())
+        assert (response.status, shown["status"], shown["error"]) == (413, 413, "Content Too Large")
+
+
+def test_a_body_of_unknown_length_is_one_too(alone: Relay) -> None:
+    with closing(HTTPConnection("127.0.0.1", alone.port, timeout=HANGS_SECONDS)) as connection:
+        chunks = (b" " * 65536 for _ in range(9))
+        connection.request("POST", "/alerts", chunks, {"Content-Type": "application/json"}, encode_chunked=True)
+        assert connection.getresponse().status == 413
+
+
+DEAR = {
+    "objects": b"{}",
+    "lists": b"[" * 29 + b"]" * 29,
+    "numbers": b"1e5",
+    "objects of one key": b'{"a":{"b":0}}',
+    "texts": b'"\\ud83d"',
+}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("unit", DEAR.values(), ids=DEAR)
+def test_the_largest_bodies_at_once_stay_within_the_containers_memory(relay_with: RelayFactory, unit: bytes) -> None:
+    relay = relay_with()
+    body = b'{"alerts": [], "x": [' + b",".join([unit] * ((512 * 1024 - 100) // (len(unit) + 1))) + b"]}"
+    with ThreadPoolExecutor(4) as pool:
+        assert {status for status, _ in pool.map(lambda _: relay.call("/alerts", body), range(8))} <= {200, 400}
+    assert most_memory(relay) < 128 * 1024
+
+
+def most_memory(relay: Relay) -> int:
+    """KiB that the relay's processes have had in memory at most, together."""
+    assert relay.process is not None
+    master = relay.process.pid
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    texts = [Path(f"/proc/{pid}/status").read_text() for pid in (master, *map(int, children))]
+    return sum(int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) for text in texts)
+
+
+def test_a_notification_of_too_many_alerts_is_refused_whole(alone: Relay) -> None:
+    before = len(list(alone.evidence.iterdir()))
+    assert alone.post(notification(*(alert(instance=f"app{number}") for number in range(1001)))) == 400
+    assert len(list(alone.evidence.iterdir())) == before
+
+
+def test_what_it_writes_is_private(relay: Relay) -> None:
+    assert relay.post(notification(alert())) == 200
+    files = [relay.log, *relay.evidence.iterdir(), *(file for file in relay.spool.iterdir() if file.is_file())]
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
 
 
 def test_metrics_count_what_was_sent(relay: Relay, discord: Discord) -> None:

@@ -89,9 +89,9 @@ class Line:
             answer += self._receive()
         head, _, body = answer.partition(b"\r\n\r\n")
         headers = dict(re.findall(r"(?m)^(\S+): (.*?)\r?$", head.decode()))
-        while len(body) < int(headers["Content-Length"]):
+        while len(body) < int(headers["content-length"]):
             body += self._receive()
-        return int(head[9:12]), headers.get("Location", "")
+        return int(head[9:12]), headers.get("location", "")
 
     def _receive(self) -> bytes:
         received = self._socket.recv(4096)

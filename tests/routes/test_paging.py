@@ -129,9 +129,17 @@ def queries(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("path", "most"), [("/users", 1), ("/urls", 1), ("/events", 1), ("/products?after=0", 1), ("/users/{user}/urls", 2), ("/urls/{url}/events", 2)]
+    ("path", "most"),
+    [
+        ("/users", 1),
+        ("/urls", 1),
+        ("/events", 1),
+        ("/products?after=0", 1),
+        ("/users/{user}/urls", 1),
+        ("/urls/{url}/events", 2),
+    ],
 )
-def test_a_list_costs_one_query_and_one_for_whose_it_is(
+def test_a_list_costs_one_query_and_one_to_see_that_a_link_is_not_deleted(
     client: FlaskClient, seven: dict[str, Any], queries: Callable[[], list[str]], path: str, most: int
 ) -> None:
     for more, extra in (("", 0), ("count=true", 1)):

@@ -50,7 +50,7 @@ def test_url_is_accepted_for_original_url_which_wins(client: FlaskClient, body: 
 
 def test_a_link_needs_an_address(client: FlaskClient) -> None:
     assert check(client.post("/urls", json={"title": "x"}), 400).get_json()["errors"] == {"original_url": "is required"}
-    assert check(client.post("/shorten", json={"original_url": "https://example.com/"}), 400).get_json()["errors"] == {"url": "is required"}
+    assert check(client.post("/shorten", json={"address": "https://example.com/"}), 400).get_json()["errors"] == {"url": "is required"}
 
 
 def test_null_counts_as_absent(client: FlaskClient) -> None:
@@ -118,7 +118,7 @@ def test_an_update_changes_what_it_names_with_one_event_each(client: FlaskClient
         {},
         {"title": "Old"},
         {"is_active": True, "original_url": "https://example.com/"},
-        {"short_code": "mine", "id": 9, "click_count": 5, "user_id": 1, "url": "x"},
+        {"short_code": "mine", "id": 9, "click_count": 5, "user_id": 1, "address": "x"},
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from app.errors import InvalidInput
 from app.services import imports
-from app.services.imports import LoadReport
+from app.services.reports import LoadReport
 from tests.conftest import Api
 from tests.uploads import counts, tables
 
@@ -157,7 +157,7 @@ def test_booleans_of_every_spelling_are_read(load: Load, api: Api, text: str, ac
         (r'{"a": "\u0000"}', {"raw": r'{"a": "\u0000"}'}),
         (r'{"\ud800": 1}', {"raw": r'{"\ud800": 1}'}),
         ('{"a": ' * 100 + "1" + "}" * 100, {"raw": '{"a": ' * 100 + "1" + "}" * 100}),
-        ('{"a": ' * 20_000, {"raw": '{"a": ' * 20_000}),
+        ('{"a": ' * 2_000, {"raw": '{"a": ' * 2_000}),
     ],
     ids=range(13),
 )

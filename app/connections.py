@@ -1,0 +1,189 @@
+"""The HTTP connections of a worker process: uvicorn's, with limits, timeouts and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, ClassVar
+
+from app import heads
+from app.reading import Reader
+
+log = logging.getLogger("gunicorn.error")
+
+MOST_CONNECTIONS = 2000  # of one worker process; then those that only wait make room for new ones
+HEAD_SECONDS = 15  # for the request line and the headers, as Nginx gives them
+PAUSE_SECONDS = 20  # for a body or an answer, and more for what has come or gone:
+SLOWEST_BYTES = 1024  # a second, slower than any network that people use
+LINGER_SECONDS, LINGER_BYTES = 30, 64 * 2**20  # to read an answer that came before its request ended
+MOST_UNREAD_BYTES = 64 * 2**20  # of answers that clients are slow to take, all together
+ABANDONED_SECONDS = 3  # a client that closed its side has probably left
+
+
+class Connection(Reader):
+    """What uvicorn's protocol does, for clients that are slow, broken or hostile as well."""
+
+    open: ClassVar[set[Connection]] = set()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._gentle: Any = _Gentle(self, transport)
+        self._running: tuple[Any, asyncio.Task[None]] | None = None
+        self._ended = self._lingering = False
+        self.unread, self._most_unread, self.unread_since = 0, 0, 0.0
+        if len(self.open) >= MOST_CONNECTIONS:
+            _make_room()
+        self.open.add(self)
+        if len(self.open) > MOST_CONNECTIONS:
+            self.refuse(503, "This server has too many connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open.discard(self)
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        if self._running:
+            self._running[0].disconnected = True
+            self._running[1].cancel()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._lingering and self._bytes > LINGER_BYTES:
+            self.transport.abort()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client may close its side and still wait for its answer."""
+        self._ended = True
+        running = self._running and not self._running[0].response_complete
+        if self._lingering:
+            return False
+        if (self._head and self._raw) or (self.cycle and self.cycle.more_body):
+            self.refuse(400, "The request has no end")
+            return True
+        if running:
+            self.cycle.keep_alive = False
+            self.loop.call_later(ABANDONED_SECONDS, self.transport.abort)
+        return bool(running)
+
+    # ---- what goes out ----
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        self._running = cycle, task
+
+    def begin_answer(self, after_body: bool) -> None:
+        if after_body:
+            self.cycle.transport = self._gentle
+
+    def on_response_complete(self) -> None:
+        self._running = None
+        if self._lingering:
+            return
+        if self.cycle.response_complete and self.cycle.more_body:
+            self.linger()
+            return
+        self._since = self.loop.time()
+        super().on_response_complete()
+        if self._refusal and not self._running:
+            self.refuse(*self._refusal)
+
+    def refuse(self, status: int, why: str) -> None:
+        """Ends the connection with an answer, after those to earlier requests."""
+        self._deaf = True
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()
+        cycle = self._running[0] if self._running else None
+        if cycle and not cycle.response_complete and not cycle.more_body:
+            self._refusal = status, why
+            return
+        self._refusal = None
+        if cycle and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if cycle and cycle.response_started:
+            self.transport.abort()
+        else:
+            if status not in (408, 503):
+                log.warning("Invalid request from ip=%s: %s", (self.client or ("",))[0], why)
+            self.transport.write(heads.refusal(status, why))
+            self.linger()
+
+    def linger(self) -> None:
+        """Closes when the client has read the answer: to close at once would take it away from it."""
+        if self._ended or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._lingering = self._deaf = True
+        self._since, self._bytes = self.loop.time(), 0
+        self.transport.write_eof()
+        self.flow.resume_reading()
+
+    def end_answer(self) -> None:
+        """What uvicorn's closing of a connection is, where its request has a body."""
+        if self.cycle.more_body:
+            self.linger()
+        else:
+            self.transport.close()
+
+    # ---- timeouts ----
+
+    @property
+    def waits(self) -> float | None:
+        """Since when nothing happens here but that the client is waited for; None while it is served."""
+        serves = self._running and not self._running[0].more_body
+        return None if serves else self._since
+
+    def check(self, now: float) -> None:
+        """Ends what takes too long."""
+        seconds = now - self._since
+        if self._lingering and seconds > LINGER_SECONDS:
+            self.transport.abort()
+        elif self.waits is not None and not self._deaf and not self.transport.is_closing():
+            self._check_waiting(seconds)
+        self._check_reading(now)
+
+    def _check_waiting(self, seconds: float) -> None:
+        body = self.cycle and self.cycle.more_body
+        if self._head and not self._raw and seconds > HEAD_SECONDS:
+            self.transport.close()
+        elif (self._head and seconds > HEAD_SECONDS) or (body and seconds > PAUSE_SECONDS + self._bytes / SLOWEST_BYTES):
+            self.refuse(408, "The request took too long")
+
+    def _check_reading(self, now: float) -> None:
+        self.unread = self.transport.get_write_buffer_size()
+        if not self.unread or self.unread > self._most_unread:
+            self._most_unread, self.unread_since = self.unread, now
+        taken = self._most_unread - self.unread
+        if now - self.unread_since > PAUSE_SECONDS + taken / SLOWEST_BYTES:
+            self.transport.abort()
+
+
+class _Gentle:
+    """A connection's transport as uvicorn uses it for one request, whose end waits for the client."""
+
+    def __init__(self, connection: Connection, transport: Any) -> None:
+        self.close = connection.end_answer
+        self.write, self.is_closing = transport.write, transport.is_closing
+
+
+def _make_room() -> None:
+    """Ends the connection that has been waiting for its client for the longest."""
+    waiting = [each for each in Connection.open if each.waits is not None]
+    if waiting:
+        oldest = min(waiting, key=lambda each: each.waits or 0)
+        Connection.open.discard(oldest)
+        oldest.transport.abort()
+
+
+def check_all(now: float) -> None:
+    """Ends the connections that take too long, and the slowest readers when too much is unread."""
+    for each in tuple(Connection.open):
+        each.check(now)
+    total = sum(each.unread for each in Connection.open)
+    for each in sorted(Connection.open, key=lambda each: each.unread_since):
+        if total <= MOST_UNREAD_BYTES:
+            break
+        total -= each.unread
+        if each.unread:
+            each.transport.abort()

@@ -1,0 +1,85 @@
+"""Request lines and headers: their limits, and what is wrong with those that the parser lets pass."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+
+import httptools
+
+MOST_URL_BYTES, MOST_HEAD_BYTES, MOST_HEADERS = 8190, 32 * 1024, 100
+LONG_URL = (414, "The address is too long")
+LONG_HEAD = (431, "The headers are too long")
+
+Headers = list[tuple[bytes, bytes]]
+Problem = tuple[int, str]
+"""The status of a refusal, and why."""
+
+_METHOD = re.compile(rb"[A-Z][A-Z0-9$_.-]{0,199}(?= )")
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+_ONCE = (b"host", b"content-type")
+_PHRASES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    414: "URI Too Long",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+def problem_of(url: bytes, headers: Headers, version: str) -> Problem | None:
+    """What two servers might read differently is refused (RFC 9112, sections 3.2 and 6.1)."""
+    if len(url) > MOST_URL_BYTES:
+        return LONG_URL
+    if len(headers) > MOST_HEADERS or len(url) + sum(map(_size, headers)) > MOST_HEAD_BYTES:
+        return LONG_HEAD
+    names = [name for name, _ in headers]
+    if version not in ("1.0", "1.1") or any(names.count(name) > 1 for name in _ONCE):
+        return 400, "The request is not valid HTTP/1.1"
+    coding = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if coding and (coding != [b"chunked"] or version == "1.0"):
+        return 400, "The only transfer coding is chunked, in HTTP/1.1"
+    return None
+
+
+def _size(header: tuple[bytes, bytes]) -> int:
+    return len(header[0]) + len(header[1])
+
+
+def has_body(headers: Headers) -> bool:
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
+
+
+def origin_form(url: bytes, method: bytes) -> bytes:
+    """Path and query: a proxy may send a whole URL, and CONNECT names a host, where nothing is."""
+    if method == b"CONNECT":
+        return b"/"
+    if url.startswith(b"/") or url == b"*":
+        return url
+    parts = httptools.parse_url(url)
+    return (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+
+
+def method_of(raw: bytes) -> bytes:
+    """The method of a request whose method the parser does not know; none when it cannot be one."""
+    found = _METHOD.match(raw)
+    return found[0] if found else b""
+
+
+def without_upgrade(raw: bytes) -> bytes:
+    """A request that the parser reads as HTTP to its end."""
+    head, end, body = raw.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
+
+
+def refusal(status: int, why: str) -> bytes:
+    """The whole answer, with the error that all answers have."""
+    phrase, request_id = _PHRASES[status], secrets.token_hex(8)
+    error = {"error": phrase, "message": why, "status": status, "request_id": request_id}
+    body = json.dumps(error) + "\n"
+    return (
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n"
+        f"Connection: close\r\n\r\n{body}"
+    ).encode()

@@ -1,0 +1,60 @@
+"""What proxies in front say about a request (X-Forwarded-*), and how much of that is believed."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any
+
+from app.schemas import is_host
+
+_WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}", re.ASCII)
+
+
+def hop(header: str, trusted: int) -> str:
+    """What the outermost of our own proxies wrote; "" when fewer than `trusted` wrote anything."""
+    hops = [stripped for part in header.split(",") if (stripped := part.strip(' \t"'))]
+    return hops[-trusted] if trusted and len(hops) >= trusted else ""
+
+
+def client_address(forwarded_for: str, sender: str, trusted: int) -> str:
+    """Where the request came from, without a port; the sender itself when a proxy names nobody."""
+    return (_address(hop(forwarded_for, trusted)) if forwarded_for else "") or sender
+
+
+@lru_cache(maxsize=2000)
+def _address(text: str) -> str:
+    """The IP address in `text`, or ""."""
+    match = _WITH_PORT.fullmatch(text)
+    address = (match[1] or match[2]) if match else text.partition("%")[0]
+    try:
+        ip_address(address)
+    except ValueError:
+        return ""
+    return address
+
+
+host_is_legal = lru_cache(maxsize=2000)(is_host)
+"""Whether a Host header names a host; the same few are asked about again and again."""
+
+
+class Proxies:
+    """A WSGI application behind `trusted` proxies: what they say stands where servers put it."""
+
+    def __init__(self, wsgi: Any, trusted: int) -> None:
+        self._wsgi, self._trusted = wsgi, trusted
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        def said(name: str) -> str:
+            return hop(environ.get(f"HTTP_X_FORWARDED_{name}", ""), self._trusted)
+
+        sender = environ.get("REMOTE_ADDR", "")
+        forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+        environ["REMOTE_ADDR"] = client_address(forwarded_for, sender, self._trusted)
+        scheme, host = said("PROTO").lower(), said("HOST")
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
+        if host_is_legal(host):
+            environ["HTTP_HOST"] = host
+        return self._wsgi(environ, start_response)

@@ -1,0 +1,119 @@
+"""Reads requests off a connection: uvicorn's way, with limits, and without what its parser reads wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app import heads
+
+MOST_PIPELINED = 1000
+
+
+class _Again(Exception):
+    """The parser would take the body of this request for another protocol."""
+
+
+class Reader(HttpToolsProtocol):
+    """The half of a connection that comes in; what is wrong goes to `refuse`, which the other half has."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._head, self._raw, self._begun = True, b"", 0
+        self._method, self._idle_bytes = b"", 0
+        self._refusal: heads.Problem | None = None
+        self._deaf = False
+        self._since, self._bytes = self.loop.time(), 0
+
+    def refuse(self, status: int, why: str) -> None:
+        raise NotImplementedError
+
+    def begin_answer(self, after_body: bool) -> None:
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._deaf:
+            return
+        if self._head:
+            self._raw += data
+        else:
+            self._raw = b"" if self.cycle.more_body else data
+        content = len(self.cycle.body) if self.cycle else 0
+        self._feed(data)
+        self._check_size(data, content)
+
+    def _check_size(self, data: bytes, content: int) -> None:
+        """The parser keeps a header, and a trailer after a body, until it is complete."""
+        body_grows = self._head or not self.cycle.more_body or len(self.cycle.body) > content
+        self._idle_bytes = 0 if body_grows else self._idle_bytes + len(data)
+        if self._deaf:
+            return
+        if self._head and len(self._raw) > heads.MOST_HEAD_BYTES:
+            self.refuse(*(heads.LONG_HEAD if b"\n" in self._raw else heads.LONG_URL))
+        elif self._idle_bytes > heads.MOST_HEAD_BYTES:
+            self.refuse(*heads.LONG_HEAD)
+
+    def _feed(self, data: bytes) -> None:
+        """Gives `data` to the parser; nothing may be taken for another protocol than HTTP."""
+        self._unset_keepalive_if_required()
+        self._begun = 0
+        while data and not self._deaf:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self._mend_or_refuse(error)
+                return
+
+    def _mend_or_refuse(self, error: httptools.HttpParserError) -> None:
+        """The parser knows its own list of methods, and drops the body of what asks for an upgrade."""
+        raw = self._raw if self._begun <= 1 else b""
+        if isinstance(error, httptools.HttpParserInvalidMethodError) and heads.method_of(raw):
+            self._method = heads.method_of(raw)
+            self._start_anew(b"PATCH" + raw[len(self._method) :])
+        elif isinstance(error.__context__, _Again) and raw:
+            self._start_anew(heads.without_upgrade(raw))
+        elif self._refusal:
+            self.refuse(*self._refusal)
+        else:
+            ours = isinstance(error, httptools.HttpParserCallbackError)
+            self.refuse(400, "The request is not valid HTTP" if ours else str(error))
+
+    def _start_anew(self, raw: bytes) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._raw = b""
+        self._feed(raw)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begun += 1
+        if not self._head:
+            self._head, self._since, self._bytes = True, self.loop.time(), 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head:  # a trailer is no header
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._refusal = heads.problem_of(self.url, self.headers, self.parser.get_http_version())
+        if self._refusal:
+            raise ValueError
+        self.url = heads.origin_form(self.url, self.parser.get_method())
+        has_body = heads.has_body(self.headers)
+        if has_body and self.parser.should_upgrade():
+            raise _Again
+        self._head, self._raw, self._since, self._bytes = False, b"", self.loop.time(), 0
+        super().on_headers_complete()
+        if self._method:
+            self.scope["method"], self._method = self._method.decode(), b""
+        if self.scope["method"] == "CONNECT":
+            self.cycle.keep_alive, self._deaf = False, True
+        if len(self.pipeline) > MOST_PIPELINED:
+            self.transport.abort()
+        self.begin_answer(has_body or self._deaf)

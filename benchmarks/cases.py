@@ -1,0 +1,107 @@
+"""The requests of `make bench-endpoints`: every route, with what makes it cheap or dear."""
+
+from __future__ import annotations
+
+import json
+from string import Template
+from typing import NamedTuple
+
+_FORM = "multipart/form-data; boundary=edge"
+_PART = 'Content-Disposition: form-data; name="file"; filename="users.csv"'
+_ROWS = "".join(f"$new-{row},$new-{row}@example.com\r\n" for row in range(10))
+_CSV = f"--edge\r\n{_PART}\r\n\r\nusername,email\r\n{_ROWS}\r\n--edge--\r\n"
+
+
+class Case(NamedTuple):
+    """`route` is the URL map's rule ("" for none); `path` and `body` may hold a Row's $names."""
+
+    name: str
+    route: str
+    path: str
+    status: int = 200
+    body: str | None = None
+    media: str = "application/json"
+
+    @property
+    def method(self) -> str:
+        return self.name.split()[0]
+
+
+class Row(NamedTuple):
+    """What is different in each request of a case."""
+
+    number: int
+    case: int
+    deletable: dict[str, int]  # the first id of the users, urls and events that may be deleted
+
+    def fill(self, text: str) -> str:
+        names = {
+            "new": f"bench-{self.case}-{self.number}",
+            "number": str(self.number),
+            "person": str(1 + self.number % 400),
+            "link": str(1 + self.number % 2000),
+            "cold": f"T{self.number:05}",
+            "warm": f"T{19_000 + self.number % 100}",
+            "dead": f"D{self.number % 100:05}",
+        }
+        rows = {name: str(first + self.number) for name, first in self.deletable.items()}
+        return Template(text).substitute(names | rows)
+
+
+def _json(**content: object) -> str:
+    return json.dumps(content)
+
+
+_TAKEN = _json(username="bench", email="bench@example.com")
+_PERSON = _json(username="$new", email="$new@example.com")
+_LINK = '{"original_url": "https://example.com/$new", "title": "$new", "user_id": $person}'
+_EVENT = '{"event_type": "shared", "url_id": $link, "user_id": $person, "details": {"by": "mail"}}'
+
+_USER, _URLS_CODE = "/users/<id:user_id>", "/urls/<code:short_code>"
+
+CASES = [
+    Case("GET /<code>, cached", "GET /<code:short_code>", "/$warm", 302),
+    Case("GET /<code>, not cached", "GET /<code:short_code>", "/$cold", 302),
+    Case("GET /<code>, deactivated", "GET /<code:short_code>", "/$dead", 410),
+    Case("GET /<code>, unknown", "GET /<code:short_code>", "/none-$number", 404),
+    Case("GET /<code>, impossible", "GET /<code:short_code>", "/no.such.code", 404),
+    Case("HEAD /<code>", "GET /<code:short_code>", "/$warm", 302),
+    Case("GET /urls/<code>/redirect", f"GET {_URLS_CODE}/redirect", "/urls/$warm/redirect", 302),
+    Case("GET /health", "GET /health", "/health"),
+    Case("GET /health/ready", "GET /health/ready", "/health/ready"),
+    Case("GET /metrics", "GET /metrics", "/metrics"),
+    Case("GET /chaos, no token", "GET /chaos", "/chaos", 401),
+    Case("GET /", "GET /", "/"),
+    Case("GET /openapi.json", "GET /openapi.json", "/openapi.json"),
+    Case("GET /logs", "GET /logs", "/logs"),
+    Case("GET /logs?level=&limit=", "GET /logs", "/logs?level=INFO&limit=50"),
+    Case("GET /products, cached", "GET /products", "/products"),
+    Case("GET /products, not cached", "GET /products", "/products?after=1$number"),
+    Case("POST /users", "POST /users", "/users", 201, _PERSON),
+    Case("POST /users, taken", "POST /users", "/users", 409, _TAKEN),
+    Case("POST /users, bad", "POST /users", "/users", 400, _json(username=1)),
+    Case("GET /users", "GET /users", "/users?page=1&per_page=10"),
+    Case("GET /users/<id>", "GET /users/<id:user_id>", "/users/$person"),
+    Case("GET /users/<id>, unknown", "GET /users/<id:user_id>", "/users/9999999$number", 404),
+    Case("PUT /users/<id>", f"PUT {_USER}", "/users/$person", 200, _json(username="$new")),
+    Case("DELETE /users/<id>", "DELETE /users/<id:user_id>", "/users/$users", 204),
+    Case("GET /users/<id>/urls", f"GET {_USER}/urls", "/users/$person/urls?page=1&per_page=10"),
+    Case("POST /users/bulk, 10 rows", "POST /users/bulk", "/users/bulk", 201, _CSV, _FORM),
+    Case("POST /urls", "POST /urls", "/urls", 201, _LINK),
+    Case("POST /shorten", "POST /shorten", "/shorten", 201, _json(url="https://example.com/$new")),
+    Case("GET /urls", "GET /urls", "/urls?page=1&per_page=10"),
+    Case("GET /urls?user_id=", "GET /urls", "/urls?user_id=$person&page=1&per_page=10"),
+    Case("GET /urls/<id>", "GET /urls/<id:url_id>", "/urls/$link"),
+    Case("PUT /urls/<id>", "PUT /urls/<id:url_id>", "/urls/$link", 200, _json(title="$new")),
+    Case("PUT /urls/<id>, no change", "PUT /urls/<id:url_id>", "/urls/$link", 200, "{}"),
+    Case("DELETE /urls/<id>", "DELETE /urls/<id:url_id>", "/urls/$urls", 204),
+    Case("GET /urls/<id>/stats", "GET /urls/<id:url_id>/stats", "/urls/$link/stats"),
+    Case("GET /urls/<id>/events", "GET /urls/<id:url_id>/events", "/urls/$link/events?per_page=10"),
+    Case("POST /events", "POST /events", "/events", 201, _EVENT),
+    Case("GET /events", "GET /events", "/events?page=1&per_page=10"),
+    Case("GET /events/<id>", "GET /events/<id:event_id>", "/events/$link"),
+    Case("DELETE /events/<id>", "DELETE /events/<id:event_id>", "/events/$events", 204),
+    Case("GET /nowhere", "", "/no/such/path", 404),
+    Case("PATCH /users/<id>", "", "/users/1", 405),
+    Case("OPTIONS /users", "", "/users"),
+]

@@ -1,0 +1,61 @@
+"""The table of `make bench-endpoints`: no endpoint is forgotten, every request is answered."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+from flask import Flask
+
+from benchmarks import endpoints
+from benchmarks.cases import CASES, Row
+
+
+def routes_of(app: Flask) -> set[str]:
+    rules = app.url_map.iter_rules()
+    automatic = {"HEAD", "OPTIONS"}
+    return {f"{method} {rule}" for rule in rules for method in (rule.methods or set()) - automatic}
+
+
+def test_every_route_of_the_application_is_measured_and_no_other(app: Flask) -> None:
+    assert {case.route for case in CASES if case.route} == routes_of(app)
+
+
+def test_no_two_cases_have_the_same_name() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_no_two_requests_of_any_cases_have_the_same_new_name() -> None:
+    rows = [Row(number, case, {}) for number in range(12) for case in range(12)]
+    assert len({row.fill("$new") for row in rows}) == len(rows)
+
+
+MOST_STATEMENTS = {
+    "GET /<code>, cached": 0,
+    "GET /<code>, not cached": 1,
+    "GET /products, cached": 0,
+    "GET /nowhere": 0,
+    "GET /health": 1,  # shared by those who ask at the same time
+    "GET /users": 1,
+    "GET /users/<id>": 1,
+    "POST /users": 1,
+    "PUT /users/<id>": 1,
+    "GET /urls/<id>": 1,
+    "GET /urls?user_id=": 1,
+    "POST /urls": 5,
+    "PUT /urls/<id>": 7,
+    "GET /events": 1,
+}
+"""Round trips to PostgreSQL, BEGIN and COMMIT among them, that one request may take."""
+
+
+@pytest.mark.services
+def test_each_case_is_measured_beside_flask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "ROUNDS", 1)
+    monkeypatch.setattr(endpoints, "REQUESTS", 8)
+    with ExitStack() as cleanup:
+        measured = {each.case.name: each for each in endpoints.measure(CASES, cleanup)}
+    assert measured.keys() == {case.name for case in CASES}
+    for name, most in MOST_STATEMENTS.items():
+        assert measured[name].counts.statements <= most, name
+    assert all(each.line().startswith(name) for name, each in measured.items())

@@ -1,0 +1,87 @@
+"""Bodies that are made to cost memory or time: a replica, which has 512 MiB, takes little of either."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_connections import connect, cpu_seconds, error_of, everything
+from tests.test_run import Run
+
+MEBIBYTE = 2**20
+_NESTED = b"[" * 29 + b"]" * 29
+_FORM = b"multipart/form-data; boundary=x"
+JSON_ENDPOINTS = ["POST /shorten", "POST /urls", "PUT /urls/1", "POST /users", "PUT /users/1", "POST /events"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    with Run(tmp_path_factory.mktemp("bodies"), WEB_WORKERS="1", AUTO_SEED="true") as started:
+        yield started
+
+
+def _peak_bytes(server: Run) -> int:
+    """The most physical memory that the worker process ever had (proc_pid_status(5))."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{server.workers()[0]}/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def _send(server: Run, where: str, kind: bytes, body: bytes) -> bytes:
+    method, path = where.encode().split()
+    head = b"%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+    with connect(server) as connection:
+        connection.sendall(head % (method, path, kind, len(body)) + body)
+        return everything(connection)
+
+
+def _json(size: int, inner: bytes) -> bytes:
+    """An object of about `size` bytes, whose field `ignored` is a list of `inner`."""
+    start = b'{"url": "https://example.com/", "ignored": ['
+    return start + b",".join([inner] * ((size - len(start) - 2) // (len(inner) + 1))) + b"]}"
+
+
+def _parts(number: int, headers: bytes = b"", content: bytes = b"x") -> bytes:
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n' + headers + b"\r\n" + content + b"\r\n"
+    return part * number + b"--x--\r\n"
+
+
+BODIES = [
+    *((where, b"application/json", _json(9_900_000, _NESTED), {413}) for where in JSON_ENDPOINTS),
+    *((where, b"application/json", _json(64_000, _NESTED), {200, 201, 400}) for where in JSON_ENDPOINTS),
+    ("POST /shorten", b"application/json", _json(64_000, b"{}"), {201}),
+    ("POST /shorten", b"application/json", _json(64_000, b"9" * 4000), {201}),
+    ("POST /shorten", b"application/json", _json(64_000, b"9" * 60_000), {400}),
+    ("POST /shorten", b"application/json", _json(64_000, b"1e99"), {201}),
+    ("POST /shorten", b"application/json", b"[" * 65_000, {400}),
+    ("POST /shorten", b"application/x-www-form-urlencoded", b"a&" * 5_000_000, {413}),
+    ("POST /users/bulk", b"application/x-www-form-urlencoded", b"a&" * 5_000_000, {400}),
+    ("POST /users/bulk", b"application/json", _json(9_900_000, _NESTED), {400}),
+    ("POST /users/bulk", b"text/csv", b"x" * 9_900_000, {400}),
+    ("POST /users/bulk", b"multipart/mixed; boundary=x", _parts(100_000), {400}),
+    ("POST /users/bulk", _FORM, _parts(5_000), {400, 413}),
+    ("POST /users/bulk", _FORM, _parts(150_000), {400, 413}),
+    ("POST /users/bulk", _FORM, _parts(1, content=b"x" * 9_900_000), {400, 413}),
+    ("POST /users/bulk", _FORM, _parts(1, headers=b"X: y\r\n" * 1_500_000), {400, 413}),
+    ("POST /users/bulk", _FORM, _parts(1, headers=b"X: " + b"y" * 9_900_000 + b"\r\n"), {400, 413}),
+    ("POST /users/bulk", _FORM, b"x" * 9_900_000, {400, 413}),
+    ("POST /users/bulk", _FORM, b"\r\n" * 4_900_000, {400, 413}),
+    ("POST /users/bulk", _FORM, b"--x\r\n" * 1_900_000, {400, 413}),
+    ("POST /users/bulk", _FORM.replace(b"=x", b"=" + b"x" * 8000), b"x" * 9_900_000, {400, 413}),
+]
+
+
+@pytest.mark.parametrize(("where", "kind", "body", "statuses"), BODIES, ids=[f"{each[0]} {number}" for number, each in enumerate(BODIES)])
+def test_a_hostile_body_costs_little(server: Run, where: str, kind: bytes, body: bytes, statuses: set[int]) -> None:
+    server.get("/users?per_page=1")
+    memory, cpu, worker = _peak_bytes(server), cpu_seconds(server), server.workers()[0]
+    answers = [_send(server, where, kind, body) for _ in range(3)]
+    assert {int(answer[9:12]) for answer in answers} <= statuses
+    if statuses <= {400, 413}:
+        error_of(answers[0])
+    assert server.workers()[0] == worker
+    assert _peak_bytes(server) - memory < 48 * MEBIBYTE
+    assert cpu_seconds(server) - cpu < 3
