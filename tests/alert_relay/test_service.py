@@ -137,7 +137,7 @@ def test_a_body_of_more_than_512_kib_is_a_413(alone: Relay) -> None:
 
 
 def test_a_body_of_unknown_length_is_one_too(alone: Relay) -> None:
-    with closing(HTTPConnection("127.0.0.1", alone.port, timeout=10)) as connection:
+    with closing(HTTPConnection("127.0.0.1", alone.port, timeout=HANGS_SECONDS)) as connection:
         chunks = (b" " * 65536 for _ in range(9))
         connection.request("POST", "/alerts", chunks, {"Content-Type": "application/json"}, encode_chunked=True)
         assert connection.getresponse().status == 413

@@ -10,10 +10,12 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg2
 import redis
 
 from tests.machine import Stopwatch
@@ -23,15 +25,30 @@ LOST = 0
 """The status of a request whose connection broke before its answer came: nobody knows whether it was a click."""
 
 
+Answer = tuple[int, str, bytes]
+
+
 class Client:
-    """One keep-alive connection, opened again when it breaks."""
+    """One keep-alive connection, opened again when it breaks.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    A patient one sends again what was answered with 503, and counts that in `refused`.
+    """
+
+    def __init__(self, port: int, *, patient: bool = False) -> None:
+        self._port, self._patient = port, patient
         self._connection: http.client.HTTPConnection | None = None
+        self.refused = 0
 
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, bytes]:
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Status, Location and body; (LOST, "", b"") when the connection broke."""
+        watch, answer = Stopwatch(), self._send(method, path, body, **headers)
+        while self._patient and answer[0] == 503 and watch.wall < HANGS_SECONDS:
+            self.refused += 1
+            time.sleep(0.1)
+            answer = self._send(method, path, body, **headers)
+        return answer
+
+    def _send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         content = {"Content-Type": "application/json"} if body is not None else {}
         try:
             if self._connection is None:
@@ -136,34 +153,53 @@ class Load:
         return self.counts()[status]
 
 
-class SlowRedis:
-    """Writes to Redis beside a load; `times` says how often that took longer than Holdfast waits.
+class Yardstick:
+    """Does a small piece of work again and again beside a load; `times` counts when it took too long.
 
-    A busy machine may be that slow, and then a request that only Redis can answer is refused.
+    What Holdfast refuses because it waited for so long is right where the machine is that slow.
     """
 
-    waits_seconds = 0.25
-
-    def __init__(self, server: Redis) -> None:
+    def __init__(self, work: Callable[[], Any], seconds: float) -> None:
         self.times = 0
-        self._client = redis.Redis.from_url(server.url)
+        self._work, self._seconds = work, seconds
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._write)
+        self._thread = threading.Thread(target=self._go_on)
 
-    def __enter__(self) -> SlowRedis:
+    def __enter__(self) -> Yardstick:
         self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._over.set()
         self._thread.join()
-        self._client.close()
 
-    def _write(self) -> None:
+    def _go_on(self) -> None:
         while not self._over.wait(0.02):
             watch = Stopwatch()
-            self._client.set("yardstick", 1)
-            self.times += watch.wall > self.waits_seconds
+            self._work()
+            self.times += watch.wall > self._seconds
+
+
+@contextmanager
+def slow_redis(server: Redis) -> Iterator[Yardstick]:
+    """Counts writes for which Holdfast would not have waited."""
+    with redis.Redis.from_url(server.url) as client, Yardstick(lambda: client.set("yardstick", 1), 0.25) as yardstick:
+        yield yardstick
+
+
+@contextmanager
+def slow_postgres(url: str) -> Iterator[Yardstick]:
+    """Counts transactions that took longer than the drain waits for a locked row."""
+    with closing(psycopg2.connect(url.partition("?")[0].replace("+pool", ""))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TEMPORARY TABLE yardstick AS SELECT 1 AS n")
+
+        def work() -> None:
+            cursor.execute("UPDATE yardstick SET n = n + 1")
+            connection.commit()
+
+        with Yardstick(work, 0.2) as yardstick:
+            yield yardstick
 
 
 def click_events(client: Client) -> list[dict[str, Any]]:

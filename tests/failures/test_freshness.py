@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 import redis as redis_client
 
-from tests.failures.load import Client, Line
+from tests.failures.load import Client, Line, slow_postgres
 from tests.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis, wait_for
 
 ROUNDS = int(os.environ.get("FRESHNESS_ROUNDS", "1"))
@@ -182,7 +182,7 @@ class Writer(Someone):
     def __init__(self, number: int, replicas: Replicas) -> None:
         super().__init__(number, replicas)
         self.number, self.links = number, replicas.links[number::WRITERS]
-        self.clients = [Client(port) for port in replicas.ports]
+        self.clients = [Client(port, patient=True) for port in replicas.ports]
 
     def act(self) -> None:
         self.random.shuffle(self.links)
@@ -217,13 +217,16 @@ def test_no_answer_is_older_than_a_confirmed_change(replicas: Replicas) -> None:
     over = threading.Event()
     writers = [Writer(number, replicas) for number in range(WRITERS)]
     followers = [Follower(WRITERS + number, replicas, over) for number in range(FOLLOWERS)]
-    for someone in (*followers, *writers):
-        someone.start()
-    for writer in writers:
-        writer.join()
-    over.set()
-    for follower in followers:
-        follower.join()
+    with slow_postgres(replicas.postgres_url) as slow:
+        for someone in (*followers, *writers):
+            someone.start()
+        for writer in writers:
+            writer.join()
+        over.set()
+        for follower in followers:
+            follower.join()
+    refused = sum(client.refused for writer in writers for client in writer.clients)
+    assert refused <= WRITERS * slow.times
     assert [trouble for someone in (*writers, *followers) for trouble in someone.trouble] == []
     assert [(link.code, follow, link.changes) for link in replicas.links for follow in link.impossible()] == []
     assert [link.code for link in replicas.links if len(link.changes) == 1] == []

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.failures.conftest import Installation
-from tests.failures.load import LOST, Load, SlowRedis, assert_exact
+from tests.failures.load import LOST, Load, assert_exact, slow_redis
 from tests.servers import HANGS_SECONDS, wait_for
 
 pytestmark = pytest.mark.services
@@ -96,7 +96,7 @@ def test_redis_hangs_again_and_again_for_about_as_long_as_a_call_may_take(instal
 
 def test_postgresql_is_killed_and_no_cached_redirect_fails(installation: Installation) -> None:
     load, urls = run(installation)
-    with load, SlowRedis(installation.redis) as slow:
+    with load, slow_redis(installation.redis) as slow:
         load.when(0.3, installation.postgres.kill)
         load.when(0.7, installation.postgres.start)
     refused = load.count(503)
