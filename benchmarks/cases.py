@@ -69,6 +69,7 @@ CASES = [
     Case("GET /urls/<code>/redirect", f"GET {_URLS_CODE}/redirect", "/urls/$warm/redirect", 302),
     Case("GET /health", "GET /health", "/health"),
     Case("GET /health/ready", "GET /health/ready", "/health/ready"),
+    Case("GET /ready", "GET /ready", "/ready"),
     Case("GET /metrics", "GET /metrics", "/metrics"),
     Case("GET /chaos, no token", "GET /chaos", "/chaos", 401),
     Case("GET /", "GET /", "/"),

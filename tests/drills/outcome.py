@@ -102,6 +102,13 @@ def _reason(answer: Answer, rules: Rules, *, redirect: bool) -> str:
     return ""
 
 
+def slowest_beside(answer: Answer, answers: Sequence[Answer], targets: Mapping[str, str]) -> float:
+    """How long the slowest right redirect took that was answered meanwhile."""
+    began = answer.at - answer.seconds
+    right = (each for each in answers if each.path in targets and not bad(each, targets))
+    return max((each.seconds for each in right if began <= each.at <= answer.at), default=0.0)
+
+
 def judge_clicks(outcome: Outcome, answers: Sequence[Answer], stored: Counter[str], resent: Collection[str], destroyed: Collection[str] = ()) -> None:
     """`stored` counts the click events of each request's name. A request that was sent to two replicas may be two clicks: the first one may have died
     after it had counted. Of one whose connection broke nobody knows whether it is a click; any other one that was not answered with 302 is none."""
