@@ -31,6 +31,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 20, what: str = "the condition") -> None:
     deadline = time.monotonic() + seconds
     while not condition():
