@@ -7,9 +7,12 @@ import os
 import signal
 from typing import Any, ClassVar
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn_worker import UvicornWorker
 
 from app.connections import Connection, check_all
+
+STATUS_LINE[413] = b"HTTP/1.1 413 Content Too Large\r\n"  # one phrase on every Python
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # it is untyped

@@ -30,6 +30,15 @@ LONG_LOCKS = "?options=-c%20lock_timeout%3D60000%20-c%20statement_timeout%3D6000
 """Behind a PostgreSQL URL: waits for locks last until a busy test has arranged the rest."""
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 class Server:
     """A process that listens on `port`; its data are in `folder` and outlive it."""
 

@@ -123,6 +123,13 @@ def test_a_redis_host_and_port_become_an_address() -> None:
     assert "s/e@c" in told.secrets
 
 
+@pytest.mark.parametrize("host", ["2001:db8::7", "[2001:db8::7]"])
+def test_an_ipv6_host_stands_in_brackets_beside_its_port(host: str) -> None:
+    settings = from_env({"DATABASE_HOST": host, "REDIS_HOST": host})
+    assert settings.database_url.endswith("@[2001:db8::7]:5432/holdfast")
+    assert settings.redis_url == "redis://[2001:db8::7]:6379/0"
+
+
 def test_a_bad_part_is_reported_as_the_address_that_it_spoils() -> None:
     (problem,) = problems_of(DATABASE_HOST="db", DATABASE_PORT="five")
     assert problem.startswith("DATABASE_URL must be")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_connections import connect, cpu_seconds, error_of, everything
+from tests.test_slow_clients import connect, cpu_seconds, error_of, everything
 from tests.test_run import Run
 
 MEBIBYTE = 2**20

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import HANGS_SECONDS
+from tests.servers import HANGS_SECONDS, has_ipv6
 from tests.webserver import WebServer
 
 
@@ -101,15 +101,6 @@ def test_without_any_link_it_says_how_to_come_by_one(tmp_path: Path) -> None:
         assert "follow one      the short_url of the answer" in server.output()
 
 
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-        return True
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize(("host", "printed"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "localhost"), ("[::]", "localhost")])
 def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(server: Run, tmp_path: Path, host: str, printed: str) -> None:
     if not has_ipv6():
@@ -126,6 +117,20 @@ def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(se
         connection.request("POST", "/shorten", '{"url": "https://e.example/"}', {"Content-Type": "application/json"})
         assert json.loads(connection.getresponse().read())["short_url"].startswith(f"http://{printed}:")
         connection.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::", "[::1]"])
+def test_the_image_asks_for_its_health_where_it_listens(tmp_path: Path, host: str) -> None:
+    if ":" in host and not has_ipv6():
+        return
+    listening = Run(tmp_path, APP_HOST=host)
+    listening.host = "::1" if ":" in host else "127.0.0.1"
+    found = re.search(r"HEALTHCHECK.*\n *CMD (\[.*\])\n", (Path(__file__).parents[1] / "Dockerfile").read_text())
+    assert found is not None
+    command = [sys.executable, *json.loads(found[1])[1:]]
+    with listening:
+        assert subprocess.run(command, env=listening.environment, check=False, timeout=60).returncode == 0
+    assert subprocess.run(command, env=listening.environment, check=False, timeout=60, capture_output=True).returncode != 0
 
 
 def test_a_client_that_names_no_host_is_shown_the_address_that_it_reached(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def error_of(answer: bytes) -> dict[str, object]:
     assert b"application/json" in head, answer[:500]
     error: dict[str, object] = json.loads(body)
     assert error.keys() >= {"error", "message", "status", "request_id"}
-    assert head.startswith(b"HTTP/1.1 %d " % error["status"])
+    assert head.startswith(f"HTTP/1.1 {error['status']} {error['error']}\r\n".encode())
     return error
 
 

@@ -20,7 +20,7 @@ from tests.alert_relay.conftest import RelayFactory
 from tests.alert_relay.notifications import alert, notification, resolved
 from tests.alert_relay.programs import Relay
 from tests.discord import Discord
-from tests.servers import HANGS_SECONDS, ROOT
+from tests.servers import HANGS_SECONDS, ROOT, has_ipv6
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +230,21 @@ def test_the_document_names_every_setting_with_its_default() -> None:
     document = (ROOT / "docs/alert-pipeline.md").read_text()
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]*?)`? \|", document, re.MULTILINE))
     assert rows == {field.name.upper(): str(getattr(Settings(), field.name)) or "none" for field in fields(Settings)}
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_it_listens_on_an_ipv6_address_too(host: str) -> None:
+    if not has_ipv6():
+        return
+    relay = Ipv6Relay(ALERT_RELAY_HOST=host)
+    try:
+        relay.start()
+        assert relay.call("/health")[0] == 200
+    finally:
+        relay.destroy()
+
+
+class Ipv6Relay(Relay):
+    @property
+    def url(self) -> str:
+        return f"http://[::1]:{self.port}"
