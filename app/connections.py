@@ -67,10 +67,20 @@ class Connection(Reader):
     # ---- what goes out ----
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.send_500_response = self._break_off
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
         self._running = cycle, task
+
+    async def _break_off(self) -> None:
+        """Of a request that the end of the server interrupts nobody knows what became; the rest are bugs."""
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            self.transport.abort()
+        else:
+            self.transport.write(heads.refusal(500, "An unexpected error; the log has it"))
+            self.linger()
 
     def begin_answer(self, after_body: bool) -> None:
         if after_body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ _BIG = b"x" * 30_000_000
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Reads the body, and answers with as much as the path asks for."""
+    if scope["path"] == "/bug":
+        raise ArithmeticError
+    if scope["path"] == "/long":
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return
     while (await receive()).get("more_body"):
         pass
     content = _BIG if scope["path"] == "/big" else b"done"
@@ -31,6 +38,7 @@ class Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.state: ServerState
         self.clock = asyncio.get_running_loop().time()
 
     async def send(self, data: bytes) -> None:
@@ -60,7 +68,9 @@ def run(main: Callable[[Client], Awaitable[None]]) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.sleep(0.05)
         try:
-            await main(Client(reader, writer))
+            client = Client(reader, writer)
+            client.state = state
+            await main(client)
         finally:
             writer.close()
             for each in tuple(Connection.open):
@@ -158,3 +168,21 @@ def test_who_is_refused_and_neither_reads_nor_leaves_is_cut_off() -> None:
         assert not Connection.open
 
     run(main)
+
+
+def test_a_bug_is_the_usual_error_and_a_request_that_is_interrupted_has_no_answer() -> None:
+    async def bug(client: Client) -> None:
+        await client.send(_GET.replace(b"/ ", b"/bug "))
+        answer = await client.answer()
+        assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+        assert b'"request_id": "' in answer
+
+    async def interrupted(client: Client) -> None:
+        await client.send(_GET.replace(b"/ ", b"/long "))
+        for task in client.state.tasks:
+            task.cancel()
+        with suppress(ConnectionResetError):
+            assert await client.answer() == b""
+
+    run(bug)
+    run(interrupted)
