@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_connections import connect, cpu_seconds, error_of, everything
 from tests.test_run import Run
+from tests.test_slow_clients import connect, cpu_seconds, error_of, everything
 
 MEBIBYTE = 2**20
 _NESTED = b"[" * 29 + b"]" * 29
