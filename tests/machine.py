@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -51,14 +52,15 @@ def wait_for(
 
 
 class Stopwatch:
-    """Measures without the time for which this process waited for a CPU that others were using.
+    """Measures without the time for which its thread waited for a CPU that others were using.
 
-    It runs from its making. A bound on `seconds` is missed by slow code and never by a busy
-    machine; on an idle one `delay` is next to nothing, and the bound as strict as on the clock.
+    It runs from its making, for that thread. A bound on `seconds` is missed by slow code and
+    never by a busy machine; on an idle one `delay` is next to nothing, and the bound strict.
     """
 
     def __init__(self) -> None:
-        self._began, self._delays = time.monotonic(), _delays()
+        self._began, self._cpu, self._delays = time.monotonic(), time.thread_time(), _delays()
+        self._thread = str(threading.get_native_id())
 
     @property
     def wall(self) -> float:
@@ -67,12 +69,14 @@ class Stopwatch:
 
     @property
     def delay(self) -> float:
-        """Seconds for which threads of this process were ready to run and did not.
+        """Seconds in which the thread was ready to run and did not.
 
-        A thread that has ended is left out.
+        So may have been another one of this process, which it waited for: the longest counts.
         """
-        now = _delays()
-        return sum(waited - self._delays.get(thread, 0.0) for thread, waited in now.items())
+        waited = {thread: now - self._delays.get(thread, 0.0) for thread, now in _delays().items()}
+        own = waited.pop(self._thread, 0.0)
+        idle = self.wall - (time.thread_time() - self._cpu)
+        return min(own + max(waited.values(), default=0.0), idle)
 
     @property
     def seconds(self) -> float:

@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from app import connections
 from app.connections import Connection, check_all
+from tests.machine import HANGS_SECONDS
 
 _BIG = b"x" * 30_000_000
 
@@ -36,10 +37,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 class Client:
     """One connection to a server in this process."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        clock: float,
+    ) -> None:
+        self.reader, self.writer, self.clock = reader, writer, clock
         self.state: ServerState
-        self.clock = asyncio.get_running_loop().time()
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -56,7 +61,7 @@ class Client:
         return len(Connection.open) == 1
 
     async def answer(self) -> bytes:
-        return await asyncio.wait_for(self.reader.read(), 20)
+        return await asyncio.wait_for(self.reader.read(), HANGS_SECONDS)
 
 
 def run(main: Callable[[Client], Awaitable[None]]) -> None:
@@ -65,10 +70,11 @@ def run(main: Callable[[Client], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
+        clock = loop.time()  # before it comes, so that it is never cut off too early
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.sleep(0.05)
         try:
-            client = Client(reader, writer)
+            client = Client(reader, writer, clock)
             client.state = state
             await main(client)
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import wait_for
+from tests.servers import HANGS_SECONDS, wait_for
 from tests.webserver import Reply, WebServer
 
 THREADS, WAITING, MORE = 2, 5, 9
@@ -94,7 +94,7 @@ def _left(server: WebServer) -> list[str]:
 
 
 def _come_and_go(server: WebServer, name: str) -> None:
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=HANGS_SECONDS)
     body = json.dumps({"username": name, "email": f"{name}@example.com"})
     connection.request("POST", "/users", body, {"Content-Type": "application/json"})
     connection.close()
@@ -104,5 +104,5 @@ def _come_and_go(server: WebServer, name: str) -> None:
 def test_the_bound_is_a_setting(tmp_path: Path, value: str) -> None:
     server = WebServer(tmp_path, WEB_QUEUE=value)
     with server:
-        assert server.process.wait(30) != 0
+        assert server.process.wait(HANGS_SECONDS) != 0
     assert server.output().startswith("WEB_QUEUE must be a whole number")

@@ -113,7 +113,7 @@ def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(se
         make, _ = commands_of(listening.output())
         address = re.search(r"'?http://[^ ']*/shorten'?$", make)
         assert address is not None
-        connection = http.client.HTTPConnection(printed.strip("[]"), listening.port, timeout=20)
+        connection = http.client.HTTPConnection(printed.strip("[]"), listening.port, timeout=HANGS_SECONDS)
         connection.request("POST", "/shorten", '{"url": "https://e.example/"}', {"Content-Type": "application/json"})
         assert json.loads(connection.getresponse().read())["short_url"].startswith(f"http://{printed}:")
         connection.close()

@@ -8,12 +8,15 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.serving import without_secrets
+from app.webworker import Worker
+from tests.machine import Stopwatch
 from tests.servers import HANGS_SECONDS, free_port, wait_for
 from tests.webserver import WebServer
 
@@ -82,16 +85,30 @@ def listens(server: WebServer) -> bool:
 
 
 def test_a_request_that_is_under_way_at_the_end_is_still_answered(tmp_path: Path) -> None:
-    with WebServer(tmp_path) as server, opened(server) as connection:
+    tries = iter(range(5))
+    wait_for(lambda: finishes_what_is_under_way(tmp_path / str(next(tries))))
+
+
+def finishes_what_is_under_way(folder: Path) -> bool:
+    """False, which shows nothing, where this machine took longer than a server waits at its end."""
+    folder.mkdir()
+    with WebServer(folder) as server, opened(server) as connection:
         head = b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n"
         connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{")
+        watch = Stopwatch()
         os.kill(server.process.pid, signal.SIGTERM)
         wait_for(lambda: not listens(server), what="a server that takes no new connections")
-        connection.sendall(b'"username": "ada", "email": "a@example.com"}')
-        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+        answer = b""
+        with suppress(ConnectionError):
+            connection.sendall(b'"username": "ada", "email": "a@example.com"}')
+            answer = connection.recv(65536)
+        if watch.wall > Worker.CONFIG_KWARGS["timeout_graceful_shutdown"]:
+            return False
+        assert answer.startswith(b"HTTP/1.1 201")
         assert server.process.wait(HANGS_SECONDS) == 0
+        return True
 
 
 def test_the_death_of_a_worker_is_in_the_log(server: WebServer) -> None:
