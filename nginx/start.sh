@@ -7,9 +7,15 @@ mkdir -p "$known"
 
 # Whoever comes from TRUSTED_PROXY_CIDR (several with spaces between) is believed about the client's address and scheme.
 write_settings() {
-  rate=${RATE_LIMIT:-20000}
+  rate=${RATE_LIMIT:-1000}
   echo "limit_req_zone \$binary_remote_addr zone=clients:10m rate=${rate}r/s;"
   echo "limit_req zone=clients burst=$rate nodelay;"
+  echo "limit_conn_zone \$binary_remote_addr zone=connections:10m;"
+  echo "limit_conn connections ${CONNECTION_LIMIT:-1000};"
+  echo "client_header_timeout ${HEADER_TIMEOUT:-15}s;"
+  echo "client_body_timeout ${BODY_TIMEOUT:-30}s;"
+  echo "send_timeout ${BODY_TIMEOUT:-30}s;"
+  echo "keepalive_timeout ${KEEPALIVE_TIMEOUT:-65}s;"
   echo "real_ip_header X-Forwarded-For;"
   echo "real_ip_recursive on;"
   for cidr in ${TRUSTED_PROXY_CIDR:-}; do echo "set_real_ip_from $cidr;"; done

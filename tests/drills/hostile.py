@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.drills.drill import Drill, Ground
-from tests.servers import wait_for
 from tests.stack.compose import REPLICAS, Stack, docker, fetch
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 _SLOW_CLIENTS = 500
@@ -21,7 +21,8 @@ _MOST_HEADER_SECONDS = 15  # nginx.conf, client_header_timeout
 _HEADERS = b"POST /shorten HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 
 _AT_ONCE = 20
-_TOO_LARGE = 10 * 2**20 + 1
+_LARGEST_JSON = 64 * 2**10
+_LARGEST_FILE = 10 * 2**20
 
 
 # ---- one byte per second ----
@@ -85,12 +86,15 @@ def _slow_clients(ground: Ground) -> None:
 
 
 def _large_bodies(ground: Ground) -> None:
-    """Those that are too large are refused by Nginx; those that just are not reach the replicas, who find no address in them."""
+    """Nginx refuses those that are too large; the others reach the replicas, and nothing good is in them."""
     before = oom_kills(ground.stack)
     with ground.strike("large-bodies") as hit, ThreadPoolExecutor(_AT_ONCE) as senders, hit.fault():
-        for size, status in ((_TOO_LARGE, 413), (10_000_000, 400)):
+        for size, status in ((_LARGEST_FILE, 413), (_LARGEST_JSON + 1, 413), (_LARGEST_JSON, 400)):
             for answer in senders.map(lambda size: _send(ground.stack, size), [size] * _AT_ONCE):
                 _require_refused(answer, status)
+        file = b"x" * (_LARGEST_FILE - 1000)
+        for answer in senders.map(lambda _: upload(ground.stack, file), range(_AT_ONCE)):
+            _require_refused(answer, 400)
     killed = {service: now - before[service] for service, now in oom_kills(ground.stack).items() if now > before[service]}
     require(not killed, f"processes that were out of memory: {killed}")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.servers import wait_for
 from tests.stack.compose import Stack, docker, fetch
+from tests.stack.pace import wait_for
 from tests.stack.report import Report, require
 
 _SILENT = "import socket, time; s = socket.create_server(('', 8000)); time.sleep(600)"
@@ -39,8 +39,10 @@ def _ask(base: str, path: str = "/users", method: str = "GET", **headers: str) -
 
 
 def _refusals(stack: Stack) -> None:
-    answer = _ask(stack.url(), method="POST", Content_Type="application/json", Content_Length=str(10 * 2**20 + 1))
+    answer = _ask(stack.url(), method="POST", Content_Type="application/json", Content_Length=str(64 * 2**10 + 1))
     check_error(answer, 413)
+    require(json.loads(answer[1])["message"] == "The body is larger than 64 KiB", answer[1])
+    check_error(_ask(stack.url(), "/users/bulk", "POST", Content_Length=str(11 * 2**20)), 413)
     require(answer[2]["X-Request-ID"] == "front-door", "the client's id is not kept")
     check_error(_ask(stack.url(), "/%00"), 404)
     check_error(_ask(stack.url(), method="TRACE"), 405)
