@@ -107,6 +107,14 @@ def test_recovery_has_a_limit(seconds: float | None) -> None:
     assert outcome.wrong
 
 
+def test_recovery_may_take_longer_where_the_machine_was_slower() -> None:
+    outcome = Outcome("a drill")
+    judge_recovery(outcome, 29.9, slower=2)
+    assert not outcome.wrong
+    judge_recovery(outcome, 30.1, slower=2)
+    assert outcome.wrong
+
+
 def test_the_table_says_what_was_wrong() -> None:
     text = table([Outcome("one"), Outcome("two", wrong=["3 x 500"])])
     assert "FAIL: 3 x 500" in text.splitlines()[2]

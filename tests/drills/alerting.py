@@ -7,8 +7,8 @@ from itertools import islice
 
 from tests.drills.drill import Drill, Ground
 from tests.drills.replicas import INSTANCE, kill
-from tests.servers import wait_for
 from tests.stack.compose import get_json
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.drills.drill import Drill, Ground
 from tests.drills.replicas import kill
-from tests.servers import wait_for
+from tests.stack.pace import wait_for
 
 
 def _killed(ground: Ground) -> None:

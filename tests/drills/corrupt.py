@@ -16,9 +16,9 @@ import redis
 from app.cache import link_key
 from app.clicks import STREAM, Click, visitor
 from tests.drills.drill import Drill, Ground
-from tests.servers import wait_for
 from tests.stack.compose import Stack, fetch, get_json
 from tests.stack.links import call
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 _LOGS = "/var/log/holdfast"

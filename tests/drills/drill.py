@@ -14,12 +14,12 @@ from typing import NamedTuple
 import redis
 
 from tests.drills.outcome import Outcome, Rules, bad, judge_answers, judge_clicks, judge_recovery
-from tests.servers import wait_for
 from tests.stack import links
 from tests.stack.alerts import Alerts, Expected
 from tests.stack.clicks import sent_twice
 from tests.stack.compose import REPLICAS, Stack, docker
 from tests.stack.load import Steady
+from tests.stack.pace import Stretch, fair, wait_for
 
 _LOOK_SECONDS = 0.3
 _PATIENCE_SECONDS = 0.9  # what is sent to a container that is just starting is sent again after a second, and that one would be answered
@@ -48,6 +48,7 @@ class Watch:
         self.last_bad: float = time.monotonic()
         self.reason = "nobody has looked yet"
         self._addresses: dict[str, str] = {}
+        self._slower = Stretch()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
 
@@ -71,7 +72,9 @@ class Watch:
     def _look(self, replica: str) -> None:
         if replica not in self._addresses:
             self._addresses[replica] = self.stack.address(replica, "front")
-        with closing(http.client.HTTPConnection(self._addresses[replica], 8000, timeout=_PATIENCE_SECONDS)) as connection:
+        patience = _PATIENCE_SECONDS * self._slower()
+        opened = http.client.HTTPConnection(self._addresses[replica], 8000, timeout=patience)
+        with closing(opened) as connection:
             connection.request("GET", "/health/ready")
             state = json.loads(connection.getresponse().read())
         if (state["status"], state["cache"]) != ("ready", "connected"):
@@ -92,6 +95,7 @@ class Hit:
         self.began = self.ended = float("inf")
         self.healed_at = self._last_bad = 0.0
         self._judged = 0
+        self.slower = Stretch()
 
     def broke(self) -> None:
         self.began = time.monotonic()
@@ -113,7 +117,7 @@ class Hit:
         names = [alert if isinstance(alert, str) else alert[0] for alert in alerts]
         self.ground.wait_silent([name for each in names for name in each.split("|")])
         self.broke()
-        self.began_at = time.time()
+        self.began_at, self.counted = time.time(), fair()
         yield
         if self.ended == float("inf"):
             self.mended()
@@ -124,7 +128,7 @@ class Hit:
         for alert in alerts:
             name, severity, seconds = (alert, "any", _TOLD_SECONDS) if isinstance(alert, str) else alert
             expected = self.ground.alerts.expect(self.name, name, severity)
-            expected.began = self.began_at
+            expected.began, expected.counted = self.began_at, self.counted
             self.told.append(expected)
             try:
                 self.ground.alerts.wait_told(expected, seconds)
@@ -132,7 +136,8 @@ class Hit:
                 self.outcome.wrong.append(str(error))
 
     def rules(self) -> Rules:
-        return Rules(self.allowed, self.redirects_too, self.within, self.began, self.ended)
+        slower = self.slower()
+        return Rules(self.allowed, self.redirects_too, self.within, slower, self.began, self.ended)
 
     def last_bad(self) -> float:
         """When the last answer came that was not what a client wants to see."""
@@ -168,7 +173,8 @@ class Ground:
         calm_since = max(time.monotonic(), hit.ended if hit.ended < float("inf") else 0)
         try:
             wait_for(lambda: time.monotonic() - max(calm_since, hit.last_bad(), watch.last_bad) > _CALM_SECONDS, 60, "a calm moment")
-            judge_recovery(hit.outcome, max(0.0, max(hit.last_bad(), watch.last_bad, hit.healed_at) - hit.ended))
+            recovered = max(hit.last_bad(), watch.last_bad, hit.healed_at) - hit.ended
+            judge_recovery(hit.outcome, max(0.0, recovered), hit.slower())
         except TimeoutError:
             judge_recovery(hit.outcome, None)
             hit.outcome.wrong.append(watch.reason)
@@ -188,7 +194,7 @@ class Ground:
     # ---- what a drill may ask ----
 
     def redis(self) -> redis.Redis:
-        return redis.Redis(self.stack.address("redis"), socket_timeout=5)
+        return redis.Redis.from_url(self.stack.redis_url(), socket_timeout=5)
 
     def wait_drained(self, seconds: float = 30) -> None:
         """By the worker: nobody here reads events before."""
@@ -222,9 +228,9 @@ class Ground:
 
     def wait_silent(self, names: Collection[str], seconds: float = 150) -> None:
         """Until the end of each of these alerts was told: one that goes on is not told again."""
-        deadline = time.monotonic() + seconds
+        deadline = fair() + seconds
         while self._alarming().intersection(names):
-            if time.monotonic() > deadline:
+            if fair() > deadline:
                 raise TimeoutError(f"the end of {', '.join(names)} was not told within {seconds:g} s")
             time.sleep(0.5)
 

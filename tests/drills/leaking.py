@@ -7,7 +7,7 @@ from functools import partial
 
 from tests.drills.drill import Drill, Ground
 from tests.drills.hostile import oom_kills
-from tests.servers import wait_for
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 _REPLICA = "app1"

@@ -26,11 +26,13 @@ class Rules:
     allowed: Collection[int] = ()
     redirects_too: bool = False
     within: float = 1.0  # seconds in which a refusal must come
+    slower: float = 1.0  # how many times slower than an idle machine this one was
     began: float = float("inf")  # both on the monotonic clock
     ended: float = float("inf")
 
     def allow(self, answer: Answer, *, redirect: bool) -> bool:
-        during = self.began <= answer.at and answer.at - answer.seconds <= self.ended + RECOVERY_SECONDS
+        until = self.ended + RECOVERY_SECONDS * self.slower
+        during = self.began <= answer.at and answer.at - answer.seconds <= until
         return during and answer.status in self.allowed and (self.redirects_too or not redirect)
 
 
@@ -95,7 +97,7 @@ def _reason(answer: Answer, rules: Rules, *, redirect: bool) -> str:
         return f"{answer.status} {answer.note}".strip() + (" for a redirect" if redirect else " for a read")
     if answer.status == REFUSED and not answer.retry_after:
         return "503 without Retry-After"
-    if answer.status == REFUSED and answer.seconds > rules.within:
+    if answer.status == REFUSED and answer.seconds > rules.within * rules.slower:
         return f"503 after more than {rules.within:g} s (it was {answer.seconds:.1f} s)"
     return ""
 
@@ -119,7 +121,7 @@ def judge_clicks(outcome: Outcome, answers: Sequence[Answer], stored: Counter[st
         outcome.wrong.append("no redirect was answered")
 
 
-def judge_recovery(outcome: Outcome, seconds: float | None) -> None:
+def judge_recovery(outcome: Outcome, seconds: float | None, slower: float = 1.0) -> None:
     outcome.recovered = seconds
-    if seconds is None or seconds > RECOVERY_SECONDS:
+    if seconds is None or seconds > RECOVERY_SECONDS * slower:
         outcome.wrong.append("it did not recover" if seconds is None else f"it took {seconds:.1f} s to recover")

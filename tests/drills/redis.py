@@ -11,8 +11,8 @@ from redis import Redis
 
 from tests.drills.drill import Drill, Ground
 from tests.drills.replicas import kill
-from tests.servers import wait_for
 from tests.stack.compose import docker
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 DOWN = ("RedisDown", "critical", 30)

@@ -12,8 +12,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 from tests.drills.drill import Drill, Ground, Hit
-from tests.servers import wait_for
 from tests.stack.compose import REPLICAS, Stack, docker, fetch
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 INSTANCE = "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.discord import Discord
-from tests.servers import wait_for
+from tests.stack.pace import fair, wait_for
 
 _TOLD = {"critical": "🔴 Critical: ", "warning": "🟠 Warning: ", "any": "(?:🔴 Critical|🟠 Warning): "}
 _RESOLVED = "🟢 Resolved: "
@@ -24,6 +24,10 @@ class Expected:
     severity: str
     began: float = field(default_factory=time.time)
     ended: float = 0.0
+    counted: float = field(default_factory=fair)  # the fair clock at its beginning, then at its end
+
+    def end(self) -> None:
+        self.ended, self.counted = time.time(), fair()
 
     def __str__(self) -> str:
         return f"{self.alert.replace('|', ' or ')} ({self.severity})"
@@ -50,17 +54,17 @@ class Alerts:
                 self.wait_told(each, seconds)
         finally:
             for each, _ in expected:
-                each.ended = time.time()
+                each.end()
 
     def wait_told(self, expected: Expected, seconds: float) -> None:
         """Until so many seconds after the beginning of the fault."""
-        left = expected.began + seconds - time.time()
+        left = expected.counted + seconds - fair()
         wait_for(lambda: self.told(expected) is not None, left, f"{expected} at Discord, which heard {self.discord.titles[-6:]},")
 
     def wait_resolved(self, seconds: float) -> str:
         """All of them, each until so many seconds after the end of the fault."""
         for each in self.expected:
-            wait_for(lambda each=each: self.resolved(each) is not None, each.ended + seconds - time.time(), f"the end of {each} at Discord")  # type: ignore[misc]
+            wait_for(lambda each=each: self.resolved(each) is not None, each.counted + seconds - fair(), f"the end of {each} at Discord")  # type: ignore[misc]
         return f"{len(self.expected)} of {len(self.expected)}"
 
     def told(self, expected: Expected) -> float | None:

@@ -10,11 +10,11 @@ from contextlib import closing, contextmanager
 
 import psycopg2
 
-from tests.servers import wait_for
 from tests.stack import links
 from tests.stack.alerts import Alerts
 from tests.stack.compose import REPLICAS, Stack, fetch
 from tests.stack.load import Steady
+from tests.stack.pace import fair, wait_for
 from tests.stack.report import require
 
 _INSTANCE = "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
@@ -73,9 +73,9 @@ class Faults:
 
     def _back(self, before: dict[str, int], seconds: float) -> float:
         """After how many seconds one of these processes has been replaced, and all of them are healthy."""
-        began = time.monotonic()
+        began, deadline = time.monotonic(), fair() + seconds
         wait_for(lambda: any(self.stack.pid(replica) not in (0, pid) for replica, pid in before.items()), seconds, "the restart")
-        self.stack.wait_healthy(*before, seconds=seconds - (time.monotonic() - began))
+        self.stack.wait_healthy(*before, seconds=deadline - fair())
         return time.monotonic() - began
 
     def redis(self) -> str:

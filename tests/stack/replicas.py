@@ -6,9 +6,9 @@ import itertools
 import json
 from typing import Any
 
-from tests.servers import wait_for
 from tests.stack.compose import REPLICAS, Stack, fetch, get_json
 from tests.stack.links import call, follow
+from tests.stack.pace import wait_for
 from tests.stack.report import Report, require
 
 _ROUNDS = 10
