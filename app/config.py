@@ -152,17 +152,21 @@ def _read(name: str, path: str, problems: list[str]) -> str:
 def _readable_names() -> list[str]:
     """All settings but the one that a library reads by itself."""
     names = [f.name.upper() for f in fields(Settings) if f.name != "prometheus_multiproc_dir"]
-    return [*names, "DATABASE_PASSWORD"]
+    return [*names, "DATABASE_PASSWORD", "REDIS_PASSWORD"]
 
 
 def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
-    """DATABASE_NAME/HOST/PORT/USER/PASSWORD and REDIS_HOST/PORT are what older deployments set instead of the URLs."""
+    """DATABASE_NAME/HOST/PORT/USER/PASSWORD and REDIS_HOST/PORT/PASSWORD instead of the URLs."""
     if not given.get("DATABASE_URL") and (given.get("DATABASE_HOST") or given.get("DATABASE_NAME")):
         part = {name: given.get(f"DATABASE_{name}") or default for name, default in _POSTGRES_DEFAULTS.items()}
         login = f"{quote(part['USER'], safe='')}:{quote(part['PASSWORD'], safe='')}"
         given["DATABASE_URL"] = f"postgresql+pool://{login}@{join(part['HOST'], part['PORT'])}/{part['NAME']}"
     if not given.get("REDIS_URL") and given.get("REDIS_HOST"):
-        given["REDIS_URL"] = f"redis://{join(given['REDIS_HOST'], given.get('REDIS_PORT') or 6379)}/0"
+        password = given.get("REDIS_PASSWORD")
+        # With its user's name, so that a Redis that has no password yet takes it as well.
+        login = f"default:{quote(password, safe='')}@" if password else ""
+        place = join(given["REDIS_HOST"], given.get("REDIS_PORT") or 6379)
+        given["REDIS_URL"] = f"redis://{login}{place}/0"
     return given
 
 

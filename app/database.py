@@ -82,7 +82,7 @@ DIALECTS = {
         locks_rows=True,
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
         turn="SET LOCAL lock_timeout = 4000; SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); SET LOCAL lock_timeout = {then_ms}",
-        trusting="SELECT set_config('session_replication_role', 'replica', true) WHERE current_setting('is_superuser') = 'on'",
+        trusting="SELECT set_config('session_replication_role', 'replica', true) WHERE has_parameter_privilege('session_replication_role', 'SET')",
         snapshot="REPEATABLE READ",
         keep_out="LOCK TABLE users, urls, events IN SHARE ROW EXCLUSIVE MODE",
         new_ids="UPDATE {staged} SET target = given.id FROM (SELECT n AS row, nextval(pg_get_serial_sequence('{table}', 'id')) AS id FROM "

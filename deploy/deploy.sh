@@ -53,10 +53,10 @@ roll_back() {
 # In place, because a container that has mounted a file or folder would go on to see the one that was replaced.
 take_files() {
   [[ $here != "$home" ]] || return 0
-  { cd "$home" && { find nginx monitoring -type f 2>/dev/null || true; }; } | while read -r file; do
+  { cd "$home" && { find nginx monitoring postgres -type f 2>/dev/null || true; }; } | while read -r file; do
     [[ -e $here/$file ]] || rm "$home/$file"
   done
-  cp -R "$here"/{docker-compose.yml,nginx,monitoring,deploy} "$home"
+  cp -R "$here"/{docker-compose.yml,nginx,monitoring,postgres,deploy} "$home"
 }
 
 # So that `docker compose up` on this host means this version from now on.
@@ -117,6 +117,7 @@ fi
 
 find_previous "$running"
 say "$previous -> $image"
+new run --rm --no-deps -T secrets || fail "the passwords cannot be made; nothing was replaced"
 new run --rm --no-deps -T migrate || fail "the migration failed; nothing was replaced"
 roll_out
 others=$(others_that_changed)

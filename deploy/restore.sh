@@ -11,12 +11,12 @@ fail() { say "$*" >&2; exit 1; }
 compose() { docker compose --project-directory "$here" -f "$here/docker-compose.yml" "$@"; }
 postgres() { compose exec -T postgres "$@"; }
 
-tables() { postgres psql -U holdfast -qtAc "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')" holdfast; }
+tables() { postgres psql -U postgres -qtAc "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')" holdfast; }
 
 refuse_unless_empty() {
   [[ $(tables) == 0 ]] || fail "the database is not empty, and nothing was changed. To put what is in it aside:
   docker compose stop ${servers[*]}
-  docker compose exec postgres psql -U holdfast -d postgres -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'holdfast'\" -c 'ALTER DATABASE holdfast RENAME TO before_restore'"
+  docker compose exec postgres psql -U postgres -d postgres -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'holdfast'\" -c 'ALTER DATABASE holdfast RENAME TO before_restore'"
 }
 
 ! docker service inspect holdfast_postgres > /dev/null 2>&1 || fail "this is a Swarm, and a second PostgreSQL must not run on its volume: docs/backup.md, In a Swarm"
@@ -30,7 +30,7 @@ if compose ps --services --status running | grep -qx postgres && tables > /dev/n
 say "stopping ${servers[*]}"
 compose stop "${servers[@]}" > /dev/null 2>&1
 compose up -d --no-build --wait postgres redis > /dev/null 2>&1 || fail "PostgreSQL or Redis does not start: docker compose logs postgres redis"
-tables > /dev/null 2>&1 || postgres createdb -U holdfast holdfast
+tables > /dev/null 2>&1 || postgres createdb -U postgres -O holdfast holdfast
 refuse_unless_empty
 
 say "loading $file"

@@ -118,6 +118,9 @@ def test_a_database_url_wins_over_its_parts() -> None:
 def test_a_redis_host_and_port_become_an_address() -> None:
     assert from_env({"REDIS_HOST": "cache"}).redis_url == "redis://cache:6379/0"
     assert from_env({"REDIS_HOST": "cache", "REDIS_PORT": "7000"}).redis_url == "redis://cache:7000/0"
+    told = from_env({"REDIS_HOST": "cache", "REDIS_PASSWORD": "s/e@c"})
+    assert told.redis_url == "redis://default:s%2Fe%40c@cache:6379/0"
+    assert "s/e@c" in told.secrets
 
 
 def test_a_bad_part_is_reported_as_the_address_that_it_spoils() -> None:

@@ -205,22 +205,25 @@ def test_whoever_deletes_rows_by_hand_waits_for_the_drain_and_then_deletes_its_c
 
 def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_may(api: Api) -> None:
     url = api.url()
-    for is_postgres_superuser in (isinstance(db.obj, database.Postgres), False):
+    for right, superuser in ((True, True), (True, False), (False, False)):
         with db.atomic() as transaction:
-            if not is_postgres_superuser:
-                become_an_ordinary_role()
+            if not superuser:
+                become_an_ordinary_role(with_right=right)
             ledger.store(clicks_on(url, 2))
-            assert trusting() == is_postgres_superuser
+            assert trusting() == (right and isinstance(db.obj, database.Postgres))
             assert Event.select().where(Event.event_type == "clicked").count() == 2
             transaction.rollback()
         assert not trusting()
 
 
-def become_an_ordinary_role() -> None:
-    """Until the transaction ends."""
+def become_an_ordinary_role(*, with_right: bool) -> None:
+    """Until the transaction ends. The right is the one that postgres/roles.sql gives."""
     if isinstance(db.obj, database.Postgres):
         db.execute_sql("CREATE ROLE ordinary; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ordinary")
-        db.execute_sql("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ordinary; SET LOCAL ROLE ordinary")
+        db.execute_sql("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ordinary")
+        if with_right:
+            db.execute_sql("GRANT SET ON PARAMETER session_replication_role TO ordinary")
+        db.execute_sql("SET LOCAL ROLE ordinary")
 
 
 def trusting() -> bool:

@@ -30,8 +30,8 @@ either = pytest.mark.parametrize("stack", [COMPOSE, SWARM], ids=["compose", "swa
 def readable_by_the_application() -> set[str]:
     """Every variable that app/config.py looks at."""
     settings = {setting.name.upper() for setting in fields(Settings)}
-    folded = {f"DATABASE_{part}" for part in ("NAME", "HOST", "PORT", "USER", "PASSWORD")} | {"REDIS_HOST", "REDIS_PORT"}
-    from_files = {f"{name}_FILE" for name in (settings | {"DATABASE_PASSWORD"}) - {"PROMETHEUS_MULTIPROC_DIR"}}
+    folded = {f"DATABASE_{part}" for part in ("NAME", "HOST", "PORT", "USER", "PASSWORD")} | {f"REDIS_{part}" for part in ("HOST", "PORT", "PASSWORD")}
+    from_files = {f"{name}_FILE" for name in (settings | {"DATABASE_PASSWORD", "REDIS_PASSWORD"}) - {"PROMETHEUS_MULTIPROC_DIR"}}
     return settings | folded | from_files
 
 
@@ -92,7 +92,7 @@ def test_only_nginx_listens_to_the_world() -> None:
 
 
 def test_a_swarm_publishes_only_what_asks_for_a_password_or_is_meant_for_everybody() -> None:
-    assert {name for name, service in SWARM["services"].items() if "ports" in service} == {"nginx", "grafana"}
+    assert {name for name, service in SWARM["services"].items() if "ports" in service} == {"nginx"}
     assert "GF_AUTH_ANONYMOUS_ENABLED" not in SWARM["services"]["grafana"]["environment"]
 
 
@@ -158,7 +158,7 @@ def test_every_file_that_is_mounted_exists() -> None:
 
 
 def test_a_swarm_is_given_every_file_of_nginx_and_every_rule() -> None:
-    present = {str(path.relative_to(ROOT)) for folder in ("nginx", "monitoring/prometheus/rules") for path in (ROOT / folder).iterdir()}
+    present = {str(path.relative_to(ROOT)) for folder in ("nginx", "postgres", "monitoring/prometheus/rules") for path in (ROOT / folder).iterdir()}
     assert present <= {config["file"] for config in SWARM["configs"].values()}
 
 

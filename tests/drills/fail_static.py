@@ -11,9 +11,10 @@ from pathlib import Path
 from tests.drills.drill import Drill, Ground
 from tests.drills.outcome import Outcome
 from tests.drills.restoring import serving
-from tests.servers import ROOT, free_port, wait_for
+from tests.servers import ROOT, free_port
 from tests.stack import links
 from tests.stack.compose import REPLICAS, Stack, docker, fetch
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 _ADDRESSES = ["https://example.com/", 'https://example.com/"$uri"\\{};#', "https://straße.example/日本?q=ü", "https://example.com/" + "$" * 2000]
@@ -59,7 +60,7 @@ def _alone(stack: Stack, file: Path) -> Iterator[str]:
     """Nginx' own image with two files; where it is."""
     name, port = f"{stack.project}-fail-static", free_port()
     mounts = (f"{ROOT}/deploy/fail-static.conf:/etc/nginx/nginx.conf:ro", f"{file}:/etc/nginx/links.conf:ro")
-    docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:8080", *(f"-v{mount}" for mount in mounts), "nginx:1.26-alpine")
+    docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:8080", *(f"-v{mount}" for mount in mounts), "nginx:1.30-alpine")
     try:
         base = f"http://127.0.0.1:{port}"
         wait_for(lambda: _answers(base), 10, "Nginx alone")

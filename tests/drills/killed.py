@@ -18,8 +18,8 @@ import psycopg2
 from tests.drills.drill import Drill, Ground
 from tests.drills.hostile import upload
 from tests.drills.postgres import connect, query
-from tests.servers import wait_for
 from tests.stack.compose import REPLICAS, Stack, docker
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 _ROWS = 150_000  # 8 MB
@@ -143,10 +143,10 @@ def _migration(ground: Ground) -> None:
 def _new_database(stack: Stack) -> Iterator[tuple[Any, str]]:
     """Somebody to hold the gate, and the address of an empty database in which it stands: every statement that makes something after the table
     `urls` waits there."""
-    url = f"{stack.test_servers()['TEST_DATABASE_URL'].replace('+pool', '').rpartition('/')[0]}/{_DATABASE}"
+    url = f"{stack.database_url().rpartition('/')[0]}/{_DATABASE}"
     with closing(connect(stack)) as own:
         query(own, f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
-        query(own, f"CREATE DATABASE {_DATABASE}")
+        query(own, f"CREATE DATABASE {_DATABASE} OWNER holdfast")
         try:
             with closing(psycopg2.connect(url)) as gate:
                 gate.autocommit = True
@@ -166,7 +166,7 @@ CREATE EVENT TRIGGER gate ON ddl_command_start EXECUTE FUNCTION pass_the_gate()
 
 def _migrate(stack: Stack) -> str:
     """A container of the one-shot service, on that database; without Redis, which would tell it of clicks that wait for the stack's own."""
-    return stack.compose("run", "-d", "--no-deps", "-e", f"DATABASE_NAME={_DATABASE}", "-e", "REDIS_URL=", "-e", "AUTO_SEED=false", "migrate").splitlines()[-1]
+    return stack.compose("run", "-d", "--no-deps", "-e", f"DATABASE_NAME={_DATABASE}", "-e", "REDIS_HOST=", "-e", "AUTO_SEED=false", "migrate").splitlines()[-1]
 
 
 def _schema(connection: Any) -> list[Any]:

@@ -26,7 +26,7 @@ _OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND appli
 
 def connect(stack: Stack) -> Any:
     """As the stack's own superuser, from the host."""
-    connection = psycopg2.connect(stack.test_servers()["TEST_DATABASE_URL"].replace("+pool", ""))
+    connection = psycopg2.connect(stack.database_url())
     connection.autocommit = True
     return connection
 
@@ -81,7 +81,7 @@ def _all_connections_taken(stack: Stack) -> Iterator[None]:
 
 def _take_all(stack: Stack, held: ExitStack) -> Any:
     """The last connection of those that were still to be had."""
-    url = stack.test_servers()["TEST_DATABASE_URL"].replace("+pool", "")
+    url = stack.database_url()
     last: Any = None
     refused = 0
     while refused < 100:

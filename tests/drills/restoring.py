@@ -19,10 +19,11 @@ import redis
 
 from tests.drills.drill import Drill, Ground
 from tests.drills.outcome import Outcome
-from tests.servers import ROOT, wait_for
+from tests.servers import ROOT
 from tests.stack import links
 from tests.stack.compose import Stack, docker, fetch
 from tests.stack.load import Answer, Steady
+from tests.stack.pace import wait_for
 from tests.stack.report import require
 
 _BEHIND_SECONDS = 2
@@ -219,7 +220,7 @@ def _come_back_without(stack: Stack) -> None:
 
 
 def _waiting(stack: Stack) -> int:
-    with closing(redis.Redis(stack.address("redis"), socket_timeout=5)) as client:
+    with closing(redis.Redis.from_url(stack.redis_url(), socket_timeout=5)) as client:
         return int(client.xlen("clicks"))
 
 

@@ -10,7 +10,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests.servers import ROOT, free_port, wait_for
+from tests.servers import ROOT, free_port
+from tests.stack.pace import wait_for
 
 PORTS = ("APP_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "RELAY_PORT")
 REPLICAS = ("app1", "app2", "app3")
@@ -21,7 +22,7 @@ class Broken(Exception):
     """A command failed; the text has its last words."""
 
 
-def docker(*arguments: str, timeout: float = 60, **more: Any) -> str:
+def docker(*arguments: str, timeout: float = 300, **more: Any) -> str:
     done: subprocess.CompletedProcess[str] = subprocess.run(
         ["docker", *arguments], check=False, capture_output=True, text=True, timeout=timeout, cwd=ROOT, **more
     )
@@ -51,17 +52,18 @@ class Stack:
         self.project = project
         self.ports = {name: int(os.environ.get(name, 0)) or free_port() for name in PORTS}
         self.image = f"holdfast:{project}"
+        self._secrets: dict[str, str] = {}
         inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
         self.environ = {**inherited, **{name: str(port) for name, port in self.ports.items()}, "HOLDFAST_IMAGE": self.image, **environ}
 
-    def compose(self, *arguments: str, timeout: float = 120, **more: Any) -> str:
+    def compose(self, *arguments: str, timeout: float = 600, **more: Any) -> str:
         return docker("compose", "-p", self.project, "--env-file", os.devnull, *arguments, timeout=timeout, env=self.environ, **more)
 
     def up(self) -> None:
-        self.compose("up", "--build", "-d", "--wait", timeout=300)
+        self.compose("up", "--build", "-d", "--wait", timeout=900)
 
     def down(self) -> None:
-        self.compose("down", "-v", "--remove-orphans", "--timeout", "5", timeout=180)
+        self.compose("down", "-v", "--remove-orphans", "--timeout", "5", timeout=600)
         docker("image", "rm", "-f", self.image)
 
     def url(self, port: str = "APP_PORT") -> str:
@@ -88,7 +90,11 @@ class Stack:
         return str(self.inspect(service)["NetworkSettings"]["Networks"][f"{self.project}_{network}"]["IPAddress"])
 
     def secret(self, name: str) -> str:
-        return self.compose("exec", "-T", "app1", "cat", f"/run/holdfast/{name}")
+        """One of the application's, or the superuser's."""
+        if name not in self._secrets:
+            service = "postgres" if name == "postgres_password" else "app1"
+            self._secrets[name] = self.compose("exec", "-T", service, "cat", f"/run/holdfast/{name}")
+        return self._secrets[name]
 
     def sql(self, statement: str) -> str:
         return self.compose("exec", "-T", "postgres", "psql", "-U", "holdfast", "-qtAc", statement)
@@ -109,11 +115,15 @@ class Stack:
 
     def test_servers(self) -> dict[str, str]:
         """The stack's own database and Redis, as the test suite wants to be told."""
-        login = f"holdfast:{self.secret('database_password')}"
-        return {
-            "TEST_DATABASE_URL": f"postgresql+pool://{login}@{self.address('postgres')}:5432/holdfast",
-            "TEST_REDIS_URL": f"redis://{self.address('redis')}:6379/0",
-        }
+        url = self.database_url("holdfast", "database_password").replace("postgresql", "postgresql+pool")
+        return {"TEST_DATABASE_URL": url, "TEST_REDIS_URL": self.redis_url()}
+
+    def database_url(self, user: str = "postgres", password: str = "postgres_password") -> str:
+        """The superuser's way, unless somebody else is named."""
+        return f"postgresql://{user}:{self.secret(password)}@{self.address('postgres')}:5432/holdfast"
+
+    def redis_url(self) -> str:
+        return f"redis://:{self.secret('redis_password')}@{self.address('redis')}:6379/0"
 
     def prometheus(self, path: str) -> Any:
         return get_json(f"{self.url('PROMETHEUS_PORT')}/api/v1/{path}")["data"]

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.servers import wait_for
-from tests.stack.compose import ONCE, REPLICAS, Broken, Stack, get_json, rule_files
+from tests.stack.compose import ONCE, REPLICAS, Broken, Stack, docker, get_json, rule_files
+from tests.stack.pace import wait_for
 from tests.stack.report import Failed, Report, require
 
 _OURS = (*REPLICAS, "worker", "alert-relay", "nginx", "redis", "postgres")
@@ -18,6 +18,8 @@ def check(report: Report, stack: Stack) -> None:
     report.step("every container is up and healthy", _containers, stack)
     report.step("only Nginx is open to the world", _ports, stack)
     report.step("nobody is root, nor can become it, or write beside its volumes", _confined, stack)
+    report.step("each container has its own secrets, the application no superuser", _secrets, stack)
+    report.step("Redis refuses who has no password", _redis_password, stack)
     report.step("every target of Prometheus is up", _targets, stack)
     report.step("every rule is loaded and evaluated", _rules, stack)
     report.step("Grafana is up", _grafana, stack)
@@ -64,6 +66,46 @@ def _confined(stack: Stack) -> str:
     except Broken:
         return "user ids: " + ", ".join(sorted({str(user) for user in users.values()}))
     raise Failed("app1 may write into its own image")
+
+
+_EXPECTED_SECRETS = {
+    **dict.fromkeys(REPLICAS, "chaos_token database_password redis_password"),
+    "worker": "database_password redis_password",
+    "postgres": "database_password monitor_password postgres_password",
+    "redis": "redis_password",
+    "grafana": "grafana_password",
+    "postgres-exporter": "monitor_password",
+    "redis-exporter": "redis_passwords",
+}
+_ROLES = """
+SELECT string_agg(rolname || ' ' || rolsuper, ', ' ORDER BY rolname) FROM pg_roles WHERE rolcanlogin
+"""
+_OWNERS = "SELECT string_agg(DISTINCT tableowner, ' ') FROM pg_tables WHERE schemaname = 'public'"
+_RIGHTS = """
+SELECT has_parameter_privilege('session_replication_role', 'SET'), current_setting('is_superuser')
+"""
+
+
+def _secrets(stack: Stack) -> str:
+    for service in set(stack.services()) - set(ONCE):
+        folder = Path(f"/proc/{stack.pid(service)}/root/run/holdfast")
+        found = " ".join(sorted(path.name for path in folder.iterdir())) if folder.exists() else ""
+        require(found == _EXPECTED_SECRETS.get(service, ""), f"{service} has {found or 'none'}")
+    roles = stack.sql(_ROLES)
+    require(roles == "holdfast false, monitor false, postgres true", roles)
+    require(stack.sql(_OWNERS) == "holdfast", f"tables belong to {stack.sql(_OWNERS)}")
+    require(stack.sql(_RIGHTS) == "t|off", f"holdfast may: {stack.sql(_RIGHTS)}")
+    seen = stack.prometheus("query?query=pg_stat_activity_count{datname='holdfast'}")["result"]
+    require(seen, "the exporter sees no connection")
+    return roles
+
+
+def _redis_password(stack: Stack) -> str:
+    said = stack.compose("exec", "-T", "redis", "redis-cli", "ping")
+    require("NOAUTH" in said, f"without a password Redis says {said}")
+    shown = docker("top", f"{stack.project}-redis-1", "-eo", "pid,args")
+    require(stack.secret("redis_password") not in shown, "the password is in the list of processes")
+    return said
 
 
 def _user_of(pid: int) -> int:

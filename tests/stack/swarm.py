@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,18 +15,25 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.discord import Discord
-from tests.servers import ROOT, free_port, wait_for
+from tests.servers import ROOT, free_port
 from tests.stack import links
 from tests.stack.alerts import Alerts
 from tests.stack.clicks import exact
 from tests.stack.compose import Broken, docker, engine_answers, fetch, host_address
 from tests.stack.load import Steady
+from tests.stack.pace import wait_for
 from tests.stack.report import Report, require
 from tests.stack.run import NO_ENGINE, end_at
+from tests.stack.swarmed import NAME, networks, reach_grafana, type_in
 
-_SECONDS = 20 * 60
-_NAME = "holdfast"  # the secrets of docker-stack.yml are called so
-_SECRETS = ("database_password", "chaos_token", "grafana_password")
+_SECONDS = 60 * 60  # an end to hanging
+_SECRETS = (
+    "chaos_token",
+    "database_password",
+    "grafana_password",
+    "monitor_password",
+    "postgres_password",
+)
 _LOOPBACK = ("--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")
 
 
@@ -36,7 +42,7 @@ class Swarm:
 
     def __init__(self, discord: str) -> None:
         self.discord, self.tag = discord, secrets.token_hex(3)
-        self.ports = {name: str(free_port()) for name in ("APP_PORT", "GRAFANA_PORT")}
+        self.ports = {name: str(free_port()) for name in ("APP_PORT",)}
         self.url = f"http://127.0.0.1:{self.ports['APP_PORT']}"
         self.codes: list[str] = []
         self.loads: list[Steady] = []
@@ -55,21 +61,25 @@ class Swarm:
         docker("node", "update", "--label-add", "holdfast=data", node)
         for name in _SECRETS:
             docker("secret", "create", f"holdfast_{name}", "-", input=secrets.token_hex(24))
+        password = secrets.token_hex(24)
+        docker("secret", "create", "holdfast_redis_password", "-", input=password)
+        passwords = json.dumps({"redis://redis:6379": password})
+        docker("secret", "create", "holdfast_redis_passwords", "-", input=passwords)
         docker("secret", "create", "holdfast_discord_webhook_url", "-", input=self.discord)
 
     def deploy(self) -> str:
         environ = {**os.environ, **self.ports, "HOLDFAST_IMAGE": self.image("1"), "CONFIGS": self.tag, "AUTO_SEED": "true"}
         files = ("-c", "docker-stack.yml", "-c", "docker-stack.ci.yml")
-        docker("stack", "deploy", "--detach=true", "--resolve-image", "never", *files, _NAME, env=environ, timeout=120)
+        docker("stack", "deploy", "--detach=true", "--resolve-image", "never", *files, NAME, env=environ, timeout=120)
         wait_for(self.is_complete, 180, f"all tasks: {self.replicas()}")
         wait_for(self.is_healthy, 60, "health through Nginx")
         self.codes = links.make(self.url)
         return ", ".join(f"{name} {state}" for name, state in self.replicas().items())
 
     def end(self) -> None:
-        label = f"--filter=label=com.docker.stack.namespace={_NAME}"
+        label = f"--filter=label=com.docker.stack.namespace={NAME}"
         with suppress(Broken, TimeoutError):
-            docker("stack", "rm", _NAME)
+            docker("stack", "rm", NAME)
             wait_for(lambda: not self.containers(), 60, "the end of all tasks")
         docker("swarm", "leave", "--force")
         _remove("rm -f -v", docker("ps", "-aq", label))
@@ -77,13 +87,13 @@ class Swarm:
         _remove("image rm -f", docker("image", "ls", "-q", f"--filter=reference=holdfast:{self.tag}-*"))
 
     def containers(self, service: str = "") -> list[str]:
-        wanted = f"label=com.docker.swarm.service.name={_NAME}_{service}" if service else f"label=com.docker.stack.namespace={_NAME}"
+        wanted = f"label=com.docker.swarm.service.name={NAME}_{service}" if service else f"label=com.docker.stack.namespace={NAME}"
         return docker("ps", "-q", "--filter", wanted).split()
 
     def replicas(self) -> dict[str, str]:
         """Such as {"app": "3/3"}; a service that has done its work is not named."""
-        lines = docker("stack", "services", _NAME, "--format", "{{.Name}} {{.Replicas}}").splitlines()
-        return {name.removeprefix(f"{_NAME}_"): state for name, state, *_ in map(str.split, lines) if "migrate" not in name}
+        lines = docker("stack", "services", NAME, "--format", "{{.Name}} {{.Replicas}}").splitlines()
+        return {name.removeprefix(f"{NAME}_"): state for name, state, *_ in map(str.split, lines) if "migrate" not in name}
 
     def is_complete(self) -> bool:
         return all(len(set(state.split("/"))) == 1 for state in self.replicas().values())
@@ -121,10 +131,10 @@ class Swarm:
         return docker("exec", container, "cat", "/tmp/replicas.conf").count(":8000")
 
     def update(self, image: str) -> None:
-        docker("service", "update", "--detach", "--no-resolve-image", "--image", image, f"{_NAME}_app")
+        docker("service", "update", "--detach", "--no-resolve-image", "--image", image, f"{NAME}_app")
 
     def update_state(self) -> str:
-        return docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", f"{_NAME}_app")
+        return docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", f"{NAME}_app")
 
 
 def _remove(command: str, names: str) -> None:
@@ -171,7 +181,7 @@ def scale(swarm: Swarm) -> str:
     with swarm.load("scale") as load:
         for count in (5, 3):
             began = time.monotonic()
-            docker("service", "scale", "--detach", f"{_NAME}_app={count}")
+            docker("service", "scale", "--detach", f"{NAME}_app={count}")
             wait_for(lambda count=count: len(swarm.healthy_apps()) == count, 90, f"{count} healthy tasks")  # type: ignore[misc]
             wait_for(lambda count=count: swarm.nginx_knows() == count, 30, f"{count} replicas in Nginx")  # type: ignore[misc]
             wait_for(lambda count=count: len(swarm.prometheus('up{job="holdfast"}==1')) == count, 60, f"{count} targets")  # type: ignore[misc]
@@ -191,25 +201,20 @@ def restore(swarm: Swarm) -> str:
     dump, load = re.findall(r"```sh\n(.+?)```", (ROOT / "docs" / "backup.md").read_text().split("### In a Swarm")[1], re.DOTALL)[:2]
     (postgres,) = swarm.containers("postgres")
     with tempfile.NamedTemporaryFile() as file:
-        _type(dump, file.name)
+        type_in(dump, file.name)
         (later,) = links.make(swarm.url, 1)
-        docker("exec", postgres, "sh", "-c", "dropdb -U holdfast --force holdfast && createdb -U holdfast holdfast")
+        docker("exec", postgres, "dropdb", "-U", "postgres", "--force", "holdfast")
+        docker("exec", postgres, "createdb", "-U", "postgres", "-O", "holdfast", "holdfast")
         began = time.monotonic()
-        said = _type(load, file.name)
+        said = type_in(load, file.name)
         wait_for(lambda: len(swarm.healthy_apps()) == 3 and swarm.is_healthy(), 60, "health through Nginx")
     require(all(links.follow(swarm.url, code)[0] == 302 for code in swarm.codes), "links of the dump do not work")
     require(links.follow(swarm.url, later)[0] == 404, "a link that is younger than the dump is still followed")
     return f"{time.monotonic() - began:.0f} s; {re.findall('Redis forgot.*', said)[0]}"
 
 
-def _type(commands: str, file: str) -> str:
-    done = subprocess.run(["bash", "-euc", commands.replace("FILE", file)], check=False, capture_output=True, text=True, timeout=180)
-    require(done.returncode == 0, done.stdout + done.stderr)
-    return done.stdout
-
-
 def clicks(swarm: Swarm) -> str:
-    return exact(swarm.url, swarm.loads, docker("service", "logs", "--raw", f"{_NAME}_nginx"))
+    return exact(swarm.url, swarm.loads, docker("service", "logs", "--raw", f"{NAME}_nginx"))
 
 
 def _check(report: Report, swarm: Swarm, alerts: Alerts) -> None:
@@ -223,6 +228,8 @@ def _check(report: Report, swarm: Swarm, alerts: Alerts) -> None:
         ("3 -> 5 -> 3 tasks at 100 requests/s", scale),
         ("every click that was answered is stored", clicks),
         ("the node's disks are watched", watch_disks),
+        ("networks are encrypted, and only Nginx has a port", networks),
+        ("Grafana is reached as the document says", reach_grafana),
         ("the database is lost, and restored as the document says", restore),
     )
     report.step("kill -9 of a task at 100 requests/s", kill_a_task, swarm, alerts)
