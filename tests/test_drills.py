@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -11,6 +17,7 @@ from tests.drills import run
 from tests.drills.drill import Drill
 from tests.drills.outcome import Outcome, Rules, judge_answers, judge_clicks, judge_recovery, table
 from tests.stack.load import AGAIN, BROKEN, Answer
+from tests.stack.pace import Stretch, fair
 
 TARGETS = {"/abc123": "https://example.com/1"}
 GOOD = Answer("a-1", "/abc123", 100.0, 0.01, 302, location="https://example.com/1")
@@ -133,3 +140,19 @@ def test_drills_are_chosen_by_name_and_by_length() -> None:
 def test_every_drill_has_a_name_of_its_own() -> None:
     names = [drill.name for drill in run.all_drills()]
     assert len(names) == len(set(names)) > 10
+
+
+def test_the_fair_clock_goes_slower_while_others_want_the_processors() -> None:
+    command = [sys.executable, "-c", "while True: pass"]
+    with ExitStack() as stack:
+        for _ in range(4 * (os.cpu_count() or 1)):
+            burner = stack.enter_context(subprocess.Popen(command))
+            stack.callback(burner.kill)
+        began, counted, slower = time.monotonic(), fair(), Stretch()
+        wait_until(began + 60, lambda: slower() > 1.2)
+        assert fair() - counted < (time.monotonic() - began) / 1.1
+
+
+def wait_until(deadline: float, condition: Callable[[], bool]) -> None:
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)

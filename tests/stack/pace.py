@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 _EVERY_SECONDS = 0.25
@@ -48,11 +49,13 @@ class Pace:
             return self._fair + (time.monotonic() - self._since) / self._slower
 
 
-_pace = Pace()
+@cache
+def _pace() -> Pace:
+    return Pace()
 
 
 def fair() -> float:
-    return _pace.now()
+    return _pace().now()
 
 
 class Stretch:
