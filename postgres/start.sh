@@ -14,7 +14,7 @@ hand_over() {
   as postgres -d postgres -c '' 2>/dev/null && return
   as holdfast -d postgres -c 'DROP ROLE IF EXISTS handover' -c 'CREATE ROLE handover SUPERUSER LOGIN' &&
     as handover -d postgres -c 'ALTER ROLE holdfast RENAME TO postgres' &&
-    as postgres -d postgres -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres' AND client_addr IS NOT NULL" >/dev/null
+    as postgres -d postgres -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres' AND pid <> pg_backend_pid()" >/dev/null
 }
 
 set_roles() {
