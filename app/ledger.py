@@ -17,12 +17,14 @@ from app import bulk, database
 from app.cache import ACTIVE, Link
 from app.database import db, now
 from app.models import ClickClaim, Event, Fact, Url
+from app.unavailable import LockedTooLong
 
 log = logging.getLogger(__name__)
 
 _SENDER_MAY_STILL_COME = timedelta(minutes=10)  # a server whose request takes longer than a minute is killed
 _STREAM_MAY_STILL_COME = timedelta(days=30)  # a Redis that was away may come back with what it had
 
+_LOCK_TRIES = 4
 _SENDER_LENGTH = 12
 CLICK_ID = re.compile(r"[0-9a-f]{12}(0|[1-9a-f][0-9a-f]{0,14})")
 
@@ -99,7 +101,20 @@ def store(entries: Sequence[Entry]) -> None:
 
 
 def write(entry: Entry, unsure: bool) -> None:
-    """Writes one click at once; an unsure one only when the stream has not brought it, and never will."""
+    """Writes one click at once; an unsure one only when the stream has not brought it, and never will.
+
+    While a disk is slow another click on the same link may hold its row for long: that is waited for
+    several times, because nobody else can take this click.
+    """
+    for _ in range(_LOCK_TRIES - 1):
+        try:
+            return _write(entry, unsure)
+        except LockedTooLong:
+            continue
+    return _write(entry, unsure)
+
+
+def _write(entry: Entry, unsure: bool) -> None:
     with db.atomic():
         if unsure and not _claim_alone(entry.id):
             return

@@ -20,6 +20,10 @@ class DatabaseUnavailable(Exception):
         self.refuses = refuses
 
 
+class LockedTooLong(DatabaseUnavailable):
+    """Another transaction held what was needed: it is slow, and the database is there."""
+
+
 class Refusal:
     """What only a write can find out, until one succeeds (app/services/health.py)."""
 
@@ -50,7 +54,6 @@ _AGAIN = (
     "40",  # deadlock, serialization failure
     "53",  # out of memory, connections or disk
     "55006",  # object in use
-    "55P03",  # locked for too long
     "57",  # cancelled by a timeout, shutting down, starting up
     "58",  # the server's own disk or files
     "XX",  # the server's internal errors; XX001 and XX002 are damage
@@ -92,6 +95,8 @@ def of_postgres(error: psycopg2.Error) -> DatabaseUnavailable | None:
     code = error.pgcode or ""
     if code in _REFUSES:
         return DatabaseUnavailable(str(error), _REFUSES[code])
+    if code == "55P03":
+        return LockedTooLong(str(error))
     lost = not code and type(error) in _WITHOUT_CODE
     return DatabaseUnavailable(str(error)) if lost or code.startswith(_AGAIN) else None
 

@@ -222,3 +222,16 @@ def ask_redis() -> bool:
         return True
     except Away:
         return False
+
+
+@pytest.mark.services
+def test_a_link_that_is_held_for_longer_than_a_lock_is_waited_for_is_still_followed(bound: Bound, postgres_server: Postgres) -> None:
+    api = bound(database_url=postgres_server.url, redis_url="")
+    url = api.url()
+    with closing(psycopg2.connect(postgres_server.url.replace("+pool", ""))) as other:
+        other.cursor().execute("SELECT 1 FROM urls WHERE id = %s FOR UPDATE", (url["id"],))
+        release = threading.Timer(1.5, other.rollback)
+        release.start()
+        api.follow(url)
+        release.join()
+    assert api.clicks(url) == 1
