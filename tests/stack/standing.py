@@ -88,7 +88,7 @@ SELECT has_parameter_privilege('session_replication_role', 'SET'), current_setti
 
 def _secrets(stack: Stack) -> str:
     for service in set(stack.services()) - set(ONCE):
-        folder = Path(f"/proc/{stack.pid(service)}/root/run/holdfast")
+        folder = Path("/proc", str(stack.pid(service)), "root", "run", "holdfast")
         found = " ".join(sorted(path.name for path in folder.iterdir())) if folder.exists() else ""
         require(found == _EXPECTED_SECRETS.get(service, ""), f"{service} has {found or 'none'}")
     roles = stack.sql(_ROLES)
