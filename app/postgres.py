@@ -18,7 +18,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg2.extensions import connection, cursor
 
 from app.breaker import Breaker
-from app.unavailable import DatabaseUnavailable, DatabaseUnusable, meaning
+from app.unavailable import MISSING, DatabaseUnavailable, DatabaseUnusable, meaning
 
 _PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 1
@@ -36,7 +36,8 @@ WHERE name IN ('TimeZone', 'idle_session_timeout', 'transaction_timeout')
 """
 
 _TROUBLE = """
-SELECT CASE WHEN current_setting('transaction_read_only') = 'on' THEN 'it is read only' ELSE (
+SELECT CASE WHEN current_setting('transaction_read_only') = 'on' THEN 'it is read only'
+WHEN to_regclass('urls') IS NULL THEN %s ELSE (
     SELECT 'no permission'
     FROM unnest(ARRAY['users', 'urls', 'events', 'facts', 'click_claims', 'cache_updates']) AS name,
     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
@@ -221,7 +222,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""
-        found: Any = self.execute_sql(_TROUBLE)  # type: ignore[no-untyped-call]
+        found: Any = self.execute_sql(_TROUBLE, [MISSING])  # type: ignore[no-untyped-call]
         return str(found.fetchone()[0] or "")
 
     def look_for_damage(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
-from app.unavailable import DAMAGED, DatabaseUnavailable, meaning
+from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, meaning
 
 
 def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,9 +66,11 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]  # the pool is untyped
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""
-        self.execute_sql("PRAGMA schema_version")
+        has_tables = self.execute_sql("SELECT 1 FROM sqlite_master WHERE name = 'urls'").fetchone()
         file = Path(self.database)
-        return "" if os.access(file, os.W_OK) and os.access(file.parent, os.W_OK) else "it is read only"
+        if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+            return "it is read only"
+        return "" if has_tables else MISSING
 
     def look_for_damage(self) -> None:
         found = self.execute_sql("PRAGMA quick_check(1)").fetchone()[0]

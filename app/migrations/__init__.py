@@ -58,9 +58,9 @@ class Schema:
                 log.warning("the schema cannot be checked yet: %s", error)
         return self.ready
 
-    def check(self) -> bool:
-        """As `ensure`, for who wants to know whether it is true still."""
-        self.ready = self.ready and has_tables()
+    def check(self, has_tables: bool) -> bool:
+        """As `ensure`, for callers that have just seen whether the tables are there."""
+        self.ready = self.ready and has_tables
         return self.ensure()
 
     def install(self, app: Flask) -> None:

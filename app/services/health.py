@@ -65,8 +65,9 @@ def _ask_database() -> State:
     """Reads only. What a write was refused for cannot be seen so: that is tried again elsewhere until it succeeds."""
     try:
         with released():
-            applied = schema.check()
-            why = db.trouble() or ("" if applied else MISSING)
+            why = db.trouble()
+            if schema.check(why != MISSING) and why == MISSING:
+                why = ""  # they have just been made
     except DatabaseUnavailable as error:
         return State("refusing", error.refuses) if error.refuses else State("disconnected")
     if not why and refusal.why:
