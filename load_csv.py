@@ -33,9 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="load_csv.py", description="Load CSV files of users, URLs, events and products.")
-    parser.add_argument("files", nargs="+", help="a CSV file, a .gz of one, or - for standard input")
-    parser.add_argument("--strict", action="store_true", help="stop at the first bad row, with nothing loaded")
+    parser = argparse.ArgumentParser(
+        prog="load_csv.py", description="Load CSV files of users, URLs, events and products."
+    )
+    parser.add_argument(
+        "files", nargs="+", help="a CSV file, a .gz of one, or - for standard input"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first bad row, with nothing loaded"
+    )
     return parser.parse_args(arguments)
 
 
@@ -71,7 +77,11 @@ def _print(report: LoadReport) -> None:
         print(note, file=sys.stderr)
     if report.more_notes:
         print(f"... and {report.more_notes} more like these", file=sys.stderr)
-    kinds = [kind for kind in KINDS if kind is not PRODUCTS or any(file.kind is PRODUCTS for file in report.files)]
+    kinds = [
+        kind
+        for kind in KINDS
+        if kind is not PRODUCTS or any(file.kind is PRODUCTS for file in report.files)
+    ]
     print("Loaded " + ", ".join(f"{report.created(kind)} {kind.noun}" for kind in kinds))
 
 
@@ -79,7 +89,9 @@ def _print_trouble(file: FileReport) -> None:
     for bad in file.errors:
         print(f"{file.name}:{bad.line}: skipped: {bad.reason}", file=sys.stderr)
     if file.failed > len(file.errors):
-        print(f"{file.name}: ... and {file.failed - len(file.errors)} more bad rows", file=sys.stderr)
+        print(
+            f"{file.name}: ... and {file.failed - len(file.errors)} more bad rows", file=sys.stderr
+        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,11 @@ def main() -> None:
     create_app(settings)  # the first time, this makes the database and loads the sample data
     base = f"http://{join(_reachable(bare(settings.app_host)), settings.app_port)}"
     code = _some_code()
-    follow = f"curl -si {quote(f'{base}/{code}')}" if code else "the short_url of the answer, with curl -si or a browser"
+    follow = (
+        f"curl -si {quote(f'{base}/{code}')}"
+        if code
+        else "the short_url of the answer, with curl -si or a browser"
+    )
     print(_HELLO.format(base=base, shorten=quote(f"{base}/shorten"), follow=follow), flush=True)
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:app.serving"])
 
@@ -50,12 +54,16 @@ def _some_code() -> str | None:
 
 def _refuse_taken_port(settings: Settings) -> None:
     try:
-        address = socket.getaddrinfo(bare(settings.app_host), settings.app_port, type=socket.SOCK_STREAM)[0]
+        address = socket.getaddrinfo(
+            bare(settings.app_host), settings.app_port, type=socket.SOCK_STREAM
+        )[0]
         with socket.socket(*address[:3]) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address[4])
     except OSError as error:
-        sys.exit(f"Port {settings.app_port} on {settings.app_host} cannot be used ({error.strerror}); choose another one: APP_PORT=8001 make run")
+        sys.exit(
+            f"Port {settings.app_port} on {settings.app_host} cannot be used ({error.strerror}); choose another one: APP_PORT=8001 make run"
+        )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,13 @@ from app.services import freshness, seeding
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application for `settings`, or for the environment's; raises ConfigError when they cannot be used."""
     settings = settings or Settings.from_env()
-    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
+    logs.configure(
+        settings.log_level,
+        settings.instance,
+        settings.log_file,
+        settings.log_max_bytes,
+        settings.secrets,
+    )
     database.exit_if_unusable(settings.database_url)
     bind(settings)
     app = Flask(__name__, static_folder=None)

@@ -39,7 +39,9 @@ class _Threads:
 
     def __init__(self, number: int, name: str, most: int) -> None:
         self._most, self._free = most, number
-        self._calls: SimpleQueue[tuple[Any, asyncio.Future[Any], Callable[[Any], Any], Any]] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Any, asyncio.Future[Any], Callable[[Any], Any], Any]] = (
+            SimpleQueue()
+        )
         for _ in range(number):
             threading.Thread(target=self._serve, name=name, daemon=True).start()
 
@@ -84,7 +86,13 @@ class ThreadedWsgi:
     `answered` is called in the event loop before an answer is sent.
     """
 
-    def __init__(self, wsgi: Any, threads: int, waiting: int = 1000, answered: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        wsgi: Any,
+        threads: int,
+        waiting: int = 1000,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
         self._wsgi, self._answered = wsgi, answered
         self._threads = _Threads(threads, "wsgi", waiting)
         self._watched = _Threads(2, "watched", sys.maxsize)
@@ -94,7 +102,9 @@ class ThreadedWsgi:
         environ = _environ(scope)
         with await _read(environ, receive) as body:
             environ["wsgi.input"] = body
-            status, headers, content = await self._threads_for(scope, environ).run(self._answer, environ)
+            status, headers, content = await self._threads_for(scope, environ).run(
+                self._answer, environ
+            )
         if environ["asgi.body_is_left"]:
             headers.append((b"Connection", b"close"))
         self._answered()
@@ -104,7 +114,9 @@ class ThreadedWsgi:
     def _threads_for(self, scope: Scope, environ: dict[str, Any]) -> _Threads:
         if scope["path"] in _WATCHED:
             return self._watched
-        if self._threads.full and "unsure_click" not in scope:  # that one must learn what became of it
+        if (
+            self._threads.full and "unsure_click" not in scope
+        ):  # that one must learn what became of it
             environ["asgi.overloaded"] = True
             return self._refusing
         return self._threads

@@ -26,7 +26,9 @@ class Commands(click.Group):
         except OSError as error:
             raise click.ClickException(str(error)) from None
         except DatabaseUnavailable as error:
-            raise click.ClickException("The database does not answer: " + " ".join(str(error).split())) from None
+            raise click.ClickException(
+                "The database does not answer: " + " ".join(str(error).split())
+            ) from None
 
 
 @click.group(cls=Commands)
@@ -63,7 +65,9 @@ def settle() -> None:
 def _settle() -> None:
     done = backups.settle()
     click.echo("Applied " + ", ".join(done.applied) if done.applied else "The schema is up to date")
-    click.echo(f"Redis forgot {done.forgotten} entries; {done.replayed} clicks that it kept are stored; {done.warmed} links are in the cache")
+    click.echo(
+        f"Redis forgot {done.forgotten} entries; {done.replayed} clicks that it kept are stored; {done.warmed} links are in the cache"
+    )
 
 
 if __name__ == "__main__":

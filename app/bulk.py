@@ -65,9 +65,17 @@ class _CopyText:
 
 def _copy_line(row: Sequence[Any]) -> str:
     line = "\t".join(["\\N" if value is None else str(value) for value in row])
-    if line.count("\\") == row.count(None) and line.count("\t") == len(row) - 1 and "\n" not in line and "\r" not in line:
+    if (
+        line.count("\\") == row.count(None)
+        and line.count("\t") == len(row) - 1
+        and "\n" not in line
+        and "\r" not in line
+    ):
         return line + "\n"
-    return "\t".join(["\\N" if value is None else str(value).translate(_ESCAPES) for value in row]) + "\n"
+    return (
+        "\t".join(["\\N" if value is None else str(value).translate(_ESCAPES) for value in row])
+        + "\n"
+    )
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

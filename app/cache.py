@@ -42,7 +42,11 @@ class Link(NamedTuple):
         try:
             text = entry.decode() if isinstance(entry, bytes) else entry or ""
             state, version, url_id, original_url = text.split(" ", 3)
-            return cls(state, int(version), int(url_id), original_url) if state in (ACTIVE, INACTIVE, DELETED) and 0 < int(url_id) < 2**63 else None
+            return (
+                cls(state, int(version), int(url_id), original_url)
+                if state in (ACTIVE, INACTIVE, DELETED) and 0 < int(url_id) < 2**63
+                else None
+            )
         except ValueError:
             return None
 
@@ -70,8 +74,15 @@ class Store(Protocol):
     shared: bool
     breaker: Breaker
 
-    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any: ...
-    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None: ...
+    def run(
+        self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False
+    ) -> Any: ...
+    def run_all(
+        self,
+        script: str,
+        calls: Iterable[tuple[Sequence[str], Sequence[str | int]]],
+        insist: bool = False,
+    ) -> None: ...
     def state(self) -> str: ...
 
 
@@ -83,10 +94,17 @@ class NoStore:
     def __init__(self) -> None:
         self.breaker = new_breaker()
 
-    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
+    def run(
+        self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False
+    ) -> Any:
         raise Away
 
-    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None:
+    def run_all(
+        self,
+        script: str,
+        calls: Iterable[tuple[Sequence[str], Sequence[str | int]]],
+        insist: bool = False,
+    ) -> None:
         raise Away
 
     def state(self) -> str:
@@ -119,16 +137,28 @@ class RedisStore:
         connection.on_connect()
         missed = list(self._due())
         for start in range(0, len(missed), _GREETING):
-            told = [("EVAL", PUT, 1, link_key(code), entry, self._ttl_seconds) for code, entry in missed[start : start + _GREETING]]
+            told = [
+                ("EVAL", PUT, 1, link_key(code), entry, self._ttl_seconds)
+                for code, entry in missed[start : start + _GREETING]
+            ]
             connection.send_packed_command(connection.pack_commands(told))
             for _ in told:
                 connection.read_response()
 
-    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
+    def run(
+        self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False
+    ) -> Any:
         """Runs a Lua script; raises Away when Redis cannot, or may not have. `insist`: also while Redis is being left alone."""
-        return self._guarded(lambda client: scripts.run(client, script, (len(keys), *keys, *values)), insist)
+        return self._guarded(
+            lambda client: scripts.run(client, script, (len(keys), *keys, *values)), insist
+        )
 
-    def run_all(self, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]], insist: bool = False) -> None:
+    def run_all(
+        self,
+        script: str,
+        calls: Iterable[tuple[Sequence[str], Sequence[str | int]]],
+        insist: bool = False,
+    ) -> None:
         """Runs a script for many keys in one write; `insist` as above."""
         self._guarded(lambda client: scripts.run_all(client, script, calls), insist)
 
@@ -148,15 +178,22 @@ class RedisStore:
         client = self._client
         try:
             answer = call(client)
-        except redis.ResponseError as error:  # it is there, and refused: full, read only, a key of another type
+        except (
+            redis.ResponseError
+        ) as error:  # it is there, and refused: full, read only, a key of another type
             self.breaker.answered()
             metrics.cache_failures.inc()
             log.warning("Redis refused: %s", error)
             raise Away from error
-        except (redis.RedisError, ValueError) as error:  # gone, silent, or something else than Redis
+        except (
+            redis.RedisError,
+            ValueError,
+        ) as error:  # gone, silent, or something else than Redis
             metrics.cache_failures.inc()
             opened = self.breaker.failed(began)
-            log.warning("Redis failed%s: %s", " and is not asked for a second" if opened else "", error)
+            log.warning(
+                "Redis failed%s: %s", " and is not asked for a second" if opened else "", error
+            )
             self._begin_anew(client)
             raise Away(unsure=True) from error
         self.breaker.answered()
@@ -202,7 +239,11 @@ class Cache:
     def put_links(self, entries: Sequence[tuple[str, str]], insist: bool = False) -> bool:
         """Tells Redis what (short_code, entry) pairs are now, unless it knows newer; whether it heard them."""
         try:
-            self.store.run_all(PUT, [((link_key(code),), (entry, self.ttl_seconds)) for code, entry in entries], insist)
+            self.store.run_all(
+                PUT,
+                [((link_key(code),), (entry, self.ttl_seconds)) for code, entry in entries],
+                insist,
+            )
             return True
         except Away:
             return False

@@ -58,7 +58,9 @@ if not last then return {false, false} end
 redis.call('SET', KEYS[2], ARGV[1], 'NX')
 return {redis.call('GET', KEYS[2]), last[1]}
 """
-_BACKLOG = "return {redis.call('XLEN', KEYS[1]), redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)}"
+_BACKLOG = (
+    "return {redis.call('XLEN', KEYS[1]), redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)}"
+)
 
 
 class _Ids:
@@ -106,7 +108,9 @@ class Clicks:
         self._regretted: deque[Click] = deque(maxlen=_MOST_REGRETTED)
         self._taking_back = UntilDone(self.take_back, "taking clicks back")
         self._lock = threading.Lock()
-        self._batch: Future[tuple[Position, int]] | None = None  # the one that is being moved by a thread of this process
+        self._batch: Future[tuple[Position, int]] | None = (
+            None  # the one that is being moved by a thread of this process
+        )
         self._first_seen = b"", 0.0  # the oldest entry of the stream, and when it was first met
 
     def bind(self, store: Store) -> None:
@@ -117,7 +121,9 @@ class Clicks:
         if click.unsure:
             return None  # it must not be recorded a second time
         try:
-            link = Link.parse(self.store.run(FOLLOW, (link_key(click.short_code), STREAM), click.line()))
+            link = Link.parse(
+                self.store.run(FOLLOW, (link_key(click.short_code), STREAM), click.line())
+            )
         except Away as away:
             click.unsure = away.unsure
             link = None
@@ -127,7 +133,11 @@ class Clicks:
     def follow_patiently(self, click: Click) -> Link | None:
         """As follow, when nobody else can be asked: also while Redis is being left alone, and a second time for an unsure click, whose id counts once."""
         try:
-            return Link.parse(self.store.run(FOLLOW, (link_key(click.short_code), STREAM), click.line(), insist=True))
+            return Link.parse(
+                self.store.run(
+                    FOLLOW, (link_key(click.short_code), STREAM), click.line(), insist=True
+                )
+            )
         except Away:
             return None
 
@@ -202,10 +212,18 @@ class Clicks:
             with db.atomic():
                 database.take_turn("drain", _HELD_UP_MS)
                 reached = ledger.position()
-                if not _is_past(reached, epoch, last):  # whoever held the lock before may have moved them all
-                    now, entries = self.store.run(_READ, (STREAM, EPOCH), reached["epoch"], reached["last"], BATCH)
+                if not _is_past(
+                    reached, epoch, last
+                ):  # whoever held the lock before may have moved them all
+                    now, entries = self.store.run(
+                        _READ, (STREAM, EPOCH), reached["epoch"], reached["last"], BATCH
+                    )
                 if entries:
-                    reached = {"epoch": now.decode(), "last": entries[-1][0].decode(), "drained": reached["drained"] + len(entries)}
+                    reached = {
+                        "epoch": now.decode(),
+                        "last": entries[-1][0].decode(),
+                        "drained": reached["drained"] + len(entries),
+                    }
                     ledger.store([click for click in map(ledger.parse, entries) if click])
                     ledger.keep_position(reached)
         # Whoever died before this leaves it to the next one, who finds nothing new to read.
@@ -235,7 +253,9 @@ class Clicks:
 
 def _is_past(reached: Position, epoch: bytes, last: bytes) -> bool:
     """Whether all entries up to the id `last` of this epoch are in the database."""
-    return bool(reached["epoch"] == epoch.decode() and _numbers(reached["last"]) >= _numbers(last.decode()))
+    return bool(
+        reached["epoch"] == epoch.decode() and _numbers(reached["last"]) >= _numbers(last.decode())
+    )
 
 
 def _numbers(stream_id: str) -> list[int]:

@@ -39,7 +39,11 @@ def install(app: Flask) -> None:
     @app.cli.command("seed", cls=Command)
     def seed() -> None:
         """Load the sample data, unless it was ever loaded or there are other rows."""
-        click.echo("Loaded the sample data" if seeding.seed_once() else "Nothing to do: the database is not empty")
+        click.echo(
+            "Loaded the sample data"
+            if seeding.seed_once()
+            else "Nothing to do: the database is not empty"
+        )
 
     @app.cli.command("warm-up", cls=Command)
     def warm_up() -> None:

@@ -29,7 +29,13 @@ def join(host: str, port: int | str) -> str:
 
 
 def _between(low: int, high: int, default: int) -> Any:
-    return field(default=default, metadata={"check": lambda v: low <= v <= high, "rule": f"a whole number from {low} to {high}"})
+    return field(
+        default=default,
+        metadata={
+            "check": lambda v: low <= v <= high,
+            "rule": f"a whole number from {low} to {high}",
+        },
+    )
 
 
 def _one_of(*allowed: object, default: object) -> Any:
@@ -38,21 +44,36 @@ def _one_of(*allowed: object, default: object) -> Any:
 
 
 def _url(*schemes: str, default: str) -> Any:
-    rule = "a URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes) + " and names where it leads"
-    return field(default=default, repr=False, metadata={"check": lambda v: not v or _is_url(v, schemes), "rule": rule})
+    rule = (
+        "a URL that starts with "
+        + " or ".join(f"{scheme}://" for scheme in schemes)
+        + " and names where it leads"
+    )
+    return field(
+        default=default,
+        repr=False,
+        metadata={"check": lambda v: not v or _is_url(v, schemes), "rule": rule},
+    )
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
-        return value.isprintable() and parts.scheme in schemes and (parts.port is None or parts.port > 0) and _leads_somewhere(parts)
+        return (
+            value.isprintable()
+            and parts.scheme in schemes
+            and (parts.port is None or parts.port > 0)
+            and _leads_somewhere(parts)
+        )
     except ValueError:
         return False
 
 
 def _leads_somewhere(parts: SplitResult) -> bool:
     if parts.scheme == "sqlite":
-        return len(parts.path) > 1 and ":memory:" not in parts.path  # each connection would have a database of its own
+        return (
+            len(parts.path) > 1 and ":memory:" not in parts.path
+        )  # each connection would have a database of its own
     if "@" in parts.path:
         return False  # half of a password that was not percent-encoded; it would be printed with the address
     if parts.scheme in ("http", "https"):
@@ -61,7 +82,13 @@ def _leads_somewhere(parts: SplitResult) -> bool:
 
 
 def _directory(default: str) -> Any:
-    return field(default=default, metadata={"check": lambda v: not v or _is_directory(v), "rule": "a directory that exists or can be made"})
+    return field(
+        default=default,
+        metadata={
+            "check": lambda v: not v or _is_directory(v),
+            "rule": "a directory that exists or can be made",
+        },
+    )
 
 
 def _is_directory(path: str) -> bool:
@@ -82,7 +109,9 @@ def metrics_directory(environ: Mapping[str, str] = os.environ) -> str:
 class Settings:
     """Every setting with its default; its environment variable is the field's name in capitals."""
 
-    database_url: str = _url("sqlite", "postgresql", "postgresql+pool", default="sqlite:///var/holdfast.db")
+    database_url: str = _url(
+        "sqlite", "postgresql", "postgresql+pool", default="sqlite:///var/holdfast.db"
+    )
     redis_url: str = _url("redis", "rediss", "unix", default="")
     base_url: str = _url("http", "https", default="")
     app_host: str = "127.0.0.1"
@@ -106,7 +135,18 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """What no log may show, in every way it may be written."""
         passwords = [urlsplit(url).password or "" for url in (self.database_url, self.redis_url)]
-        return tuple(sorted({secret for text in (*passwords, self.chaos_token) for secret in (text, unquote(text)) if secret}, key=len, reverse=True))
+        return tuple(
+            sorted(
+                {
+                    secret
+                    for text in (*passwords, self.chaos_token)
+                    for secret in (text, unquote(text))
+                    if secret
+                },
+                key=len,
+                reverse=True,
+            )
+        )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -158,9 +198,14 @@ def _readable_names() -> list[str]:
 def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
     """DATABASE_NAME/HOST/PORT/USER/PASSWORD and REDIS_HOST/PORT/PASSWORD instead of the URLs."""
     if not given.get("DATABASE_URL") and (given.get("DATABASE_HOST") or given.get("DATABASE_NAME")):
-        part = {name: given.get(f"DATABASE_{name}") or default for name, default in _POSTGRES_DEFAULTS.items()}
+        part = {
+            name: given.get(f"DATABASE_{name}") or default
+            for name, default in _POSTGRES_DEFAULTS.items()
+        }
         login = f"{quote(part['USER'], safe='')}:{quote(part['PASSWORD'], safe='')}"
-        given["DATABASE_URL"] = f"postgresql+pool://{login}@{join(part['HOST'], part['PORT'])}/{part['NAME']}"
+        given["DATABASE_URL"] = (
+            f"postgresql+pool://{login}@{join(part['HOST'], part['PORT'])}/{part['NAME']}"
+        )
     if not given.get("REDIS_URL") and given.get("REDIS_HOST"):
         password = given.get("REDIS_PASSWORD")
         # With its user's name, so that a Redis that has no password yet takes it as well.
@@ -170,8 +215,23 @@ def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
     return given
 
 
-_POSTGRES_DEFAULTS = {"NAME": "holdfast", "HOST": "localhost", "PORT": "5432", "USER": "postgres", "PASSWORD": "postgres"}
-_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_POSTGRES_DEFAULTS = {
+    "NAME": "holdfast",
+    "HOST": "localhost",
+    "PORT": "5432",
+    "USER": "postgres",
+    "PASSWORD": "postgres",
+}
+_BOOLEANS = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
 
 
 def _parse(setting: Field[Any], text: str, problems: list[str]) -> Any:

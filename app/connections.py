@@ -15,7 +15,10 @@ MOST_CONNECTIONS = 2000  # of one worker process; then those that only wait make
 HEAD_SECONDS = 15  # for the request line and the headers, as Nginx gives them
 PAUSE_SECONDS = 20  # for a body or an answer, and more for what has come or gone:
 SLOWEST_BYTES = 1024  # a second, slower than any network that people use
-LINGER_SECONDS, LINGER_BYTES = 30, 64 * 2**20  # to read an answer that came before its request ended
+LINGER_SECONDS, LINGER_BYTES = (
+    30,
+    64 * 2**20,
+)  # to read an answer that came before its request ended
 MOST_UNREAD_BYTES = 64 * 2**20  # of answers that clients are slow to take, all together
 ABANDONED_SECONDS = 3  # a client that closed its side has probably left
 
@@ -157,7 +160,9 @@ class Connection(Reader):
         body = self.cycle and self.cycle.more_body
         if self._head and not self._raw and seconds > HEAD_SECONDS:
             self.transport.close()
-        elif (self._head and seconds > HEAD_SECONDS) or (body and seconds > PAUSE_SECONDS + self._bytes / SLOWEST_BYTES):
+        elif (self._head and seconds > HEAD_SECONDS) or (
+            body and seconds > PAUSE_SECONDS + self._bytes / SLOWEST_BYTES
+        ):
             self.refuse(408, "The request took too long")
 
     def _check_reading(self, now: float) -> None:

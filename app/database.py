@@ -23,7 +23,15 @@ from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusa
 
 db: Any = DatabaseProxy()  # bound once, by create_app
 
-__all__ = ["DAMAGED", "MISSING", "DatabaseUnavailable", "DatabaseUnusable", "Postgres", "Sqlite", "refusal"]
+__all__ = [
+    "DAMAGED",
+    "MISSING",
+    "DatabaseUnavailable",
+    "DatabaseUnusable",
+    "Postgres",
+    "Sqlite",
+    "refusal",
+]
 
 _LOCK_MS = 800  # who waits for a lock longer than that is refused, within a second
 _POSTGRES = {
@@ -39,7 +47,12 @@ _OPTIONS = (
 )
 _SQLITE = {
     # `full`: a click that was answered survives a power cut, not only the death of the process
-    "pragmas": [("busy_timeout", 10_000), ("journal_mode", "wal"), ("synchronous", "full"), ("foreign_keys", 1)],
+    "pragmas": [
+        ("busy_timeout", 10_000),
+        ("journal_mode", "wal"),
+        ("synchronous", "full"),
+        ("foreign_keys", 1),
+    ],
     "max_connections": 300,
     "lock_type": "IMMEDIATE",  # a reader that turns writer would fail at once instead of waiting for its turn
     "check_same_thread": False,
@@ -68,7 +81,9 @@ class Dialect:
     new_ids: str  # numbers the rows of a staging table that have no id yet, as the sequence of `table` would
     own_id: str  # the id of a staged row, or a new one when it has none
     past_ids: str  # makes ids that are given out from now on larger than `largest`
-    staging: tuple[str, str]  # makes one transaction of what is between them, without locking anybody out
+    staging: tuple[
+        str, str
+    ]  # makes one transaction of what is between them, without locking anybody out
     analyze: str  # tells the planner what a staging table holds
     roomy: str  # lets this transaction sort and hash in memory
     has_tables: str  # whether our tables are there
@@ -110,7 +125,10 @@ DIALECTS = {
         "FROM {staged} WHERE {which}) AS given WHERE given.row = {staged}.n",
         own_id="id",
         past_ids="UPDATE sqlite_sequence SET seq = {largest} WHERE name = '{table}' AND seq < {largest}",
-        staging=("SAVEPOINT staging", "RELEASE staging"),  # BEGIN IMMEDIATE would lock the main database; staging tables are elsewhere
+        staging=(
+            "SAVEPOINT staging",
+            "RELEASE staging",
+        ),  # BEGIN IMMEDIATE would lock the main database; staging tables are elsewhere
         analyze="SELECT 1",
         roomy="SELECT 1",
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
@@ -137,7 +155,9 @@ def _make_private(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseUnusable(f"the folder {file.parent} cannot be made: {error.strerror}") from None
+        raise DatabaseUnusable(
+            f"the folder {file.parent} cannot be made: {error.strerror}"
+        ) from None
     with suppress(OSError):  # the first query says why
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
 

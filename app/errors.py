@@ -69,7 +69,10 @@ class DeadLink(ApiError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}  # it may be activated again at any moment
+        self.headers = {
+            "Cache-Control": "private, no-store",
+            "Vary": "Accept",
+        }  # it may be activated again at any moment
 
 
 _PHRASES = {
@@ -87,12 +90,19 @@ def phrase(status: int) -> str:
 
 
 def render(error: ApiError) -> Response:
-    body: dict[str, Any] = {"error": phrase(error.status), "message": error.message, "status": error.status, "request_id": g.get("request_id", "")}
+    body: dict[str, Any] = {
+        "error": phrase(error.status),
+        "message": error.message,
+        "status": error.status,
+        "request_id": g.get("request_id", ""),
+    }
     if error.errors:
         body["errors"] = error.errors
     body.update(error.more)
     if isinstance(error, DeadLink) and prefers_html():
-        response = Response(render_template("dead_link.html", **body), error.status, mimetype="text/html")
+        response = Response(
+            render_template("dead_link.html", **body), error.status, mimetype="text/html"
+        )
     else:
         text = json.dumps(body, sort_keys=False) + "\n"
         response = Response(text, error.status, mimetype="application/json")
@@ -110,7 +120,9 @@ def _render_http(error: HTTPException) -> Response:
     problem = ApiError(_words(error))
     problem.status = error.code or 500
     response = render(problem)
-    response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
+    response.headers.extend(
+        (name, value) for name, value in error.get_headers() if name != "Content-Type"
+    )
     return response
 
 

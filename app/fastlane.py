@@ -34,7 +34,11 @@ class FastLane:
             await self._live(receive, send)
             return
         with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
-            if not (scope["method"] == "GET" and _may_be_code(scope["path"]) and await self._answer(scope, send)):
+            if not (
+                scope["method"] == "GET"
+                and _may_be_code(scope["path"])
+                and await self._answer(scope, send)
+            ):
                 await self._ask_flask(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -68,7 +72,13 @@ class FastLane:
         leads_to = _leads_to(reply) if reply else None
         if leads_to is None:
             return False
-        await send({"type": "http.response.start", "status": 302, "headers": [leads_to, *_ALWAYS, (b"X-Request-ID", request_id.encode("ascii"))]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 302,
+                "headers": [leads_to, *_ALWAYS, (b"X-Request-ID", request_id.encode("ascii"))],
+            }
+        )
         await send(_NO_BODY)
         seconds = time.perf_counter() - began
         self._seconds.append(seconds)
@@ -96,7 +106,12 @@ def _may_be_code(path: str) -> bool:
     return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
 
 
-_ALWAYS = ((b"Cache-Control", b"private, no-store"), (b"X-Cache", b"HIT"), (b"Content-Length", b"0"), (b"X-Content-Type-Options", b"nosniff"))
+_ALWAYS = (
+    (b"Cache-Control", b"private, no-store"),
+    (b"X-Cache", b"HIT"),
+    (b"Content-Length", b"0"),
+    (b"X-Content-Type-Options", b"nosniff"),
+)
 _NO_BODY = {"type": "http.response.body", "body": b""}
 
 
@@ -104,7 +119,11 @@ _NO_BODY = {"type": "http.response.body", "body": b""}
 def _leads_to(entry: bytes) -> tuple[bytes, bytes] | None:
     """The header for an active link's entry, whatever code it is of; None for any other."""
     link = Link.parse(entry)
-    return (b"Location", location(link.original_url).encode("ascii")) if link and link.state == ACTIVE else None
+    return (
+        (b"Location", location(link.original_url).encode("ascii"))
+        if link and link.state == ACTIVE
+        else None
+    )
 
 
 _WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))

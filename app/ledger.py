@@ -21,7 +21,9 @@ from app.unavailable import LockedTooLong
 
 log = logging.getLogger(__name__)
 
-_SENDER_MAY_STILL_COME = timedelta(minutes=10)  # a server whose request takes longer than a minute is killed
+_SENDER_MAY_STILL_COME = timedelta(
+    minutes=10
+)  # a server whose request takes longer than a minute is killed
 _STREAM_MAY_STILL_COME = timedelta(days=30)  # a Redis that was away may come back with what it had
 
 _LOCK_TRIES = 4
@@ -93,7 +95,15 @@ def store(entries: Sequence[Entry]) -> None:
     mine.sort(key=lambda entry: entry.ms)
     owners = _count(Counter(entry.link.url_id for entry in mine))
     rows = (
-        (entry.link.url_id, owners[entry.link.url_id], "clicked", _moment(entry.ms // 1000), entry.details()) for entry in mine if entry.link.url_id in owners
+        (
+            entry.link.url_id,
+            owners[entry.link.url_id],
+            "clicked",
+            _moment(entry.ms // 1000),
+            entry.details(),
+        )
+        for entry in mine
+        if entry.link.url_id in owners
     )
     database.trust_references()  # the counters' update holds the links, and with them their owners
     bulk.insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
@@ -120,7 +130,12 @@ def _write(entry: Entry, unsure: bool) -> None:
             return
         owners = _count(Counter((entry.link.url_id,)))
         if entry.link.url_id in owners:
-            Event.insert(url=entry.link.url_id, user=owners[entry.link.url_id], event_type="clicked", details=entry.details()).execute()
+            Event.insert(
+                url=entry.link.url_id,
+                user=owners[entry.link.url_id],
+                event_type="clicked",
+                details=entry.details(),
+            ).execute()
 
 
 def void(click_id: str, ms: int, short_code: str, visitor: str) -> None:
@@ -167,7 +182,13 @@ def _claim_alone(click_id: str) -> bool:
 
 def _claim(ids: Iterable[str], keep: timedelta) -> None:
     rows = [
-        {"sender": sender, "lowest": numbers[0], "highest": numbers[-1], "numbers": json.dumps(numbers), "forget_at": now() + keep}
+        {
+            "sender": sender,
+            "lowest": numbers[0],
+            "highest": numbers[-1],
+            "numbers": json.dumps(numbers),
+            "forget_at": now() + keep,
+        }
         for sender, numbers in _by_sender(ids).items()
     ]
     if rows:
@@ -177,11 +198,16 @@ def _claim(ids: Iterable[str], keep: timedelta) -> None:
 def _claimed(ids: Iterable[str]) -> set[str]:
     """Those of `ids` that are in the database already."""
     overlapping = [
-        (ClickClaim.sender == sender) & (ClickClaim.highest >= numbers[0]) & (ClickClaim.lowest <= numbers[-1]) for sender, numbers in _by_sender(ids).items()
+        (ClickClaim.sender == sender)
+        & (ClickClaim.highest >= numbers[0])
+        & (ClickClaim.lowest <= numbers[-1])
+        for sender, numbers in _by_sender(ids).items()
     ]
     if not overlapping:
         return set()
-    claims = ClickClaim.select(ClickClaim.sender, ClickClaim.numbers).where(reduce(operator.or_, overlapping))
+    claims = ClickClaim.select(ClickClaim.sender, ClickClaim.numbers).where(
+        reduce(operator.or_, overlapping)
+    )
     return {f"{claim.sender}{number:x}" for claim in claims for number in json.loads(claim.numbers)}
 
 
@@ -211,4 +237,6 @@ def position() -> Position:
 
 def keep_position(reached: Position) -> None:
     value = json.dumps(reached)
-    Fact.insert(name="clicks", value=value).on_conflict(conflict_target=[Fact.name], update={Fact.value: value}).execute()
+    Fact.insert(name="clicks", value=value).on_conflict(
+        conflict_target=[Fact.name], update={Fact.value: value}
+    ).execute()

@@ -46,7 +46,9 @@ class SharedFile(logging.Handler):
             if size is None or (size >= self.max_bytes and self._renamed()):
                 return False
             if os.write(self._fd, line) < len(line):
-                os.ftruncate(self._fd, size)  # the disk is full: half a line would spoil the next one too
+                os.ftruncate(
+                    self._fd, size
+                )  # the disk is full: half a line would spoil the next one too
             return True
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -64,7 +66,10 @@ class SharedFile(logging.Handler):
 
     def _open(self) -> None:
         self._close()
-        self._fd, self._pid = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), os.getpid()
+        self._fd, self._pid = (
+            os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
+            os.getpid(),
+        )
 
     def _close(self) -> None:
         if self._fd != _NOT_OPEN:
@@ -85,7 +90,11 @@ def tail(path: str, most: int, needle: str = "", level: str = "") -> list[dict[s
             if len(found) == most:
                 break
             entry = _entry(line) if needle in line.casefold() else None
-            if entry and _shows(entry, line, needle) and (not level or entry.get("level") == level.upper()):
+            if (
+                entry
+                and _shows(entry, line, needle)
+                and (not level or entry.get("level") == level.upper())
+            ):
                 found.append(entry)
     return found[::-1]
 
@@ -105,7 +114,11 @@ _LONGEST_TEXT = 600
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any]:
     """An entry without the trace, which is for those who may read the file."""
-    shown = {name: value for name, value in entry.items() if name not in ("exception", "exc_info", "stack_info")}
+    shown = {
+        name: value
+        for name, value in entry.items()
+        if name not in ("exception", "exc_info", "stack_info")
+    }
     return {name: _cut(value) if isinstance(value, str) else value for name, value in shown.items()}
 
 
@@ -136,7 +149,9 @@ def _generations(path: str) -> Iterator[list[BinaryIO]]:
 
 def _opened(path: str) -> BinaryIO | None:
     try:
-        return open(path, "rb") if os.path.isfile(path) else None  # a pipe would keep its reader waiting
+        return (
+            open(path, "rb") if os.path.isfile(path) else None
+        )  # a pipe would keep its reader waiting
     except OSError:
         return None
 

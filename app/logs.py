@@ -30,7 +30,9 @@ _LONGEST_PATH = 300
 
 def request_id(offered: str | None) -> str:
     """The client's X-Request-ID when it is a sane one, else a new one."""
-    return offered if offered and _SANE_ID.fullmatch(offered) else f"{random.getrandbits(64):016x}"  # unique is enough
+    return (
+        offered if offered and _SANE_ID.fullmatch(offered) else f"{random.getrandbits(64):016x}"
+    )  # unique is enough
 
 
 class Formatter(JsonFormatter):
@@ -39,17 +41,27 @@ class Formatter(JsonFormatter):
     def __init__(self, instance: str, secrets: Sequence[str] = ()) -> None:
         super().__init__(json_ensure_ascii=False)
         self.instance, self.secrets = instance, secrets
-        self.quoted = lru_cache(maxsize=100)(lambda text: quoted(self.clean(text)))  # for the few texts that come again and again
+        self.quoted = lru_cache(maxsize=100)(
+            lambda text: quoted(self.clean(text))
+        )  # for the few texts that come again and again
 
-    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
         about = _about_request()
-        log_data["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        log_data.update(level=record.levelname, logger=record.name, message=self.clean(record.getMessage()))
+        log_data["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime(
+            "%Y-%m-%dT%H:%M:%S"
+        )
+        log_data.update(
+            level=record.levelname, logger=record.name, message=self.clean(record.getMessage())
+        )
         for key in ("method", "path", "status", "duration_ms", "request_id"):
             log_data[key] = self.clean(getattr(record, key, about.get(key)))
         log_data["instance"] = self.clean(self.instance)
         if record.exc_info:
-            log_data["exception"] = "\n".join(map(self.clean, str(self.formatException(record.exc_info)).split("\n")))
+            log_data["exception"] = "\n".join(
+                map(self.clean, str(self.formatException(record.exc_info)).split("\n"))
+            )
 
     def clean(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -62,12 +74,20 @@ class Formatter(JsonFormatter):
 def _about_request() -> dict[str, Any]:
     if not has_request_context():
         return {}
-    return {"method": request.method[:20], "path": request.path[:_LONGEST_PATH], "request_id": g.get("request_id")}
+    return {
+        "method": request.method[:20],
+        "path": request.path[:_LONGEST_PATH],
+        "request_id": g.get("request_id"),
+    }
 
 
 def _one_line(text: str) -> str:
     """What a request contained must not look like a line, or a terminal's command, to whoever reads the log."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    )
 
 
 class Line(NamedTuple):
@@ -83,7 +103,11 @@ class Line(NamedTuple):
     def text(self, formatter: Formatter) -> str:
         """What `formatter` would make of a record, without one and without its cost: there are two for each request."""
         at, request_id, path, seconds, method, status = self
-        message, duration = ("request started", "null") if seconds is None else ("request finished", f"{seconds * 1000:.3f}")
+        message, duration = (
+            ("request started", "null")
+            if seconds is None
+            else ("request finished", f"{seconds * 1000:.3f}")
+        )
         return (
             f'{{"timestamp": "{_timestamp(int(at))}", "level": "INFO", "logger": "app.requests", "message": "{message}", "method": {formatter.quoted(method)}, '
             f'"path": {quoted(formatter.clean(path))}, "status": {"null" if status is None else status}, "duration_ms": {duration}, '
@@ -115,8 +139,15 @@ notes = Notes()
 def _write_lines(lines: Sequence[Line]) -> None:
     if not lines or not log.isEnabledFor(logging.INFO):
         return
-    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, (Stdout, SharedFile))]
-    formatter = next((handler.formatter for handler in handlers if isinstance(handler.formatter, Formatter)), None)
+    handlers = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, (Stdout, SharedFile))
+    ]
+    formatter = next(
+        (handler.formatter for handler in handlers if isinstance(handler.formatter, Formatter)),
+        None,
+    )
     if formatter:
         text = "".join([line.text(formatter) for line in lines])
         for handler in handlers:
@@ -137,7 +168,9 @@ class Stdout(logging.StreamHandler[Any]):
             self.flush()
 
 
-def configure(level: str, instance: str, path: str, max_bytes: int, secrets: Sequence[str] = ()) -> None:
+def configure(
+    level: str, instance: str, path: str, max_bytes: int, secrets: Sequence[str] = ()
+) -> None:
     """Sends everything that is logged, by whichever library, to stdout and to the file at `path` ("" for none)."""
     notes.held = False
     handlers: list[logging.Handler] = [Stdout(sys.stdout)]
@@ -150,7 +183,9 @@ def configure(level: str, instance: str, path: str, max_bytes: int, secrets: Seq
     for handler in handlers:
         handler.setFormatter(Formatter(instance, secrets))
     logging.basicConfig(level=level, handlers=handlers, force=True)
-    logging.getLogger("peewee").setLevel(logging.INFO)  # its DEBUG lines hold every value of every statement
+    logging.getLogger("peewee").setLevel(
+        logging.INFO
+    )  # its DEBUG lines hold every value of every statement
     if trouble:
         log.warning("LOG_FILE cannot be written, GET /logs will be empty: %s", trouble)
 
@@ -170,13 +205,26 @@ def _finish(response: Response) -> Response:
     current, own = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
     seconds = time.perf_counter() - own.started
     response.headers["X-Request-ID"] = own.request_id
-    metrics.observe_request(current.method, current.endpoint or "unknown", response.status_code, seconds)
+    metrics.observe_request(
+        current.method, current.endpoint or "unknown", response.status_code, seconds
+    )
     _log_request(current, own.request_id, seconds, response.status_code)
     return response
 
 
-def _log_request(current: Request, request_id: str, seconds: float | None = None, status: int | None = None) -> None:
-    notes.add(Line(time.time(), request_id, current.path[:_LONGEST_PATH], seconds, current.method[:20], status))
+def _log_request(
+    current: Request, request_id: str, seconds: float | None = None, status: int | None = None
+) -> None:
+    notes.add(
+        Line(
+            time.time(),
+            request_id,
+            current.path[:_LONGEST_PATH],
+            seconds,
+            current.method[:20],
+            status,
+        )
+    )
 
 
 def install(app: Flask) -> None:

@@ -9,7 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest, multiprocess, values
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+    values,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from app.config import metrics_directory
@@ -27,14 +36,29 @@ values.ValueClass = values.MultiProcessValue() if metrics_directory() else value
 registry = CollectorRegistry()
 _LABELS = ("method", "endpoint", "status")
 _requests = Counter("http_requests_total", "Requests answered.", _LABELS, registry=registry)
-_durations = Histogram("http_request_duration_seconds", "Time from the request's arrival to its answer.", _LABELS, buckets=_BUCKETS, registry=registry)
+_durations = Histogram(
+    "http_request_duration_seconds",
+    "Time from the request's arrival to its answer.",
+    _LABELS,
+    buckets=_BUCKETS,
+    registry=registry,
+)
 urls_created = Counter("urls_created_total", "Short links made.", registry=registry)
-redirects = Counter("redirects_total", "Short links followed, each of them one click.", registry=registry)
+redirects = Counter(
+    "redirects_total", "Short links followed, each of them one click.", registry=registry
+)
 cache_hits = Counter("cache_hits_total", "Links and answers found in the cache.", registry=registry)
-cache_misses = Counter("cache_misses_total", "Links and answers that the cache did not have.", registry=registry)
+cache_misses = Counter(
+    "cache_misses_total", "Links and answers that the cache did not have.", registry=registry
+)
 cache_failures = Counter("cache_failures_total", "Calls of Redis that failed.", registry=registry)
 
-connections_in_use = Gauge("database_connections_in_use", "Pooled connections taken.", registry=registry, multiprocess_mode="livesum")
+connections_in_use = Gauge(
+    "database_connections_in_use",
+    "Pooled connections taken.",
+    registry=registry,
+    multiprocess_mode="livesum",
+)
 
 Reading = tuple[str, str, float]
 """The name, the help and the value of a figure that is read when it is asked for, such as the stream's length."""
@@ -68,11 +92,29 @@ class _Process:
 
     def collect(self) -> Iterator[Metric]:
         resident = replica.resident_bytes()
-        yield CounterMetricFamily("process_cpu_seconds_total", "User and system CPU time of all processes.", value=replica.cpu_seconds())
-        yield GaugeMetricFamily("process_resident_memory_bytes", "Physical memory of all processes.", value=sum(resident))
-        yield GaugeMetricFamily("process_resident_memory_max_bytes", "Physical memory of the largest process.", value=max(resident))
-        yield GaugeMetricFamily("process_workers", "Worker processes alive.", value=max(1, len(resident) - 1))
-        yield GaugeMetricFamily("process_start_time_seconds", "When the server started, in seconds since 1970.", value=self._STARTED)
+        yield CounterMetricFamily(
+            "process_cpu_seconds_total",
+            "User and system CPU time of all processes.",
+            value=replica.cpu_seconds(),
+        )
+        yield GaugeMetricFamily(
+            "process_resident_memory_bytes",
+            "Physical memory of all processes.",
+            value=sum(resident),
+        )
+        yield GaugeMetricFamily(
+            "process_resident_memory_max_bytes",
+            "Physical memory of the largest process.",
+            value=max(resident),
+        )
+        yield GaugeMetricFamily(
+            "process_workers", "Worker processes alive.", value=max(1, len(resident) - 1)
+        )
+        yield GaugeMetricFamily(
+            "process_start_time_seconds",
+            "When the server started, in seconds since 1970.",
+            value=self._STARTED,
+        )
 
 
 class _Readings:

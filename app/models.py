@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import BigAutoField, BigIntegerField, BooleanField, CharField, DateTimeField, DecimalField, ForeignKeyField, Model, TextField
+from peewee import (
+    BigAutoField,
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    DecimalField,
+    ForeignKeyField,
+    Model,
+    TextField,
+)
 
 from app.database import db, now
 

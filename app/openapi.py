@@ -72,7 +72,13 @@ def _shapes(operations: list[Operation]) -> dict[str, Any]:
     for operation in operations:
         declared = operation.view.declaration
         wanted = {"answer": declared.answer, "body": declared.body, "refusal": declared.refusal}
-        shapes.update({f"{operation.rule.endpoint} {kind}": shape for kind, shape in wanted.items() if shape is not None})
+        shapes.update(
+            {
+                f"{operation.rule.endpoint} {kind}": shape
+                for kind, shape in wanted.items()
+                if shape is not None
+            }
+        )
     return shapes
 
 

@@ -33,7 +33,9 @@ class Replica:
         while True:
             before = self._reaped_ticks()
             total = before + sum(sum(_stat(pid)[11:13]) for pid in self.pids())
-            if self._reaped_ticks() == before:  # no worker ended in between and was counted twice or not at all
+            if (
+                self._reaped_ticks() == before
+            ):  # no worker ended in between and was counted twice or not at all
                 return total / _TICKS_PER_SECOND
 
     def _reaped_ticks(self) -> int:

@@ -82,7 +82,17 @@ class Connection(asyncio.Protocol):
         if not self._asked and not self._called:
             self._loop.call_soon(self._call)
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._asked.append((Click(short_code, who, f"{self._sender}{next(self._numbers):x}", time.time_ns() // 1_000_000), reply))
+        self._asked.append(
+            (
+                Click(
+                    short_code,
+                    who,
+                    f"{self._sender}{next(self._numbers):x}",
+                    time.time_ns() // 1_000_000,
+                ),
+                reply,
+            )
+        )
         return reply
 
     def _call(self) -> None:
@@ -108,7 +118,9 @@ class Connection(asyncio.Protocol):
                 self._resolve(reply)
 
     def _resolve(self, reply: Any) -> None:
-        if not isinstance(reply, list):  # the script is gone, Redis is full or read only: a new connection will see
+        if not isinstance(
+            reply, list
+        ):  # the script is gone, Redis is full or read only: a new connection will see
             self._transport.abort()
             return
         for (_, waiting), entry in zip(self._called, reply, strict=True):
@@ -123,7 +135,9 @@ class Connection(asyncio.Protocol):
         self._watch = None
         if self._called:
             left = self._called_at + _TIMEOUT_SECONDS - time.monotonic()
-            if left < -_TIMEOUT_SECONDS:  # late: this process did not run, and maybe Redis did not either
+            if (
+                left < -_TIMEOUT_SECONDS
+            ):  # late: this process did not run, and maybe Redis did not either
                 self._called_at, left = time.monotonic(), _TIMEOUT_SECONDS
             if left <= 0:
                 self._silent_since = self._called_at
@@ -184,14 +198,27 @@ class Lane:
     async def _connect(self) -> Connection:
         loop, address = asyncio.get_running_loop(), self._address
         if "path" in address:
-            return (await loop.create_unix_connection(lambda: Connection(self._breaker, self._lost), address["path"]))[1]
+            return (
+                await loop.create_unix_connection(
+                    lambda: Connection(self._breaker, self._lost), address["path"]
+                )
+            )[1]
         secure = True if "connection_class" in address else None
-        return (await loop.create_connection(lambda: Connection(self._breaker, self._lost), address["host"], address.get("port", 6379), ssl=secure))[1]
+        return (
+            await loop.create_connection(
+                lambda: Connection(self._breaker, self._lost),
+                address["host"],
+                address.get("port", 6379),
+                ssl=secure,
+            )
+        )[1]
 
     async def _greet(self, connection: Connection) -> None:
         """Nothing is asked of a Redis that may have missed changes of links before it has been told them."""
         if self._address.get("password"):
-            await connection.order("AUTH", self._address.get("username", "default"), self._address["password"])
+            await connection.order(
+                "AUTH", self._address.get("username", "default"), self._address["password"]
+            )
         await connection.order("SELECT", self._address.get("db", 0))
         await connection.order("SCRIPT", "LOAD", FOLLOW_ALL)
         if not await asyncio.get_running_loop().run_in_executor(None, _told_everything):

@@ -32,7 +32,9 @@ def _ask(connection: Any, *command: str | int) -> Any:
     return connection.read_response()
 
 
-def run_all(client: redis.Redis, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]) -> None:
+def run_all(
+    client: redis.Redis, script: str, calls: Iterable[tuple[Sequence[str], Sequence[str | int]]]
+) -> None:
     """All in one write, so that a Redis that hangs at this moment still does it first of all when it goes on."""
     pipeline = client.pipeline(transaction=False)
     pipeline.script_load(script)

@@ -32,7 +32,10 @@ class ServerLog(Logger):  # type: ignore[misc]  # Gunicorn is untyped
 def without_secrets(record: logging.LogRecord) -> bool:
     """Gunicorn quotes the request lines and headers that it cannot read, and the whole address of a request that broke."""
     text = re.sub(r"\?\S+", "?...", record.getMessage())
-    record.msg, record.args = re.split("['\"]", text)[0] if text.startswith("Invalid request") else text, ()
+    record.msg, record.args = (
+        re.split("['\"]", text)[0] if text.startswith("Invalid request") else text,
+        (),
+    )
     return True
 
 
@@ -51,7 +54,13 @@ logger_class = ServerLog
 
 def on_starting(_server: Any) -> None:
     exit_if_unusable(_settings.database_url)
-    logs.configure(_settings.log_level, _settings.instance, _settings.log_file, _settings.log_max_bytes, _settings.secrets)
+    logs.configure(
+        _settings.log_level,
+        _settings.instance,
+        _settings.log_file,
+        _settings.log_max_bytes,
+        _settings.secrets,
+    )
     if _settings.prometheus_multiproc_dir:
         metrics.wipe(_settings.prometheus_multiproc_dir)
 

@@ -37,7 +37,9 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.stop)
         while not self.stopping.is_set():
-            if self.turn() < BATCH:  # a batch costs much the same whether it is small or large, so they are let grow
+            if (
+                self.turn() < BATCH
+            ):  # a batch costs much the same whether it is small or large, so they are let grow
                 self.stopping.wait(_IDLE_SECONDS)
         self.turn()
 
@@ -65,7 +67,13 @@ class Worker:
 
 def main() -> None:
     settings = Settings.or_exit()
-    logs.configure(settings.log_level, settings.instance, settings.log_file, settings.log_max_bytes, settings.secrets)
+    logs.configure(
+        settings.log_level,
+        settings.instance,
+        settings.log_file,
+        settings.log_max_bytes,
+        settings.secrets,
+    )
     exit_if_unusable(settings.database_url)
     bind(settings)
     Worker().run()

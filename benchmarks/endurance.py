@@ -31,7 +31,11 @@ def _mebibytes(families: list[Replica]) -> float:
 
 def _share(pid: int) -> int:
     try:
-        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"), re.MULTILINE)
+        found = re.search(
+            r"^Pss:\s+(\d+) kB",
+            Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii"),
+            re.MULTILINE,
+        )
     except (FileNotFoundError, ProcessLookupError):
         return 0  # it has just ended
     return int(found[1]) if found else 0
@@ -45,25 +49,44 @@ def _lap(contender: Contender, stack: Stack) -> list[float]:
 
 def main() -> int:
     redirects.SECONDS = 600
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # so that what was started is stopped, too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("told to stop")
+    )  # so that what was started is stopped, too
     with ExitStack() as cleanup:
         try:
             service = Holdfast(cleanup, fast_lane=True)
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
-        contender = Contender("Holdfast", service.stack, service.stack.port, settle=service.settle, verify=service.verify)
-        print("MiB of each part after so many minutes; a line is printed when every redirect was right, and is in the database exactly once\n")
-        print(f"{'minutes':>7}{'redirects':>13}{'req/s':>9}" + "".join(f"{part:>10}" for part in _PARTS))
+        contender = Contender(
+            "Holdfast",
+            service.stack,
+            service.stack.port,
+            settle=service.settle,
+            verify=service.verify,
+        )
+        print(
+            "MiB of each part after so many minutes; a line is printed when every redirect was right, and is in the database exactly once\n"
+        )
+        print(
+            f"{'minutes':>7}{'redirects':>13}{'req/s':>9}"
+            + "".join(f"{part:>10}" for part in _PARTS)
+        )
         began, rates = time.monotonic(), []
         for lap in count(1):
             rate, *memory = _lap(contender, service.stack)
             rates.append(rate)
             minutes = (time.monotonic() - began) / 60
-            print(f"{minutes:7.1f}{lap * _LAP:13,}{rate:9,.0f}" + "".join(f"{each:10.1f}" for each in memory), flush=True)
+            print(
+                f"{minutes:7.1f}{lap * _LAP:13,}{rate:9,.0f}"
+                + "".join(f"{each:10.1f}" for each in memory),
+                flush=True,
+            )
             if minutes >= MINUTES:
                 break
-    print(f"\nreq/s of all {len(rates)} lines: {min(rates):,.0f} to {max(rates):,.0f}, {median(rates):,.0f} in the median")
+    print(
+        f"\nreq/s of all {len(rates)} lines: {min(rates):,.0f} to {max(rates):,.0f}, {median(rates):,.0f} in the median"
+    )
     return 0
 
 

@@ -53,7 +53,11 @@ class Captured(logging.Handler):
 
     def taken(self) -> list[tuple[str, Any]]:
         statements, self.statements = self.statements, []
-        return [(sql, values) for sql, values in statements if any(f'"{table}"' in sql or f" {table} " in sql for table in TABLES)]
+        return [
+            (sql, values)
+            for sql, values in statements
+            if any(f'"{table}"' in sql or f" {table} " in sql for table in TABLES)
+        ]
 
 
 def addresses() -> Iterator[tuple[str, str]]:
@@ -65,16 +69,38 @@ def addresses() -> Iterator[tuple[str, str]]:
         ("/users/77/urls", [()]),
         ("/urls/7/events", [()]),
         ("/urls/7777/events", [()]),
-        ("/events", combinations({"url_id": (7, 7777, 9_999_999), "user_id": (1, 9_999_999), "event_type": ("clicked", "created", "shared", "nosuch")})),
+        (
+            "/events",
+            combinations(
+                {
+                    "url_id": (7, 7777, 9_999_999),
+                    "user_id": (1, 9_999_999),
+                    "event_type": ("clicked", "created", "shared", "nosuch"),
+                }
+            ),
+        ),
     ):
         for chosen, page in itertools.product(filters, PAGES):
             yield "GET", f"{path}?{'&'.join((*chosen, page))}"
-    yield from (("GET", path) for path in ("/users/77", "/urls/77", "/urls/77/stats", "/events/77", "/xxxx4d", "/nosuch", "/metrics"))
+    yield from (
+        ("GET", path)
+        for path in (
+            "/users/77",
+            "/urls/77",
+            "/urls/77/stats",
+            "/events/77",
+            "/xxxx4d",
+            "/nosuch",
+            "/metrics",
+        )
+    )
     yield "HEAD", "/xxxx4d"
 
 
 def combinations(values: dict[str, tuple[Any, ...]]) -> list[tuple[str, ...]]:
-    choices = [("", *(f"{name}={value}" for value in possible)) for name, possible in values.items()]
+    choices = [
+        ("", *(f"{name}={value}" for value in possible)) for name, possible in values.items()
+    ]
     return [tuple(filter(None, chosen)) for chosen in itertools.product(*choices)]
 
 
@@ -89,7 +115,11 @@ def plan_of(sql: str, values: Any) -> list[str]:
     """The lines of the plan that name a table or an index, without their costs."""
     with released():
         lines = [row[0] for row in db.execute_sql(f"EXPLAIN {sql}", values).fetchall()]
-    return [re.sub(r"\s+\(cost.*", "", line).strip("-> ") for line in lines if re.search(r"Scan|Insert|Update|Sort", line)]
+    return [
+        re.sub(r"\s+\(cost.*", "", line).strip("-> ")
+        for line in lines
+        if re.search(r"Scan|Insert|Update|Sort", line)
+    ]
 
 
 def verdict(sql: str, values: Any, plan: list[str]) -> str:
@@ -127,7 +157,11 @@ def explain(client: FlaskClient, captured: Captured) -> list[str]:
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         address, cache = os.environ["TEST_DATABASE_URL"], os.environ.get("TEST_REDIS_URL", "")
-        app = create_app(Settings(database_url=address, redis_url=cache, log_file=f"{folder}/log", log_level="WARNING"))
+        app = create_app(
+            Settings(
+                database_url=address, redis_url=cache, log_file=f"{folder}/log", log_level="WARNING"
+            )
+        )
         fill()
         captured = Captured()
         logger = logging.getLogger("peewee")
@@ -135,8 +169,13 @@ def main() -> int:
         logger.propagate = False
         logger.addHandler(captured)
         bad = explain(app.test_client(), captured)
-    print("\n`counts most rows`: ?count=true and active_urls visit every row that they count, by whichever scan is cheapest; no list waits for it.")
-    print(f"{len(bad)} statements scan a table from end to end" + "".join(f"\n  {line}" for line in bad))
+    print(
+        "\n`counts most rows`: ?count=true and active_urls visit every row that they count, by whichever scan is cheapest; no list waits for it."
+    )
+    print(
+        f"{len(bad)} statements scan a table from end to end"
+        + "".join(f"\n  {line}" for line in bad)
+    )
     return 1 if bad else 0
 
 

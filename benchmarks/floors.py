@@ -23,7 +23,11 @@ _START = {
 _BODY = {"type": "http.response.body", "body": b""}
 
 
-async def constant_asgi(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+async def constant_asgi(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[Any]],
+    send: Callable[[Any], Awaitable[None]],
+) -> None:
     if scope["type"] == "http":
         await send(_START)
         await send(_BODY)

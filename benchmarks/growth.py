@@ -49,11 +49,17 @@ class Service:
         for server in (postgres, redis):
             cleanup.callback(server.destroy)
             server.start()
-        environment = {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url, "LOG_FILE": str(self.stack.folder / "holdfast.log")}
+        environment = {
+            "DATABASE_URL": postgres.url,
+            "REDIS_URL": redis.url,
+            "LOG_FILE": str(self.stack.folder / "holdfast.log"),
+        }
         began = time.monotonic()
         self.stack.replicas(["-c", "python:app.serving"], [environment])
         self.start_seconds = time.monotonic() - began
-        self.fill_seconds = _fill(f"host=127.0.0.1 port={postgres.port} user=holdfast dbname=holdfast", links, events)
+        self.fill_seconds = _fill(
+            f"host=127.0.0.1 port={postgres.port} user=holdfast dbname=holdfast", links, events
+        )
         self.stack.watch("postgres", postgres.process.pid)
         self.stack.watch("redis", redis.process.pid)
         self.client = http.client.HTTPConnection("127.0.0.1", self.stack.replica_ports[0])
@@ -76,20 +82,28 @@ class Service:
         for _ in range(requests):
             self.ask(path(self))
         took = time.perf_counter() - began
-        return (sum(self.stack.cpu_seconds().values()) - before) / requests * 1e6, took / requests * 1e3
+        return (
+            sum(self.stack.cpu_seconds().values()) - before
+        ) / requests * 1e6, took / requests * 1e3
 
 
 def _fill(dsn: str, links: int, events: int) -> float:
     """Makes the rows without indexes and the indexes afterwards, as a restore does; returns the seconds that it took."""
     began = time.monotonic()
     with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute("SET maintenance_work_mem = '1GB'; SET synchronous_commit = off; SET session_replication_role = replica")
+        cursor.execute(
+            "SET maintenance_work_mem = '1GB'; SET synchronous_commit = off; SET session_replication_role = replica"
+        )
         cursor.execute(_INDEXES)
         definitions = [row[0] for row in cursor.fetchall()]
         for definition in definitions:
             cursor.execute(f"DROP INDEX {definition.split(' INDEX ')[1].split(' ON ')[0]}")
         for statement in _FILL:
-            cursor.execute(statement.format(links=links, events=events, users=max(1, links // 10), clicks=events // links))
+            cursor.execute(
+                statement.format(
+                    links=links, events=events, users=max(1, links // 10), clicks=events // links
+                )
+            )
         for definition in definitions:
             cursor.execute(definition)
     with closing(psycopg2.connect(dsn)) as connection:
@@ -103,10 +117,22 @@ _ASKED: list[tuple[str, Callable[[Service], str], bool]] = [
     ("redirect, not cached", lambda service: f"/{service.code()}", True),
     ("redirect, cached", lambda _: "/g000000001", True),
     ("GET /urls/<id>", lambda service: f"/urls/{random.randrange(1, service.links)}", True),
-    ("GET /urls/<id>/stats", lambda service: f"/urls/{random.randrange(1, service.links)}/stats", True),
-    ("GET /events?url_id=", lambda service: f"/events?url_id={random.randrange(1, service.links)}", True),
+    (
+        "GET /urls/<id>/stats",
+        lambda service: f"/urls/{random.randrange(1, service.links)}/stats",
+        True,
+    ),
+    (
+        "GET /events?url_id=",
+        lambda service: f"/events?url_id={random.randrange(1, service.links)}",
+        True,
+    ),
     ("GET /events/<id>", lambda service: f"/events/{random.randrange(1, service.links)}", True),
-    ("keyset page 100,000 of /urls", lambda service: f"/urls?after={min(_PAGE * 20, service.links // 2)}", True),
+    (
+        "keyset page 100,000 of /urls",
+        lambda service: f"/urls?after={min(_PAGE * 20, service.links // 2)}",
+        True,
+    ),
     ("GET /urls?count=true", lambda _: "/urls?count=true", False),
 ]
 
@@ -114,13 +140,19 @@ _ASKED: list[tuple[str, Callable[[Service], str], bool]] = [
 def _compare(small: Service, large: Service) -> int:
     """Prints each request's cost on both, in turn; returns how many point queries grow by more than half."""
     too_much = 0
-    print(f"\n{'CPU us and ms per request':34}{small.links:>12,} links{large.links:>18,} links   ratio of CPU")
+    print(
+        f"\n{'CPU us and ms per request':34}{small.links:>12,} links{large.links:>18,} links   ratio of CPU"
+    )
     for name, path, point in _ASKED:
         requests = REQUESTS if point else 5
         rounds = [(small.cost(path, requests), large.cost(path, requests)) for _ in range(ROUNDS)]
-        (cpu, ms), (more_cpu, more_ms) = ([median(run[i][j] for run in rounds) for j in (0, 1)] for i in (0, 1))
+        (cpu, ms), (more_cpu, more_ms) = (
+            [median(run[i][j] for run in rounds) for j in (0, 1)] for i in (0, 1)
+        )
         too_much += point and more_cpu / cpu > 1.5
-        print(f"{name:34}{cpu:10,.0f} {ms:7.2f}{more_cpu:16,.0f} {more_ms:7.2f}{more_cpu / cpu:12.2f}")
+        print(
+            f"{name:34}{cpu:10,.0f} {ms:7.2f}{more_cpu:16,.0f} {more_ms:7.2f}{more_cpu / cpu:12.2f}"
+        )
     return too_much
 
 
@@ -130,7 +162,9 @@ def _idle(service: Service) -> None:
     share = (service.stack.cpu_seconds()["app"] - before) / 10
     replica = service.stack.parts["app"][0]
     memory = ", ".join(f"{size / 2**20:.0f} MiB" for size in replica.resident_bytes())
-    print(f"\nOne replica: ready {service.start_seconds:.1f} s after its start on an empty database; idle {share:.2%} of a core")
+    print(
+        f"\nOne replica: ready {service.start_seconds:.1f} s after its start on an empty database; idle {share:.2%} of a core"
+    )
     print(f"memory of its master and its worker: {memory}")
 
 

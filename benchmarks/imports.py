@@ -44,13 +44,27 @@ def _write(path: Path, header: str, rows: Iterator[Sequence[object]]) -> Path:
 
 def _users(count: int) -> Iterator[Sequence[object]]:
     for n in range(1, count + 1):
-        yield n, f"person.{n}", f"Person.{n}@mail{n % 50}.example.com", _START + timedelta(seconds=n)
+        yield (
+            n,
+            f"person.{n}",
+            f"Person.{n}@mail{n % 50}.example.com",
+            _START + timedelta(seconds=n),
+        )
 
 
 def _links() -> Iterator[Sequence[object]]:
     for n in range(1, _LINKS + 1):
         moment = _START + timedelta(minutes=n)
-        yield n, n % 1000 + 1, f"b{n:05}", f"https://www.example.com/page/{n}", f"Page {n}", True, moment, moment
+        yield (
+            n,
+            n % 1000 + 1,
+            f"b{n:05}",
+            f"https://www.example.com/page/{n}",
+            f"Page {n}",
+            True,
+            moment,
+            moment,
+        )
 
 
 def _events(count: int) -> Iterator[Sequence[object]]:
@@ -64,7 +78,14 @@ def _events(count: int) -> Iterator[Sequence[object]]:
             "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
             "referrer": "",
         }
-        yield n, link, link % 1000 + 1, dice.choice(_TYPES), _START + timedelta(seconds=n), json.dumps(details)
+        yield (
+            n,
+            link,
+            link % 1000 + 1,
+            dice.choice(_TYPES),
+            _START + timedelta(seconds=n),
+            json.dumps(details),
+        )
 
 
 # ---- the contestants ----
@@ -91,7 +112,9 @@ class Bench:
     def copy(self, table: str, path: Path) -> None:
         header = path.open(encoding="utf-8").readline().strip()
         with self._cursor() as cursor, path.open(encoding="utf-8") as file:
-            cursor.copy_expert(f"COPY {table} ({header}) FROM STDIN WITH (FORMAT csv, HEADER)", file, size=65_536)
+            cursor.copy_expert(
+                f"COPY {table} ({header}) FROM STDIN WITH (FORMAT csv, HEADER)", file, size=65_536
+            )
 
     def post(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -101,7 +124,13 @@ class Bench:
 
     def load(self, path: Path) -> None:
         command = [sys.executable, str(_ROOT / "load_csv.py"), str(path)]
-        subprocess.run(command, check=True, cwd=_ROOT, env={**os.environ, "DATABASE_URL": self.url}, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command,
+            check=True,
+            cwd=_ROOT,
+            env={**os.environ, "DATABASE_URL": self.url},
+            stdout=subprocess.DEVNULL,
+        )
 
     def empty(self, *tables: str) -> None:
         self.sql(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE", "CHECKPOINT")
@@ -113,7 +142,9 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - begin
 
 
-def _duel(bench: Bench, table: str, path: Path, ours: Callable[[Path], None], rounds: int) -> tuple[float, float]:
+def _duel(
+    bench: Bench, table: str, path: Path, ours: Callable[[Path], None], rounds: int
+) -> tuple[float, float]:
     """The best time of plain COPY and of our import, which take turns."""
     times: list[tuple[float, float]] = []
     for _ in range(rounds):
@@ -125,7 +156,10 @@ def _duel(bench: Bench, table: str, path: Path, ours: Callable[[Path], None], ro
 
 
 def _line(what: str, rows: int, plain: float, ours: float) -> None:
-    print(f"{what:32} {rows:>9,} {rows / plain:>13,.0f} {rows / ours:>13,.0f} {plain / ours:>7.2f}", flush=True)
+    print(
+        f"{what:32} {rows:>9,} {rows / plain:>13,.0f} {rows / ours:>13,.0f} {plain / ours:>7.2f}",
+        flush=True,
+    )
 
 
 def _children_megabytes() -> float:
@@ -146,16 +180,30 @@ def main() -> None:
 def _run(bench: Bench, folder: Path, options: argparse.Namespace) -> None:
     print(f"{'':32} {'rows':>9} {'COPY rows/s':>13} {'ours rows/s':>13} {'ratio':>7}")
     users = _write(folder / "users.csv", "id,username,email,created_at", _users(options.users))
-    _line("POST /users/bulk", options.users, *_duel(bench, "users", users, bench.post, options.rounds * 2))
-    links = _write(folder / "urls.csv", "id,user_id,short_code,original_url,title,is_active,created_at,updated_at", _links())
+    _line(
+        "POST /users/bulk",
+        options.users,
+        *_duel(bench, "users", users, bench.post, options.rounds * 2),
+    )
+    links = _write(
+        folder / "urls.csv",
+        "id,user_id,short_code,original_url,title,is_active,created_at,updated_at",
+        _links(),
+    )
     bench.load(links)
     header = "id,url_id,user_id,event_type,timestamp,details"
     few = _write(folder / "few.csv", header, _events(options.events // 10))
     bench.load(few)
     small = _children_megabytes()
     many = _write(folder / "events.csv", header, _events(options.events))
-    _line("load_csv.py events.csv", options.events, *_duel(bench, "events", many, bench.load, options.rounds))
-    print(f"peak memory of load_csv.py: {small:.0f} MB for {options.events // 10:,} events, {_children_megabytes():.0f} MB for {options.events:,}")
+    _line(
+        "load_csv.py events.csv",
+        options.events,
+        *_duel(bench, "events", many, bench.load, options.rounds),
+    )
+    print(
+        f"peak memory of load_csv.py: {small:.0f} MB for {options.events // 10:,} events, {_children_megabytes():.0f} MB for {options.events:,}"
+    )
 
 
 if __name__ == "__main__":

@@ -67,7 +67,11 @@ class Installation:
             server.start()
 
     def query(self, sql: str, *values: str) -> list[Any]:
-        with closing(psycopg2.connect(self.postgres.url.replace("+pool", ""))) as connection, connection, connection.cursor() as cursor:
+        with (
+            closing(psycopg2.connect(self.postgres.url.replace("+pool", ""))) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(sql, values)
             return list(cursor.fetchall()) if cursor.description else []
 
@@ -107,7 +111,10 @@ class Load:
         loop, link = asyncio.get_running_loop(), self.links[number]
         answer = b""
         try:
-            await loop.sock_sendall(line, f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {self.name}-{number}\r\n\r\n".encode())
+            await loop.sock_sendall(
+                line,
+                f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {self.name}-{number}\r\n\r\n".encode(),
+            )
             while b"\r\n\r\n" not in answer:
                 chunk = await loop.sock_recv(line, 4096)
                 if not chunk:
@@ -116,7 +123,12 @@ class Load:
         except ConnectionError:
             return CUT_OFF
         status = int(answer[9:12])
-        return WRONG if status == 302 and f"\r\nLocation: https://example.com/page/{link:05}\r\n".encode() not in answer else status
+        return (
+            WRONG
+            if status == 302
+            and f"\r\nLocation: https://example.com/page/{link:05}\r\n".encode() not in answer
+            else status
+        )
 
     async def reach(self, share: float) -> None:
         """Waits until that share of the redirects is done."""
@@ -193,7 +205,17 @@ class Total:
         return f"{self.kind.name:28}{figures}{self.slowest:10.2f}{self.found['runs'] * REQUESTS / self.seconds:8,.0f}"
 
 
-COLUMNS = ("runs", "answered", "meanwhile", "refused", "cut off", "lost", "double", "unanswered", "astray")
+COLUMNS = (
+    "runs",
+    "answered",
+    "meanwhile",
+    "refused",
+    "cut off",
+    "lost",
+    "double",
+    "unanswered",
+    "astray",
+)
 _LEGEND = """
 meanwhile: redirects until the part was back; refused: any other answer than the right 302; cut off: in flight when their process died;
 unanswered: clicks of those; astray: clicks of refused requests or of none, and links whose counter is not the number of their events;
@@ -203,7 +225,9 @@ slowest: seconds of the longest redirect
 
 async def _run(kind: Kind, installation: Installation, name: str) -> Load:
     load, began = Load(name), time.monotonic()
-    clients = asyncio.gather(*(load.follow(installation.apps[number % REPLICAS].port) for number in range(CONNECTIONS)))
+    clients = asyncio.gather(
+        *(load.follow(installation.apps[number % REPLICAS].port) for number in range(CONNECTIONS))
+    )
     share = random.uniform(0.2, 0.6)
     await load.reach(share)
     await asyncio.to_thread(kind.kill, installation)
@@ -232,13 +256,17 @@ def main() -> int:
     kinds = [kind for kind in KINDS if ONLY.lower() in kind.name.lower()]
     if not kinds:
         sys.exit(f"no kind has {ONLY!r} in its name")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # so that what was started is stopped, too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("told to stop")
+    )  # so that what was started is stopped, too
     try:
         totals = [_total(kind) for kind in kinds]
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 1
-    print(f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each run, one kill -9 in the middle\n")
+    print(
+        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each run, one kill -9 in the middle\n"
+    )
     print(f"{'':28}" + "".join(f"   {name}" for name in COLUMNS) + "   slowest   per s")
     print(*(total.line() for total in totals), _LEGEND, sep="\n")
     return int(any(total.wrong() for total in totals))

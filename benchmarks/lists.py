@@ -30,7 +30,9 @@ class Contender(NamedTuple):
     def run(self) -> None:
         """Adds the CPU microseconds of all server processes for one request."""
         before = sum(self.stack.cpu_seconds().values())
-        answered = _answered(self.address) or sys.exit(f"{self.name}: nothing was answered for {SECONDS} s (logs in {self.stack.folder})")
+        answered = _answered(self.address) or sys.exit(
+            f"{self.name}: nothing was answered for {SECONDS} s (logs in {self.stack.folder})"
+        )
         self.costs.append((sum(self.stack.cpu_seconds().values()) - before) / answered * 1e6)
 
 
@@ -46,7 +48,9 @@ def _holdfast(cleanup: ExitStack) -> tuple[Stack, str]:
     service = Holdfast(cleanup, fast_lane=True)
     address = f"http://127.0.0.1:{service.stack.replica_ports[0]}"
     for number in range(100):
-        subprocess.run([need("curl", "curl"), "-sf", "-o", os.devnull, f"{address}/c{number:05d}"], check=True)
+        subprocess.run(
+            [need("curl", "curl"), "-sf", "-o", os.devnull, f"{address}/c{number:05d}"], check=True
+        )
     return service.stack, address
 
 
@@ -64,7 +68,12 @@ def _pairs(cleanup: ExitStack) -> list[tuple[Contender, Contender]]:
         with urllib.request.urlopen(address + path) as answer:
             body = answer.read()
         plain = _plain_flask(cleanup, body)
-        pairs.append((Contender(f"GET {path}", stack, address + path, []), Contender("plain Flask, the same bytes", *plain, [])))
+        pairs.append(
+            (
+                Contender(f"GET {path}", stack, address + path, []),
+                Contender("plain Flask, the same bytes", *plain, []),
+            )
+        )
     return pairs
 
 
@@ -79,10 +88,14 @@ def main() -> int:
             for pair in pairs:
                 for contender in pair:
                     contender.run()
-        print(f"20 rows over {CONNECTIONS} connections, median of {ROUNDS} rounds in turn; CPU microseconds per request of all processes")
+        print(
+            f"20 rows over {CONNECTIONS} connections, median of {ROUNDS} rounds in turn; CPU microseconds per request of all processes"
+        )
         for ours, plain in pairs:
             cost, floor = statistics.median(ours.costs), statistics.median(plain.costs)
-            print(f"{ours.name:14}{cost:8,.0f}   {plain.name}{floor:8,.0f}   ratio {cost / floor:.2f}")
+            print(
+                f"{ours.name:14}{cost:8,.0f}   {plain.name}{floor:8,.0f}   ratio {cost / floor:.2f}"
+            )
     return 0
 
 

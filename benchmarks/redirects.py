@@ -51,15 +51,21 @@ class Contender:
     stack: Stack
     port: int
     constant: str = ""
-    settle: Callable[[], None] = lambda: None  # waits for what is left to do, and belongs to the cost
+    settle: Callable[[], None] = lambda: (
+        None
+    )  # waits for what is left to do, and belongs to the cost
     verify: Callable[[int], None] = lambda _answered: None  # looks at the result, and does not
 
     def run(self, requests: int) -> Run:
         """Sends so many requests; every answer must be the right 302, and afterwards every click must be stored."""
         before = self.stack.cpu_seconds()
-        answered, wrong, errors, microseconds, p50, p99 = _wrk(self.port, self.constant, requests // CONNECTIONS)
+        answered, wrong, errors, microseconds, p50, p99 = _wrk(
+            self.port, self.constant, requests // CONNECTIONS
+        )
         if wrong or errors or answered != requests // CONNECTIONS * CONNECTIONS:
-            sys.exit(f"{self.name}: {answered} answers, {wrong} wrong, {errors} errors (logs in {self.stack.folder})")
+            sys.exit(
+                f"{self.name}: {answered} answers, {wrong} wrong, {errors} errors (logs in {self.stack.folder})"
+            )
         self.settle()
         after = self.stack.cpu_seconds()
         self.verify(answered)
@@ -69,12 +75,30 @@ class Contender:
 
 def _wrk(port: int, constant: str, each: int) -> list[int]:
     with tempfile.NamedTemporaryFile() as finished:
-        environment = {**os.environ, "REQUESTS": str(each), "FINISHED": finished.name, **({"CONSTANT": constant} if constant else {})}
-        sizes = ["-t", str(CONNECTIONS), "-c", str(CONNECTIONS), "-d", f"{SECONDS}s", "--timeout", "10s"]
+        environment = {
+            **os.environ,
+            "REQUESTS": str(each),
+            "FINISHED": finished.name,
+            **({"CONSTANT": constant} if constant else {}),
+        }
+        sizes = [
+            "-t",
+            str(CONNECTIONS),
+            "-c",
+            str(CONNECTIONS),
+            "-d",
+            f"{SECONDS}s",
+            "--timeout",
+            "10s",
+        ]
         command = [need("wrk", "wrk"), *sizes, "-s", str(_LUA), f"http://127.0.0.1:{port}"]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         with suppress(TimeoutError):  # it would sleep on until its time is over
-            wait_for(lambda: os.path.getsize(finished.name) == CONNECTIONS or process.poll() is not None, SECONDS, "the last answer")
+            wait_for(
+                lambda: os.path.getsize(finished.name) == CONNECTIONS or process.poll() is not None,
+                SECONDS,
+                "the last answer",
+            )
         process.send_signal(signal.SIGINT)
         output = process.communicate()[0]
     return [int(number) for number in output.split("RESULT ")[1].split()]
@@ -123,11 +147,15 @@ class Holdfast:
     def verify(self, answered: int) -> None:
         self.stored += answered
         if self._clicks() != self.stored:
-            sys.exit(f"{self._clicks()} clicks stored, {self.stored} answered (logs in {self.stack.folder})")
+            sys.exit(
+                f"{self._clicks()} clicks stored, {self.stored} answered (logs in {self.stack.folder})"
+            )
 
     def _clicks(self) -> int:
         with psycopg2.connect(self._dsn()) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT sum(click_count), (SELECT count(*) FROM events WHERE event_type = 'clicked') FROM urls")
+            cursor.execute(
+                "SELECT sum(click_count), (SELECT count(*) FROM events WHERE event_type = 'clicked') FROM urls"
+            )
             counted, stored = cursor.fetchone()
         if counted != stored:
             return -1
@@ -138,8 +166,20 @@ def _holdfast(cleanup: ExitStack, fast_lane: bool) -> list[Contender]:
     service = Holdfast(cleanup, fast_lane)
     name = "Holdfast" if fast_lane else "Holdfast, fast lane off"
     return [
-        Contender(f"{name}, Nginx and {REPLICAS} replicas", service.stack, service.stack.port, settle=service.settle, verify=service.verify),
-        Contender(f"{name}, direct", service.stack, service.stack.replica_ports[0], settle=service.settle, verify=service.verify),
+        Contender(
+            f"{name}, Nginx and {REPLICAS} replicas",
+            service.stack,
+            service.stack.port,
+            settle=service.settle,
+            verify=service.verify,
+        ),
+        Contender(
+            f"{name}, direct",
+            service.stack,
+            service.stack.replica_ports[0],
+            settle=service.settle,
+            verify=service.verify,
+        ),
     ]
 
 
@@ -160,15 +200,22 @@ def _nginx_alone(cleanup: ExitStack) -> list[Contender]:
 
 
 _OWN = ["-k", "asgi", *SERVING[2:]]
-_FLOOR, _FLOOR_DIRECT = f"constant 302, ASGI worker, Nginx and {REPLICAS} replicas", "constant 302, ASGI worker, direct"
+_FLOOR, _FLOOR_DIRECT = (
+    f"constant 302, ASGI worker, Nginx and {REPLICAS} replicas",
+    "constant 302, ASGI worker, direct",
+)
 
 
 def _contenders(cleanup: ExitStack) -> list[Contender]:
     return [
-        *_floor(cleanup, "constant 302, ASGI worker", [*SERVING, "benchmarks.floors:constant_asgi"]),
+        *_floor(
+            cleanup, "constant 302, ASGI worker", [*SERVING, "benchmarks.floors:constant_asgi"]
+        ),
         *_holdfast(cleanup, fast_lane=True),
         *_holdfast(cleanup, fast_lane=False),
-        *_floor(cleanup, "constant 302, Gunicorn's own", [*_OWN, "benchmarks.floors:constant_asgi"]),
+        *_floor(
+            cleanup, "constant 302, Gunicorn's own", [*_OWN, "benchmarks.floors:constant_asgi"]
+        ),
         *_floor(cleanup, "constant 302, Flask", [*SERVING, "benchmarks.floors:threaded_flask()"]),
         *_nginx_alone(cleanup),
     ]
@@ -179,23 +226,37 @@ def _round() -> dict[str, Run]:
     with ExitStack() as cleanup:
         contenders = _contenders(cleanup)
         for contender in contenders:
-            contender.run(max(REQUESTS // 4, CONNECTIONS))  # the first requests of a process are dearer than all others
+            contender.run(
+                max(REQUESTS // 4, CONNECTIONS)
+            )  # the first requests of a process are dearer than all others
         return {contender.name: contender.run(REQUESTS) for contender in contenders}
 
 
 def _report(rounds: list[dict[str, Run]]) -> None:
-    print(f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections, medians of {ROUNDS} rounds in turn, each with new processes; CPU microseconds per request")
-    print("x floor: of each round's ratio to the ASGI worker's constant answer in the same round, lowest and highest in brackets\n")
+    print(
+        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections, medians of {ROUNDS} rounds in turn, each with new processes; CPU microseconds per request"
+    )
+    print(
+        "x floor: of each round's ratio to the ASGI worker's constant answer in the same round, lowest and highest in brackets\n"
+    )
     print(f"{'':46}{'CPU us':>8}{'x floor':>20}{'req/s':>9}{'p50 ms':>8}{'p99 ms':>8}  parts")
     for name in rounds[0]:
         floor = _FLOOR_DIRECT if name.endswith("direct") else _FLOOR
         ratios = [each[name].cpu() / each[floor].cpu() for each in rounds]
-        print(f"{name:46}{_line([each[name] for each in rounds], f'{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})')}")
+        print(
+            f"{name:46}{_line([each[name] for each in rounds], f'{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})')}"
+        )
 
 
 def _line(runs: list[Run], ratio: str) -> str:
-    parts = ", ".join(f"{part} {median(run.parts[part] for run in runs):.0f}" for part in runs[0].parts)
-    rate, p50, p99 = median(run.rate for run in runs), median(run.p50 for run in runs) / 1000, median(run.p99 for run in runs) / 1000
+    parts = ", ".join(
+        f"{part} {median(run.parts[part] for run in runs):.0f}" for part in runs[0].parts
+    )
+    rate, p50, p99 = (
+        median(run.rate for run in runs),
+        median(run.p50 for run in runs) / 1000,
+        median(run.p99 for run in runs) / 1000,
+    )
     return f"{median(run.cpu() for run in runs):8.0f}{ratio:>20}{rate:9,.0f}{p50:8.2f}{p99:8.2f}  {parts}"
 
 

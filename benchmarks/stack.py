@@ -66,9 +66,13 @@ class Stack:
         self.port = 0
         self.replica_ports: list[int] = []
 
-    def run(self, name: str, command: Sequence[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def run(
+        self, name: str, command: Sequence[str], environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, env={**os.environ, **(environment or {})}, stdout=log, stderr=log
+            )
         self.watch(name, process.pid)
         self._cleanup.callback(_end, process)
         return process
@@ -82,23 +86,41 @@ class Stack:
         """Starts one Gunicorn for each environment; `application` is what follows `gunicorn` on the command line."""
         for environment in environments:
             port = free_port()
-            self.run("app", [PYTHON, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", *application], {**environment, "APP_PORT": str(port)})
+            self.run(
+                "app",
+                [PYTHON, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", *application],
+                {**environment, "APP_PORT": str(port)},
+            )
             self.replica_ports.append(port)
         for port in self.replica_ports:
-            wait_for(lambda port=port: _answers(port), what=f"the replica on port {port} (logs in {self.folder})")  # type: ignore[misc]
+            wait_for(
+                lambda port=port: _answers(port),
+                what=f"the replica on port {port} (logs in {self.folder})",
+            )  # type: ignore[misc]
 
     def nginx(self, answer: str = _PROXY, locations: str = "") -> None:
         """Puts Nginx before the replicas, or lets it answer by itself, elsewhere as `locations` say."""
         self.port = free_port()
         servers = " ".join(f"server 127.0.0.1:{port};" for port in self.replica_ports or [1])
         configuration = self.folder / "nginx.conf"
-        configuration.write_text(_NGINX.format(folder=self.folder, servers=servers, port=self.port, answer=answer, locations=locations))
+        configuration.write_text(
+            _NGINX.format(
+                folder=self.folder,
+                servers=servers,
+                port=self.port,
+                answer=answer,
+                locations=locations,
+            )
+        )
         self.run("nginx", [need("nginx", "nginx"), "-c", str(configuration)])
         wait_for(lambda: _answers(self.port), what="Nginx")
 
     def cpu_seconds(self) -> dict[str, float]:
         """User and system time of each part, with its children and those of them that ended."""
-        return {name: sum(family.cpu_seconds() for family in families) for name, families in self.parts.items()}
+        return {
+            name: sum(family.cpu_seconds() for family in families)
+            for name, families in self.parts.items()
+        }
 
 
 def _answers(port: int) -> bool:

@@ -53,19 +53,31 @@ class Visitor(Client):
                 record.clicks[link.code] += 1
                 cached = answer.headers.get("X-Cache")
                 answer.request_meta["name"] += f" {cached}"
-                if answer.headers.get("Location") != (PLAN.constant or link.leads_to) or cached not in ("HIT", "MISS"):
-                    answer.failure(f"wrong: X-Cache {cached}, Location {answer.headers.get('Location')}")
+                if answer.headers.get("Location") != (
+                    PLAN.constant or link.leads_to
+                ) or cached not in ("HIT", "MISS"):
+                    answer.failure(
+                        f"wrong: X-Cache {cached}, Location {answer.headers.get('Location')}"
+                    )
             elif not answer.status_code:
                 record.unsure[link.code] += 1
 
     def make_link(self) -> Link | None:
         address = names.address()
         content = {"original_url": address, "title": "under load", "user_id": random.choice(people)}
-        made = self.ask("POST", "/urls", "/urls", lambda url: PLAN.constant or url["original_url"] == address, json=content)
+        made = self.ask(
+            "POST",
+            "/urls",
+            "/urls",
+            lambda url: PLAN.constant or url["original_url"] == address,
+            json=content,
+        )
         return made and Link(made["id"], made["short_code"], address)
 
     def change(self, link: Link, **changes: Any) -> None:
-        self.ask("PUT", f"/urls/{link.id}", "/urls/<id>", lambda url: url["id"] == link.id, json=changes)
+        self.ask(
+            "PUT", f"/urls/{link.id}", "/urls/<id>", lambda url: url["id"] == link.id, json=changes
+        )
 
     @task(60)
     def follow_popular(self) -> None:
@@ -100,22 +112,38 @@ class Visitor(Client):
     @task(2)
     def join(self) -> None:
         person = names.person()
-        made = self.ask("POST", "/users", "/users", lambda user: PLAN.constant or user["username"] == person["username"], json=person)
+        made = self.ask(
+            "POST",
+            "/users",
+            "/users",
+            lambda user: PLAN.constant or user["username"] == person["username"],
+            json=person,
+        )
         if made:
             people.append(made["id"])
 
     @task(1)
     def rename(self) -> None:
         """A user of its own, since two at once would not know what to expect."""
-        made = self.ask("POST", "/users", "/users", lambda user: user["id"] > 0, json=names.person())
+        made = self.ask(
+            "POST", "/users", "/users", lambda user: user["id"] > 0, json=names.person()
+        )
         if made:
             changed = {"username": names.new("renamed")}
-            self.ask("PUT", f"/users/{made['id']}", "/users/<id>", lambda user: PLAN.constant or user["username"] == changed["username"], json=changed)
+            self.ask(
+                "PUT",
+                f"/users/{made['id']}",
+                "/users/<id>",
+                lambda user: PLAN.constant or user["username"] == changed["username"],
+                json=changed,
+            )
 
     @task(3)
     def read_link(self) -> None:
         link = popular()
-        self.ask("GET", f"/urls/{link.id}", "/urls/<id>", lambda url: url["short_code"] == link.code)
+        self.ask(
+            "GET", f"/urls/{link.id}", "/urls/<id>", lambda url: url["short_code"] == link.code
+        )
 
     @task(2)
     def read_user(self) -> None:
@@ -126,16 +154,25 @@ class Visitor(Client):
     def read_stats(self) -> None:
         link = popular()
         seen = record.clicks[link.code]
-        self.ask("GET", f"/urls/{link.id}/stats", "/urls/<id>/stats", lambda stats: PLAN.constant or stats["redirect_count"] >= seen)
+        self.ask(
+            "GET",
+            f"/urls/{link.id}/stats",
+            "/urls/<id>/stats",
+            lambda stats: PLAN.constant or stats["redirect_count"] >= seen,
+        )
 
     @task(2)
     def page_through_links(self) -> None:
         self.ask("GET", f"/urls?page={random.randint(1, 50)}&per_page=20", "/urls?page=", is_list)
-        self.ask("GET", f"/urls?after={random.choice(links).id}&per_page=20", "/urls?after=", is_list)
+        self.ask(
+            "GET", f"/urls?after={random.choice(links).id}&per_page=20", "/urls?after=", is_list
+        )
 
     @task(1)
     def look_at_own_links(self) -> None:
-        self.ask("GET", f"/users/{random.choice(people)}/urls?per_page=10", "/users/<id>/urls", is_list)
+        self.ask(
+            "GET", f"/users/{random.choice(people)}/urls?per_page=10", "/users/<id>/urls", is_list
+        )
 
     @task(1)
     def page_through_users(self) -> None:
@@ -150,7 +187,9 @@ class Visitor(Client):
     def note_event(self) -> None:
         link = popular()
         content = {"event_type": "shared", "url_id": link.id, "details": {"by": names.run}}
-        self.ask("POST", "/events", "/events", lambda event: event["url_id"] == link.id, json=content)
+        self.ask(
+            "POST", "/events", "/events", lambda event: event["url_id"] == link.id, json=content
+        )
 
     @task(2)
     def retitle(self) -> None:
@@ -166,7 +205,9 @@ class Visitor(Client):
             self.change(link, original_url=link.leads_to)
             self.follow(link)
             self.change(link, is_active=False)
-            with self.asking("GET", f"/urls/{link.code}/redirect", "GET /urls/<code>/redirect (deactivated)", 410):
+            with self.asking(
+                "GET", f"/urls/{link.code}/redirect", "GET /urls/<code>/redirect (deactivated)", 410
+            ):
                 pass
             self.change(link, is_active=True)
             self.follow(link)

@@ -22,7 +22,9 @@ class Clicks(NamedTuple):
 def compare(record: Record, stored: dict[str, int]) -> Clicks:
     """Link by link, so that what is too little here is not made up for by what is too much there."""
     lost = sum(max(0, count - stored.get(code, 0)) for code, count in record.clicks.items())
-    more = sum(max(0, count - record.clicks[code] - record.unsure[code]) for code, count in stored.items())
+    more = sum(
+        max(0, count - record.clicks[code] - record.unsure[code]) for code, count in stored.items()
+    )
     return Clicks(record.clicks.total(), sum(stored.values()), lost, more, record.unsure.total())
 
 
@@ -30,7 +32,9 @@ def stored_clicks(base_url: str, record: Record, first_id: int) -> dict[str, int
     """The counter of each link that was followed, among all from that id on."""
     followed, after, found = record.clicks.keys() | record.unsure.keys(), first_id - 1, {}
     while followed and (page := _get(f"{base_url}/urls?per_page=100&after={after}")):
-        found.update({url["short_code"]: url["click_count"] for url in page if url["short_code"] in followed})
+        found.update(
+            {url["short_code"]: url["click_count"] for url in page if url["short_code"] in followed}
+        )
         after = page[-1]["id"]
     return found
 

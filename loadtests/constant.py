@@ -8,10 +8,36 @@ from contextlib import ExitStack
 from benchmarks.floors import LOCATION
 from benchmarks.stack import Stack
 
-_URL = {"id": 1, "user_id": 1, "short_code": "abc123", "original_url": LOCATION, "title": "under load", "is_active": True, "click_count": 1}
-_USER = {"id": 1, "username": "load", "email": "load@example.com", "created_at": "2026-01-01T00:00:00"}
-_EVENT = {"id": 1, "url_id": 1, "user_id": 1, "event_type": "shared", "timestamp": "2026-01-01T00:00:00", "details": {}}
-_PRODUCT = {"id": 1, "name": "Sticker Sheet", "category": "merchandise", "price": "4.50", "stock": 320}
+_URL = {
+    "id": 1,
+    "user_id": 1,
+    "short_code": "abc123",
+    "original_url": LOCATION,
+    "title": "under load",
+    "is_active": True,
+    "click_count": 1,
+}
+_USER = {
+    "id": 1,
+    "username": "load",
+    "email": "load@example.com",
+    "created_at": "2026-01-01T00:00:00",
+}
+_EVENT = {
+    "id": 1,
+    "url_id": 1,
+    "user_id": 1,
+    "event_type": "shared",
+    "timestamp": "2026-01-01T00:00:00",
+    "details": {},
+}
+_PRODUCT = {
+    "id": 1,
+    "name": "Sticker Sheet",
+    "category": "merchandise",
+    "price": "4.50",
+    "stock": 320,
+}
 _NOUNS: dict[str, object] = {"/urls": _URL, "/users": _USER, "/events": _EVENT}
 
 
@@ -25,7 +51,13 @@ def _at(where: str, what: str) -> str:
 
 _EVERYWHERE = "\n".join(
     (
-        *(_at(f"= {path}", f"if ($request_method = POST) {{ {_answer(one, 201)} }} {_answer([one] * 10)}") for path, one in _NOUNS.items()),
+        *(
+            _at(
+                f"= {path}",
+                f"if ($request_method = POST) {{ {_answer(one, 201)} }} {_answer([one] * 10)}",
+            )
+            for path, one in _NOUNS.items()
+        ),
         *(_at(f"{path}/", _answer(one)) for path, one in _NOUNS.items()),
         _at("/unknown", _answer({"error": "Not Found"}, 404)),
         _at("= /health", _answer({"status": "ok"})),

@@ -35,7 +35,9 @@ def prepare(environment: Any, **_more: Any) -> None:
         _make_first_links(environment.host)
     environment.began = time.monotonic()
     events.request.add_listener(lambda **request: _remember(environment, request))
-    events.user_error.add_listener(lambda exception, **_more: _remember(environment, _stumble(exception)))
+    events.user_error.add_listener(
+        lambda exception, **_more: _remember(environment, _stumble(exception))
+    )
     gevent.spawn(_show_progress, environment)
 
 
@@ -50,14 +52,25 @@ def _make_first_links(host: str) -> None:
 
 
 def _post(address: str, content: dict[str, Any]) -> Any:
-    with urlopen(HttpRequest(address, json.dumps(content).encode(), {"Content-Type": "application/json"}), timeout=10) as answer:
+    with urlopen(
+        HttpRequest(address, json.dumps(content).encode(), {"Content-Type": "application/json"}),
+        timeout=10,
+    ) as answer:
         return json.load(answer)
 
 
 def _remember(environment: Any, request: dict[str, Any]) -> None:
     failure = str(request["exception"]) if request["exception"] else ""
     second = time.monotonic() - environment.began
-    record.requests.append(facts.Request(second, request["name"], request["response_time"], environment.runner.user_count, failure[:200]))
+    record.requests.append(
+        facts.Request(
+            second,
+            request["name"],
+            request["response_time"],
+            environment.runner.user_count,
+            failure[:200],
+        )
+    )
 
 
 def _stumble(error: Exception) -> dict[str, Any]:

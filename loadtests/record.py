@@ -35,7 +35,12 @@ class Record:
     @classmethod
     def read(cls, path: str) -> Record:
         held = json.loads(Path(path).read_text())
-        return cls([Request(*each) for each in held["requests"]], Counter(held["clicks"]), Counter(held["unsure"]), held["first_id"])
+        return cls(
+            [Request(*each) for each in held["requests"]],
+            Counter(held["clicks"]),
+            Counter(held["unsure"]),
+            held["first_id"],
+        )
 
     def failures(self) -> Counter[str]:
         return Counter(f"{each.name}: {each.failure}" for each in self.requests if each.failure)
@@ -61,7 +66,12 @@ def figures(requests: Iterable[Request], seconds: float) -> Figures:
     chosen = list(requests)
     times = [each.milliseconds for each in chosen]
     shares = [round(percentile(times, share), 1) for share in (0.5, 0.95, 0.99, 1)]
-    return Figures(len(chosen), sum(bool(each.failure) for each in chosen), round(len(chosen) / seconds, 1) if seconds else 0.0, *shares)
+    return Figures(
+        len(chosen),
+        sum(bool(each.failure) for each in chosen),
+        round(len(chosen) / seconds, 1) if seconds else 0.0,
+        *shares,
+    )
 
 
 def length(requests: Sequence[Request]) -> float:
@@ -81,4 +91,7 @@ def by_second(requests: Sequence[Request]) -> dict[int, tuple[int, Figures]]:
     groups: dict[int, list[Request]] = defaultdict(list)
     for each in requests:
         groups[int(each.second)].append(each)
-    return {second: (max(each.users for each in groups[second]), figures(groups[second], 1)) for second in sorted(groups)}
+    return {
+        second: (max(each.users for each in groups[second]), figures(groups[second], 1))
+        for second in sorted(groups)
+    }

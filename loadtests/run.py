@@ -44,7 +44,12 @@ class Wishes:
         parser = argparse.ArgumentParser(description=__doc__)
         parser.add_argument("tier", choices=TIERS)
         for name, kind, what in _CHANGES:
-            parser.add_argument(f"--{name}", type=kind, default=os.environ.get(name.upper().replace("-", "_")) or None, help=what)
+            parser.add_argument(
+                f"--{name}",
+                type=kind,
+                default=os.environ.get(name.upper().replace("-", "_")) or None,
+                help=what,
+            )
         given = parser.parse_args()
         troubles = given.trouble.split(",") if given.trouble else []
         if not TROUBLES.keys() >= set(troubles) or (troubles and given.base_url):
@@ -67,12 +72,30 @@ _CHANGES = (
 
 def generate(base_url: str, plan: Plan, *arguments: str) -> tuple[Record, float]:
     """Has Locust carry the plan out; what happened, and the CPU seconds of the generator."""
-    command = [PYTHON, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--host", base_url, "--stop-timeout", "30"]
+    command = [
+        PYTHON,
+        "-m",
+        "locust",
+        "-f",
+        "loadtests/locustfile.py",
+        "--headless",
+        "--host",
+        base_url,
+        "--stop-timeout",
+        "30",
+    ]
     quiet = ["--loglevel", "WARNING", "--only-summary", *arguments]
     used = _children_seconds()
     with tempfile.TemporaryFile("w+") as summary:
         limit = plan.stages[-1][0] + _SPARE_SECONDS
-        done = subprocess.run([*command, *quiet], cwd=ROOT, env={**os.environ, "LOAD_PLAN": plan.dumped()}, stderr=summary, timeout=limit, check=False)
+        done = subprocess.run(
+            [*command, *quiet],
+            cwd=ROOT,
+            env={**os.environ, "LOAD_PLAN": plan.dumped()},
+            stderr=summary,
+            timeout=limit,
+            check=False,
+        )
         if done.returncode or not os.path.getsize(plan.record):
             summary.seek(0)
             sys.exit(f"Locust ended with {done.returncode}: {summary.read()[-3000:]}")
@@ -120,20 +143,32 @@ def loaded(wishes: Wishes, stack: Stack | None) -> report.Run:
 
 def main() -> int:
     wishes = Wishes.read()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # so that what was started is stopped, too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("told to stop")
+    )  # so that what was started is stopped, too
     with ExitStack() as cleanup:
         try:
             _reachable(wishes.base_url)
-            _show(f"the generator alone, {wishes.tier.peak} users without pauses, against constants of Nginx")
+            _show(
+                f"the generator alone, {wishes.tier.peak} users without pauses, against constants of Nginx"
+            )
             at_most = alone(wishes, 0)
             _show("the generator alone, with pauses")
             paused = alone(wishes, wishes.pause_seconds)
             stack = None if wishes.base_url else service.Served(cleanup).stack
         except (Missing, URLError) as problem:
             sys.exit(f"{wishes.base_url or 'the stack'}: {problem}")
-        _show(f"{wishes.name}: {wishes.base_url or 'Nginx, three replicas, PostgreSQL, Redis and the worker, started for this'}")
+        _show(
+            f"{wishes.name}: {wishes.base_url or 'Nginx, three replicas, PostgreSQL, Redis and the worker, started for this'}"
+        )
         run = loaded(wishes, stack)
-    return report.publish(wishes.name, wishes.tier, wishes.pause_seconds, wishes.folder, report.Findings(run, at_most, paused))
+    return report.publish(
+        wishes.name,
+        wishes.tier,
+        wishes.pause_seconds,
+        wishes.folder,
+        report.Findings(run, at_most, paused),
+    )
 
 
 def _show(words: str) -> None:

@@ -32,7 +32,15 @@ class SafePostgres(Postgres):
     """Every commit is on disk before it is answered."""
 
     def command(self) -> list[str]:
-        return [*super().command(), "-c", "fsync=on", "-c", "shared_buffers=128MB", "-c", "max_wal_size=1GB"]
+        return [
+            *super().command(),
+            "-c",
+            "fsync=on",
+            "-c",
+            "shared_buffers=128MB",
+            "-c",
+            "max_wal_size=1GB",
+        ]
 
 
 class BoundedRedis(Redis):
@@ -86,21 +94,41 @@ def _pid(server: Postgres | Redis) -> int:
 def _replica(folder: Path, shared: dict[str, str], number: int) -> dict[str, str]:
     metrics = folder / f"metrics-{number}"
     metrics.mkdir()
-    compose = {"CACHE_TTL_SECONDS": "3600", "TRUSTED_PROXIES": "1", "WEB_WORKERS": "1", "WEB_THREADS": "8"}
-    return {**shared, **compose, "INSTANCE": f"app{number}", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    compose = {
+        "CACHE_TTL_SECONDS": "3600",
+        "TRUSTED_PROXIES": "1",
+        "WEB_WORKERS": "1",
+        "WEB_THREADS": "8",
+    }
+    return {
+        **shared,
+        **compose,
+        "INSTANCE": f"app{number}",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }
 
 
 def front_door(stack: Stack) -> None:
     """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have written."""
     stack.port = free_port()
     for name in ("nginx.conf", "error.conf"):
-        text = (ROOT / "nginx" / name).read_text().replace("/var/tmp/", "/tmp/").replace("/tmp/", f"{stack.folder}/")
-        text = text.replace("listen 8080", f"listen 127.0.0.1:{stack.port}").replace("listen 8081", f"listen 127.0.0.1:{free_port()}")
+        text = (
+            (ROOT / "nginx" / name)
+            .read_text()
+            .replace("/var/tmp/", "/tmp/")
+            .replace("/tmp/", f"{stack.folder}/")
+        )
+        text = text.replace("listen 8080", f"listen 127.0.0.1:{stack.port}").replace(
+            "listen 8081", f"listen 127.0.0.1:{free_port()}"
+        )
         (stack.folder / name).write_text(text)
     servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in stack.replica_ports)
     (stack.folder / "settings.conf").write_text(_SETTINGS.format(servers=servers))
     (stack.folder / "replicas.conf").write_text("")
-    stack.run("nginx", [need("nginx", "nginx"), "-c", str(stack.folder / "nginx.conf"), "-g", "daemon off;"])
+    stack.run(
+        "nginx",
+        [need("nginx", "nginx"), "-c", str(stack.folder / "nginx.conf"), "-g", "daemon off;"],
+    )
     wait_for(lambda: _listens(stack.port), what=f"Nginx (logs in {stack.folder})")
 
 

@@ -22,7 +22,10 @@ Panel = dict[str, Any]
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
-    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(_DASHBOARDS.glob("*.json"))}
+    return {
+        path.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(_DASHBOARDS.glob("*.json"))
+    }
 
 
 def queries(panel: Panel) -> list[str]:
@@ -46,7 +49,9 @@ def _meet(one: dict[str, int], other: dict[str, int], start: str, length: str) -
 def trouble_of(prometheus: str, query: str) -> str:
     """Why the query shows nothing; "" when it shows something."""
     now = time.time()
-    asked = urlencode({"query": query, "start": now - _LOOK_BACK_SECONDS, "end": now, "step": _STEP_SECONDS})
+    asked = urlencode(
+        {"query": query, "start": now - _LOOK_BACK_SECONDS, "end": now, "step": _STEP_SECONDS}
+    )
     try:
         with urlopen(f"{prometheus}/api/v1/query_range?{asked}", timeout=10) as reply:
             series = json.load(reply)["data"]["result"]
@@ -68,7 +73,9 @@ def troubles(prometheus: str) -> Iterator[str]:
 
 
 def main(prometheus: str) -> int:
-    asked = sum(len(queries(panel)) for dashboard in dashboards().values() for panel in dashboard["panels"])
+    asked = sum(
+        len(queries(panel)) for dashboard in dashboards().values() for panel in dashboard["panels"]
+    )
     try:
         found = list(troubles(prometheus.rstrip("/")))
     except URLError as error:

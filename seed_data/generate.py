@@ -18,11 +18,23 @@ _FIRST_DAY, _LAST_DAY = datetime(2024, 1, 8, 6), datetime(2025, 9, 30, 22)
 _words = str.split
 _LETTERS = string.ascii_letters + string.digits
 
-_FIRST = _words("ada alan anna boris carla dana emil erik fatima georg hana ines ivan jonas kira lena marco nadia omar paula rosa sven tara viktor")
-_LAST = _words("abel berg costa diaz egger fuchs grimm hansen ito jansen keller lang moreau novak okafor petrov quint rossi silva tanaka")
-_HOSTS = [f"{name}example.{end}" for end in ("com", "org", "net") for name in ("", "www.", "docs.", "shop.", "blog.", "news.")]
-_TOPICS = _words("release roadmap pricing handbook tutorial report survey webinar newsletter changelog gallery recipe catalogue invoice timetable")
-_ADJECTIVES = _words("annual autumn complete early first hidden latest monthly open quick revised second short spring weekly")
+_FIRST = _words(
+    "ada alan anna boris carla dana emil erik fatima georg hana ines ivan jonas kira lena marco nadia omar paula rosa sven tara viktor"
+)
+_LAST = _words(
+    "abel berg costa diaz egger fuchs grimm hansen ito jansen keller lang moreau novak okafor petrov quint rossi silva tanaka"
+)
+_HOSTS = [
+    f"{name}example.{end}"
+    for end in ("com", "org", "net")
+    for name in ("", "www.", "docs.", "shop.", "blog.", "news.")
+]
+_TOPICS = _words(
+    "release roadmap pricing handbook tutorial report survey webinar newsletter changelog gallery recipe catalogue invoice timetable"
+)
+_ADJECTIVES = _words(
+    "annual autumn complete early first hidden latest monthly open quick revised second short spring weekly"
+)
 _REASONS = ("user_requested", "campaign_ended", "duplicate", "policy_cleanup")
 _PRODUCTS = (
     ("Sticker Sheet", "merchandise", "4.50", 320),
@@ -74,7 +86,13 @@ class Link:
 
     def happens(self, event_type: str, **details: object) -> None:
         moment = self.events[-1].timestamp if self.events else self.created_at
-        self.events.append(Event(moment + timedelta(minutes=dice.randrange(5, 2000)) if self.events else moment, event_type, details))
+        self.events.append(
+            Event(
+                moment + timedelta(minutes=dice.randrange(5, 2000)) if self.events else moment,
+                event_type,
+                details,
+            )
+        )
 
 
 def _moment(earliest: datetime = _FIRST_DAY) -> datetime:
@@ -86,7 +104,8 @@ def _users() -> list[User]:
     dice.shuffle(names)
     moments = sorted(_moment() for _ in range(USERS))
     return [
-        User(n, name, f"{name}@example.{dice.choice(('com', 'org', 'net'))}", moment) for n, (name, moment) in enumerate(zip(names, moments, strict=False), 1)
+        User(n, name, f"{name}@example.{dice.choice(('com', 'org', 'net'))}", moment)
+        for n, (name, moment) in enumerate(zip(names, moments, strict=False), 1)
     ]
 
 
@@ -112,7 +131,10 @@ def _links(users: Sequence[User]) -> list[Link]:
     owners = [dice.choice(users) for _ in range(URLS)]
     born = [(owner, _moment(owner.created_at)) for owner in owners]
     born.sort(key=lambda pair: pair[1])
-    links = [Link(owner, code, _address(), _title(), moment) for (owner, moment), code in zip(born, _codes(), strict=False)]
+    links = [
+        Link(owner, code, _address(), _title(), moment)
+        for (owner, moment), code in zip(born, _codes(), strict=False)
+    ]
     for link in links:
         link.happens("created", short_code=link.short_code, original_url=link.original_url)
     return links
@@ -145,7 +167,11 @@ def _write(path: Path, header: str, rows: Iterable[Sequence[object]]) -> None:
 
 
 def _event_rows(links: Sequence[Link]) -> Iterator[Sequence[object]]:
-    happened = [(event.timestamp, number, link.user.id, event) for number, link in enumerate(links, 1) for event in link.events]
+    happened = [
+        (event.timestamp, number, link.user.id, event)
+        for number, link in enumerate(links, 1)
+        for event in link.events
+    ]
     happened.sort(key=lambda row: row[:2])
     for identity, (moment, number, user_id, event) in enumerate(happened, 1):
         yield identity, number, user_id, event.event_type, moment, json.dumps(event.details)
@@ -156,17 +182,36 @@ def generate(folder: Path) -> None:
     users = _users()
     links = _links(users)
     _live(links)
-    _write(folder / "users.csv", "id,username,email,created_at", ((u.id, u.username, u.email, u.created_at) for u in users))
+    _write(
+        folder / "users.csv",
+        "id,username,email,created_at",
+        ((u.id, u.username, u.email, u.created_at) for u in users),
+    )
     _write(
         folder / "urls.csv",
         "id,user_id,short_code,original_url,title,is_active,created_at,updated_at",
         (
-            (n, link.user.id, link.short_code, link.original_url, link.title, link.is_active, link.created_at, link.events[-1].timestamp)
+            (
+                n,
+                link.user.id,
+                link.short_code,
+                link.original_url,
+                link.title,
+                link.is_active,
+                link.created_at,
+                link.events[-1].timestamp,
+            )
             for n, link in enumerate(links, 1)
         ),
     )
-    _write(folder / "events.csv", "id,url_id,user_id,event_type,timestamp,details", _event_rows(links))
-    _write(folder / "products.csv", "id,name,category,price,stock", ((n, *product) for n, product in enumerate(_PRODUCTS, 1)))
+    _write(
+        folder / "events.csv", "id,url_id,user_id,event_type,timestamp,details", _event_rows(links)
+    )
+    _write(
+        folder / "products.csv",
+        "id,name,category,price,stock",
+        ((n, *product) for n, product in enumerate(_PRODUCTS, 1)),
+    )
 
 
 if __name__ == "__main__":

@@ -15,12 +15,16 @@ def send(client: FlaskClient, method: str, target: str, **more: Any) -> TestResp
     """A request for `target` as a server hands it to the application: nothing in it is tidied."""
     path, _, query = target.partition("?")
     raw = {"PATH_INFO": unquote_to_bytes(path).decode("latin-1"), "QUERY_STRING": query}
-    return client.open("/", method=method, environ_overrides={**raw, **more.pop("environ", {})}, **more)
+    return client.open(
+        "/", method=method, environ_overrides={**raw, **more.pop("environ", {})}, **more
+    )
 
 
 def check(response: TestResponse, *statuses: int) -> TestResponse:
     """Fails unless the status is one of `statuses` and the answer keeps what the contract says of every answer."""
-    assert response.status_code in statuses, f"{response.status_code}, not {statuses}: {response.text[:300]}"
+    assert response.status_code in statuses, (
+        f"{response.status_code}, not {statuses}: {response.text[:300]}"
+    )
     assert response.headers["X-Request-ID"]
     if response.status_code >= 400:
         check_error(response)

@@ -29,7 +29,9 @@ _BATCH = 200_000
 
 
 def node(names: list[str]) -> list[str | None]:
-    done = subprocess.run(["node", "-e", _NODE], input=json.dumps(names), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["node", "-e", _NODE], input=json.dumps(names), capture_output=True, text=True, check=True
+    )
     hosts: list[str | None] = json.loads(done.stdout)[1]
     return hosts
 
@@ -72,16 +74,22 @@ def _ours_refuses(difference: Difference) -> bool:
 
 def has_punctuation(difference: Difference) -> bool:
     theirs = difference[2] or ""
-    return _ours_refuses(difference) and any(c.isascii() and not c.isalnum() and c not in ".-_" for c in theirs)
+    return _ours_refuses(difference) and any(
+        c.isascii() and not c.isalnum() and c not in ".-_" for c in theirs
+    )
 
 
 def has_empty_label(difference: Difference) -> bool:
-    return _ours_refuses(difference) and (difference[2] == "" or "" in (difference[2] or "x").split("."))
+    return _ours_refuses(difference) and (
+        difference[2] == "" or "" in (difference[2] or "x").split(".")
+    )
 
 
 def is_right_to_left(difference: Difference) -> bool:
     mapped = unicodedata.normalize("NFKC", _whole(difference))
-    return any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in mapped + _whole(difference))
+    return any(
+        unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in mapped + _whole(difference)
+    )
 
 
 def is_newer(difference: Difference) -> bool:
@@ -93,7 +101,9 @@ def is_newer(difference: Difference) -> bool:
 
 def begins_with_mark(difference: Difference) -> bool:
     labels = _whole(difference).split(".")
-    return _ours_refuses(difference) and any(label and unicodedata.category(label[0])[0] == "M" for label in labels)
+    return _ours_refuses(difference) and any(
+        label and unicodedata.category(label[0])[0] == "M" for label in labels
+    )
 
 
 def has_unknown_mark(difference: Difference) -> bool:
@@ -111,7 +121,9 @@ REASONS: dict[str, Callable[[Difference], bool]] = {
     "an empty label: refused by us, as no resolver can look it up": has_empty_label,
     "the Bidi rule (RFC 5893), which the URL standard demands and Node 20 leaves out": is_right_to_left,
     "a character that is newer than Node's table (Unicode 15)": is_newer,
-    "U+1E9E is \u1e9e, not ss, since Unicode 15.1 (UTS 46, revision 31)": lambda found: found[1] == "\u1e9e",
+    "U+1E9E is \u1e9e, not ss, since Unicode 15.1 (UTS 46, revision 31)": lambda found: (
+        found[1] == "\u1e9e"
+    ),
     "a combining mark at the beginning that Node's table does not know": begins_with_mark,
     "a mark that this Python's own table is too old to put into order": has_unknown_mark,
 }
@@ -120,17 +132,25 @@ _NO_PART = frozenset("\t\n\r/?#@:\\%")
 
 
 def main() -> int:
-    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000 and chr(code) not in _NO_PART]
+    characters = [
+        chr(code)
+        for code in range(0x110000)
+        if not 0xD800 <= code < 0xE000 and chr(code) not in _NO_PART
+    ]
     found, accepted = differences(EVERYWHERE, characters)
     more, _ = differences(ELSEWHERE, sorted(accepted))
     counted: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
     for difference in found + more:
-        reason = next((reason for reason, applies in REASONS.items() if applies(difference)), "NO REASON")
+        reason = next(
+            (reason for reason, applies in REASONS.items() if applies(difference)), "NO REASON"
+        )
         counted[reason] += 1
         place, character, theirs, mine = difference
         name = unicodedata.name(character, "unnamed")
-        examples.setdefault(reason, []).append(f"U+{ord(character):04X} {name} in {place!a}: Node {theirs}, ours {mine}")
+        examples.setdefault(reason, []).append(
+            f"U+{ord(character):04X} {name} in {place!a}: Node {theirs}, ours {mine}"
+        )
     for reason, count in counted.items():
         print(f"{count:7} {reason}", *examples[reason][:40], sep="\n          ")
     print(f"{len(characters):,} code points, {len(accepted):,} of them accepted somewhere")

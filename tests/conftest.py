@@ -27,7 +27,9 @@ TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
 
 def _server(name: str) -> str:
     """The server that the environment names, for this process of `pytest -n 2` if it has one of its own (tests/with_services.py)."""
-    return os.environ.get(f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', '').upper()}") or os.environ.get(name, "")
+    return os.environ.get(
+        f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', '').upper()}"
+    ) or os.environ.get(name, "")
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +130,9 @@ def postgres_server(session_postgres: Postgres) -> Postgres:
 @pytest.fixture
 def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]]:
     """Binds the application to other servers, empties them unless told not to, and puts everything back at the end."""
-    empty_redis(settings)  # clicks that wait for another database would keep a new one from being made
+    empty_redis(
+        settings
+    )  # clicks that wait for another database would keep a new one from being made
 
     def bind_to(empty_it: bool = True, **changes: Any) -> Api:
         other = replace(settings, **changes)
@@ -171,7 +175,11 @@ class Api:
 
     def clicks(self, url: dict[str, Any]) -> int:
         """The number of click events of a link, which its counter must agree with."""
-        count = int(self.client.get(f"/events?type=clicked&url_id={url['id']}&count=true").headers["X-Total-Count"])
+        count = int(
+            self.client.get(f"/events?type=clicked&url_id={url['id']}&count=true").headers[
+                "X-Total-Count"
+            ]
+        )
         assert self.get(f"/urls/{url['id']}")["click_count"] == count
         return count
 

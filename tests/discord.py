@@ -146,10 +146,16 @@ class _Handler(BaseHTTPRequestHandler):
         told = {} if failure.body is None else {"retry_after": failure.body, "global": False}
         self._answer(failure.status, {"message": "asked to fail", **told}, headers)
 
-    def _answer(self, status: int, body: dict[str, Any] | None, headers: dict[str, str] | None = None) -> None:
+    def _answer(
+        self, status: int, body: dict[str, Any] | None, headers: dict[str, str] | None = None
+    ) -> None:
         text = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(text)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(text)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text)
@@ -162,17 +168,39 @@ def problems(message: dict[str, Any]) -> list[str]:
     """What Discord would refuse `message` for."""
     embeds = message.get("embeds", [])
     found = [] if message.get("content") or embeds else ["empty"]
-    if _size(message.get("content", "")) > 2000 or len(embeds) > 10 or sum(_size(text) for _, text in _texts(embeds)) > 6000:
+    if (
+        _size(message.get("content", "")) > 2000
+        or len(embeds) > 10
+        or sum(_size(text) for _, text in _texts(embeds)) > 6000
+    ):
         found.append("too long")
-    found += [f"{kind}: {text[:20]!r}" for kind, text in _texts(embeds) if not text.strip() or _size(text) > LIMITS[kind]]
-    found += [f"url: {embed['url']}" for embed in embeds if "url" in embed and "." not in (urlsplit(embed["url"]).hostname or "")]
+    found += [
+        f"{kind}: {text[:20]!r}"
+        for kind, text in _texts(embeds)
+        if not text.strip() or _size(text) > LIMITS[kind]
+    ]
+    found += [
+        f"url: {embed['url']}"
+        for embed in embeds
+        if "url" in embed and "." not in (urlsplit(embed["url"]).hostname or "")
+    ]
     found += ["fields" for embed in embeds if len(embed.get("fields", [])) > 25]
     return found
 
 
 def _texts(embeds: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    own = [(kind, embed[kind]) for embed in embeds for kind in ("title", "description") if kind in embed]
-    return own + [(kind, field[kind]) for embed in embeds for field in embed.get("fields", []) for kind in ("name", "value")]
+    own = [
+        (kind, embed[kind])
+        for embed in embeds
+        for kind in ("title", "description")
+        if kind in embed
+    ]
+    return own + [
+        (kind, field[kind])
+        for embed in embeds
+        for field in embed.get("fields", [])
+        for kind in ("name", "value")
+    ]
 
 
 def _size(text: str) -> int:

@@ -14,7 +14,15 @@ from flask.testing import FlaskClient
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "api.md"
 BASE_URL = "http://localhost:8000"
-SHOWN_HEADERS = ("Location", "Link", "X-Total-Count", "X-Cache", "Cache-Control", "Retry-After", "Allow")
+SHOWN_HEADERS = (
+    "Location",
+    "Link",
+    "X-Total-Count",
+    "X-Cache",
+    "Cache-Control",
+    "Retry-After",
+    "Allow",
+)
 _BLOCK = re.compile(r"```http\n(.*?)```\n\n```(?:http|json)?\n(.*?)```\n", re.DOTALL)
 _CODE = re.compile(r'"short_code": ?"(\w+)"')
 _VOLATILE = ("request_id", "created_at", "updated_at", "timestamp", "duration_ms", "instance")
@@ -39,16 +47,27 @@ class Replay:
     def send(self, exchange: Exchange) -> str:
         """The answer to one request as the document would show it."""
         head, _, body = exchange.request.partition("\n\n")
-        (method, path), *headers = [line.split(": " if number else " ", 1) for number, line in enumerate(head.strip().splitlines())]
+        (method, path), *headers = [
+            line.split(": " if number else " ", 1)
+            for number, line in enumerate(head.strip().splitlines())
+        ]
         data = self._translated(body.rstrip("\n"), self.real)
         if "multipart" in head:
             data = data.replace("\n", "\r\n") + "\r\n"
-        response = self.client.open(self._translated(path, self.real), method=method, headers=headers, data=data.encode())
+        response = self.client.open(
+            self._translated(path, self.real), method=method, headers=headers, data=data.encode()
+        )
         self._learn(exchange.answer, response.text)
         written = {real: code for code, real in self.real.items()}
         response.headers["Allow"] = ", ".join(sorted(response.headers.get("Allow", "").split(", ")))
-        shown = [f"{name}: {response.headers[name]}" for name in SHOWN_HEADERS if response.headers.get(name)]
-        head = "\n".join([f"{response.status_code} {HTTPStatus(response.status_code).phrase}", *shown])
+        shown = [
+            f"{name}: {response.headers[name]}"
+            for name in SHOWN_HEADERS
+            if response.headers.get(name)
+        ]
+        head = "\n".join(
+            [f"{response.status_code} {HTTPStatus(response.status_code).phrase}", *shown]
+        )
         return self._translated(f"{head}\n\n{response.text}".rstrip("\n") + "\n", written)
 
     def _learn(self, documented: str, real: str) -> None:
@@ -72,7 +91,10 @@ def comparable(answer: str) -> Any:
 
 def _steady(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: type(inner).__name__ if key in _VOLATILE else _steady(inner) for key, inner in value.items()}
+        return {
+            key: type(inner).__name__ if key in _VOLATILE else _steady(inner)
+            for key, inner in value.items()
+        }
     return [_steady(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -117,7 +139,12 @@ def main() -> None:
     from app.config import Settings  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(database_url=f"sqlite:///{folder}/holdfast.db", log_file=f"{folder}/holdfast.log", instance="web-1", base_url=BASE_URL)
+        settings = Settings(
+            database_url=f"sqlite:///{folder}/holdfast.db",
+            log_file=f"{folder}/holdfast.log",
+            instance="web-1",
+            base_url=BASE_URL,
+        )
         client = create_app(settings).test_client()
         prepare()
         DOCUMENT.write_text(rewritten(DOCUMENT.read_text(), client))

@@ -75,7 +75,9 @@ def _read(connection: socket.socket) -> bytes:
 class FrontDoor(Server):
     """Nginx as nginx/start.sh configures it; `changes` are made to nginx.conf, such as a shorter timeout for a test."""
 
-    def __init__(self, *replicas: Replica, changes: dict[str, str] | None = None, **settings: str) -> None:
+    def __init__(
+        self, *replicas: Replica, changes: dict[str, str] | None = None, **settings: str
+    ) -> None:
         super().__init__()
         self.inner_port = free_port()
         self.changes = {
@@ -88,15 +90,21 @@ class FrontDoor(Server):
     def _render(self, settings: dict[str, str]) -> None:
         """As deploy/lint.sh does: every path is inside of our folder, and the script ends before it would start Nginx."""
         for path in (ROOT / "nginx").iterdir():
-            text = re.sub(r"/etc/nginx/holdfast|/(?:var/)?tmp(?=/)", str(self.folder), path.read_text())
+            text = re.sub(
+                r"/etc/nginx/holdfast|/(?:var/)?tmp(?=/)", str(self.folder), path.read_text()
+            )
             text = re.sub(r"/dev/std(?:err|out)", f"{self.folder}/nginx.log", text)
             text = re.sub(r"^(?:watch &|exec nginx .*)$", "", text, flags=re.MULTILINE)
             for old, new in self.changes.items() if path.name == "nginx.conf" else ():
                 assert old in text
                 text = text.replace(old, new)
-            (self.folder / path.name).write_text(text.replace("127.0.0.1:8081", f"127.0.0.1:{self.inner_port}"))
+            (self.folder / path.name).write_text(
+                text.replace("127.0.0.1:8081", f"127.0.0.1:{self.inner_port}")
+            )
         environment = {"PATH": os.environ["PATH"], **settings}
-        subprocess.run(["sh", str(self.folder / "start.sh")], check=True, env=environment, timeout=30)
+        subprocess.run(
+            ["sh", str(self.folder / "start.sh")], check=True, env=environment, timeout=30
+        )
         if os.geteuid() == 0:
             shutil.chown(self.folder, "nobody", "nogroup")
 
@@ -132,6 +140,8 @@ class FrontDoor(Server):
 
 def setting(name: str) -> int:
     """The seconds that nginx.conf gives to `name`, where it first does."""
-    found = re.search(rf"^ *{name} (\d+)s;", (ROOT / "nginx" / "nginx.conf").read_text(), re.MULTILINE)
+    found = re.search(
+        rf"^ *{name} (\d+)s;", (ROOT / "nginx" / "nginx.conf").read_text(), re.MULTILINE
+    )
     assert found
     return int(found[1])

@@ -8,7 +8,18 @@ from typing import Any
 
 from app import logs
 
-KEYS = ["timestamp", "level", "logger", "message", "method", "path", "status", "duration_ms", "request_id", "instance"]
+KEYS = [
+    "timestamp",
+    "level",
+    "logger",
+    "message",
+    "method",
+    "path",
+    "status",
+    "duration_ms",
+    "request_id",
+    "instance",
+]
 
 
 class Log:
@@ -18,7 +29,9 @@ class Log:
         self.path = folder / "logs" / "holdfast.log"
         self.configure()
 
-    def configure(self, max_bytes: int = 10_000_000, path: Path | None = None, secrets: tuple[str, ...] = ()) -> None:
+    def configure(
+        self, max_bytes: int = 10_000_000, path: Path | None = None, secrets: tuple[str, ...] = ()
+    ) -> None:
         logs.configure("INFO", "test", str(path or self.path), max_bytes, secrets)
 
     def lines(self) -> list[str]:

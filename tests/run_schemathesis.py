@@ -34,21 +34,38 @@ algorithms = ["dependency-analysis"]
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="holdfast-schemathesis-") as folder, WebServer(Path(folder), **_backends()) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-schemathesis-") as folder,
+        WebServer(Path(folder), **_backends()) as server,
+    ):
         return _run(Path(folder), server.port)
 
 
 def _backends() -> dict[str, str]:
     """The servers that the caller names, else SQLite alone. No CHAOS_TOKEN: a lucky guess would stop the server."""
-    named = {"DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""), "REDIS_URL": os.environ.get("TEST_REDIS_URL", "")}
+    named = {
+        "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""),
+        "REDIS_URL": os.environ.get("TEST_REDIS_URL", ""),
+    }
     return {name: url for name, url in named.items() if url}
 
 
 def _run(folder: Path, port: int) -> int:
     config = folder / "schemathesis.toml"
     config.write_text(CONFIG, encoding="utf-8")
-    command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run", f"http://127.0.0.1:{port}/openapi.json"]
-    options = ["--max-examples=60", "--generation-deterministic", "--continue-on-failure", "--no-color"]
+    command = [
+        str(Path(sys.executable).parent / "schemathesis"),
+        "--config-file",
+        str(config),
+        "run",
+        f"http://127.0.0.1:{port}/openapi.json",
+    ]
+    options = [
+        "--max-examples=60",
+        "--generation-deterministic",
+        "--continue-on-failure",
+        "--no-color",
+    ]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run([*command, *options], check=False, cwd=folder, env=environ).returncode
 

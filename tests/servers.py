@@ -59,7 +59,9 @@ class Server:
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, **self.options())
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, **self.options()
+            )
         wait_for(lambda: self.answers() or not self.running, what=self._name())
         assert self.running, f"{self._name()} ended at its start"
 
@@ -90,7 +92,9 @@ class Server:
     def children(self) -> list[int]:
         assert self.process is not None
         pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -123,7 +127,17 @@ class Postgres(Server):
         super().__init__()
         self.programs = _postgres_programs()
         _give_to_nobody(self.folder)
-        initdb = [f"{self.programs}/initdb", "-D", str(self.folder / "data"), "-U", "holdfast", "--auth=trust", "-E", "UTF8", "--no-sync"]
+        initdb = [
+            f"{self.programs}/initdb",
+            "-D",
+            str(self.folder / "data"),
+            "-U",
+            "holdfast",
+            "--auth=trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **_as_nobody())
 
     @property
@@ -148,8 +162,17 @@ class Postgres(Server):
             "shared_buffers": "256MB",
             "max_wal_size": "4GB",
         }
-        settings = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
-        return [f"{self.programs}/postgres", "-D", str(self.folder / "data"), "-p", str(self.port), *settings]
+        settings = [
+            argument for name, value in options.items() for argument in ("-c", f"{name}={value}")
+        ]
+        return [
+            f"{self.programs}/postgres",
+            "-D",
+            str(self.folder / "data"),
+            "-p",
+            str(self.port),
+            *settings,
+        ]
 
     def answers(self) -> bool:
         return self._run("psql", "-c", "SELECT 1", "postgres") == 0
@@ -159,8 +182,19 @@ class Postgres(Server):
         self._run("createdb", "holdfast")
 
     def _run(self, program: str, *arguments: str) -> int:
-        command = [f"{self.programs}/{program}", "-h", "127.0.0.1", "-p", str(self.port), "-U", "holdfast", *arguments]
-        return subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/").returncode
+        command = [
+            f"{self.programs}/{program}",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "holdfast",
+            *arguments,
+        ]
+        return subprocess.run(
+            command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
+        ).returncode
 
 
 class Redis(Server):
@@ -178,7 +212,18 @@ class Redis(Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def command(self) -> list[str]:
-        options = ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "volatile-lru", "--save", ""]
+        options = [
+            "--bind",
+            "127.0.0.1",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--maxmemory-policy",
+            "volatile-lru",
+            "--save",
+            "",
+        ]
         return [str(self.program), "--port", str(self.port), "--dir", str(self.folder), *options]
 
     def answers(self) -> bool:
@@ -197,8 +242,15 @@ class Program(Server):
 
     def __init__(self, **environ: str) -> None:
         super().__init__()
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.environ = {**inherited, "LOG_FILE": str(self.folder / "holdfast.log"), "APP_PORT": str(self.port), **environ}
+        inherited = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
+        }
+        self.environ = {
+            **inherited,
+            "LOG_FILE": str(self.folder / "holdfast.log"),
+            "APP_PORT": str(self.port),
+            **environ,
+        }
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", *self.module.split()]
@@ -247,7 +299,9 @@ class Silent:
 
 
 def _postgres_programs() -> str:
-    folders = sorted(glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4]))
+    folders = sorted(
+        glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4])
+    )
     found = folders[-1] if folders else shutil.which("initdb")
     if found is None:
         raise Missing("PostgreSQL is not installed: apt-get install postgresql")

@@ -30,7 +30,9 @@ def follow(api: Api, code: str) -> tuple[int, str | None, str | None]:
 
 
 @pytest.mark.services
-def test_a_new_link_is_a_hit_and_a_forgotten_one_a_miss_once(shared: Api, held: redis.Redis) -> None:
+def test_a_new_link_is_a_hit_and_a_forgotten_one_a_miss_once(
+    shared: Api, held: redis.Redis
+) -> None:
     code = shared.url("https://example.com/a")["short_code"]
     assert follow(shared, code) == (302, "https://example.com/a", "HIT")
     held.flushall()
@@ -66,8 +68,18 @@ POISONS = [b"", b"garbage", b"a", b"abc def", b"a x y z", b"a 1 2", b"\xff\xfe\x
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("poison", [*POISONS, b"z 1 2 https://evil.example/", b"a 9 0 https://evil.example/", b"a 9 9223372036854775808 https://evil.example/"])
-def test_a_poisoned_entry_is_a_miss_that_is_counted_once_and_then_put_right(shared: Api, held: redis.Redis, poison: bytes) -> None:
+@pytest.mark.parametrize(
+    "poison",
+    [
+        *POISONS,
+        b"z 1 2 https://evil.example/",
+        b"a 9 0 https://evil.example/",
+        b"a 9 9223372036854775808 https://evil.example/",
+    ],
+)
+def test_a_poisoned_entry_is_a_miss_that_is_counted_once_and_then_put_right(
+    shared: Api, held: redis.Redis, poison: bytes
+) -> None:
     url = shared.url("https://example.com/a")
     held.set(f"link:{url['short_code']}", poison)
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "MISS")
@@ -76,7 +88,9 @@ def test_a_poisoned_entry_is_a_miss_that_is_counted_once_and_then_put_right(shar
 
 
 @pytest.mark.services
-def test_a_key_of_another_type_is_a_miss_that_is_counted_once_and_then_put_right(shared: Api, held: redis.Redis) -> None:
+def test_a_key_of_another_type_is_a_miss_that_is_counted_once_and_then_put_right(
+    shared: Api, held: redis.Redis
+) -> None:
     url = shared.url("https://example.com/a")
     held.delete(f"link:{url['short_code']}")
     held.lpush(f"link:{url['short_code']}", "x")
@@ -86,17 +100,25 @@ def test_a_key_of_another_type_is_a_miss_that_is_counted_once_and_then_put_right
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("poison", [*POISONS, b"1", b"{}", b"[]", b"[1, false, null]", b"[[[[", b"[" * 100_000])
-def test_a_poisoned_answer_is_a_miss_and_then_put_right(shared: Api, held: redis.Redis, poison: bytes) -> None:
+@pytest.mark.parametrize(
+    "poison", [*POISONS, b"1", b"{}", b"[]", b"[1, false, null]", b"[[[[", b"[" * 100_000]
+)
+def test_a_poisoned_answer_is_a_miss_and_then_put_right(
+    shared: Api, held: redis.Redis, poison: bytes
+) -> None:
     assert shared.client.get("/products").headers["X-Cache"] == "MISS"
     (key,) = held.keys("answer:*")
     held.set(key, poison)
     answers = [shared.client.get("/products") for _ in range(2)]
-    assert [(answer.status_code, answer.get_json(), answer.headers["X-Cache"]) for answer in answers] == [(200, [], "MISS"), (200, [], "HIT")]
+    assert [
+        (answer.status_code, answer.get_json(), answer.headers["X-Cache"]) for answer in answers
+    ] == [(200, [], "MISS"), (200, [], "HIT")]
 
 
 @pytest.mark.services
-def test_a_restarted_redis_without_its_scripts_is_taught_them_again(shared: Api, held: redis.Redis) -> None:
+def test_a_restarted_redis_without_its_scripts_is_taught_them_again(
+    shared: Api, held: redis.Redis
+) -> None:
     url = shared.url("https://example.com/a")
     held.script_flush()
     assert follow(shared, url["short_code"]) == (302, "https://example.com/a", "HIT")
@@ -189,7 +211,9 @@ def _talk_nonsense(listener: socket.socket) -> None:
 
 
 @pytest.mark.services
-def test_the_warm_up_command_puts_all_active_links_into_redis(shared: Api, held: redis.Redis) -> None:
+def test_the_warm_up_command_puts_all_active_links_into_redis(
+    shared: Api, held: redis.Redis
+) -> None:
     active, inactive = [shared.url()["short_code"] for _ in range(3)], shared.url()
     shared.client.put(f"/urls/{inactive['id']}", json={"is_active": False})
     held.flushall()

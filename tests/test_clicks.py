@@ -32,7 +32,9 @@ Bound = Callable[..., Api]
 
 def test_long_values_of_a_visitor_are_cut(api: Api) -> None:
     url = api.url()
-    api.client.get(f"/{url['short_code']}", headers={"User-Agent": "u" * 5000, "Referer": "r" * 5000})
+    api.client.get(
+        f"/{url['short_code']}", headers={"User-Agent": "u" * 5000, "Referer": "r" * 5000}
+    )
     details = api.get("/events?type=clicked")[0]["details"]
     assert (len(details["user_agent"]), len(details["referrer"])) == (300, 500)
 
@@ -62,7 +64,9 @@ def test_clicks_on_a_link_whose_owner_was_deleted_since_go_with_it(api: Api) -> 
 
 def test_a_process_that_was_forked_gives_ids_of_its_own() -> None:
     script = "import os; from app.clicks import Click; pid = os.fork(); os.write(1, Click('x', '{}').id[:12].encode() + b' '); pid and os.wait()"
-    output = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    output = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
     assert len(set(output)) == 2
 
 
@@ -89,7 +93,9 @@ def test_the_backlog_is_measured(shared: Api) -> None:
 
 
 @pytest.mark.services
-def test_a_click_waits_for_as_long_as_it_was_seen_to_where_the_clock_was_set_back(shared: Api, held: redis.Redis) -> None:
+def test_a_click_waits_for_as_long_as_it_was_seen_to_where_the_clock_was_set_back(
+    shared: Api, held: redis.Redis
+) -> None:
     future = (int(time.time()) + 3600) * 1000
     held.xadd(STREAM, {"click": "x"}, id=f"{future}-0")
     age = clicks.backlog()[1]
@@ -102,7 +108,9 @@ def test_a_click_waits_for_as_long_as_it_was_seen_to_where_the_clock_was_set_bac
 
 
 @pytest.mark.services
-def test_a_drain_that_died_between_its_commit_and_the_trim_doubles_nothing(shared: Api, held: redis.Redis) -> None:
+def test_a_drain_that_died_between_its_commit_and_the_trim_doubles_nothing(
+    shared: Api, held: redis.Redis
+) -> None:
     url = shared.url()
     shared.follow(url, 3)
     entries: Any = held.xrange(STREAM)
@@ -136,7 +144,9 @@ def test_several_drains_at_once_move_each_click_once(shared: Api) -> None:
 
 
 @pytest.mark.services
-def test_all_who_need_a_locked_table_are_refused_soon(bound: Bound, redis_server: Redis, postgres_server: Postgres) -> None:
+def test_all_who_need_a_locked_table_are_refused_soon(
+    bound: Bound, redis_server: Redis, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
     url = api.url()
     api.follow(url)
@@ -163,7 +173,9 @@ def test_all_who_need_a_locked_table_are_refused_soon(bound: Bound, redis_server
 
 
 @pytest.mark.services
-def test_all_who_ask_while_a_batch_is_moved_share_its_failure(shared: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_who_ask_while_a_batch_is_moved_share_its_failure(
+    shared: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared.follow(shared.url())
     batches: list[int] = []
 
@@ -188,7 +200,9 @@ def test_all_who_ask_while_a_batch_is_moved_share_its_failure(shared: Api, monke
 
 
 @pytest.mark.services
-def test_who_asks_while_a_batch_is_moved_gets_what_came_after_it_too(shared: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_while_a_batch_is_moved_gets_what_came_after_it_too(
+    shared: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = shared.url()
     shared.follow(url)
     in_the_middle, go_on = threading.Event(), threading.Event()
@@ -225,7 +239,9 @@ def test_a_redis_that_was_emptied_begins_a_new_epoch(shared: Api, held: redis.Re
 
 
 @pytest.mark.services
-def test_a_fresh_redis_whose_clock_is_behind_hides_no_clicks(shared: Api, held: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fresh_redis_whose_clock_is_behind_hides_no_clicks(
+    shared: Api, held: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     url = shared.url()
     held.xadd(STREAM, {"from": "the far future"}, id="99999999999999-0")
     clicks.drain()
@@ -234,7 +250,12 @@ def test_a_fresh_redis_whose_clock_is_behind_hides_no_clicks(shared: Api, held: 
     assert shared.clicks(url) == 2
 
 
-def poison(click_id: str = "0123456789ab0", ms: str = "1", visitor: str = '{"ip": "x"}', link: str = "a 1 1 https://example.com/") -> dict[str, str]:
+def poison(
+    click_id: str = "0123456789ab0",
+    ms: str = "1",
+    visitor: str = '{"ip": "x"}',
+    link: str = "a 1 1 https://example.com/",
+) -> dict[str, str]:
     return {"click": f"{click_id} {ms} abcdef {visitor}\n{link}"}
 
 
@@ -258,7 +279,9 @@ POISON = {
 
 @pytest.mark.services
 @pytest.mark.parametrize("values", POISON.values(), ids=POISON)
-def test_an_entry_that_is_no_click_is_logged_and_skipped(shared: Api, held: redis.Redis, caplog: pytest.LogCaptureFixture, values: dict[Any, Any]) -> None:
+def test_an_entry_that_is_no_click_is_logged_and_skipped(
+    shared: Api, held: redis.Redis, caplog: pytest.LogCaptureFixture, values: dict[Any, Any]
+) -> None:
     url = shared.url()
     shared.follow(url)
     held.xadd(STREAM, values)
@@ -270,7 +293,9 @@ def test_an_entry_that_is_no_click_is_logged_and_skipped(shared: Api, held: redi
 
 
 @pytest.mark.services
-def test_a_key_of_another_type_in_the_streams_place_sends_clicks_to_the_database(shared: Api, held: redis.Redis) -> None:
+def test_a_key_of_another_type_in_the_streams_place_sends_clicks_to_the_database(
+    shared: Api, held: redis.Redis
+) -> None:
     url = shared.url()
     held.set(STREAM, "x")
     shared.follow(url, 2)
@@ -278,7 +303,9 @@ def test_a_key_of_another_type_in_the_streams_place_sends_clicks_to_the_database
 
 
 @pytest.mark.services
-def test_clicks_that_waited_while_their_links_were_deleted_do_not_stop_the_others(shared: Api) -> None:
+def test_clicks_that_waited_while_their_links_were_deleted_do_not_stop_the_others(
+    shared: Api,
+) -> None:
     user = shared.user()
     mine, other = shared.url(user_id=user["id"]), shared.url()
     for url in (mine, other, mine, other):
@@ -292,7 +319,9 @@ def test_clicks_that_waited_while_their_links_were_deleted_do_not_stop_the_other
 
 @pytest.mark.services
 @pytest.mark.parametrize("policy", ["noeviction", "volatile-lru"])
-def test_clicks_that_a_full_redis_refuses_go_to_the_database(shared: Api, held: redis.Redis, policy: str) -> None:
+def test_clicks_that_a_full_redis_refuses_go_to_the_database(
+    shared: Api, held: redis.Redis, policy: str
+) -> None:
     url = shared.url()
     shared.follow(url)
     held.config_set("maxmemory-policy", policy)
@@ -306,7 +335,10 @@ def test_clicks_that_a_full_redis_refuses_go_to_the_database(shared: Api, held: 
 @pytest.mark.services
 def test_a_click_that_nobody_can_take_is_a_503(bound: Bound) -> None:
     nowhere = free_port()
-    api = bound(database_url=f"postgresql+pool://x@127.0.0.1:{nowhere}/x", redis_url=f"redis://127.0.0.1:{nowhere}/0")
+    api = bound(
+        database_url=f"postgresql+pool://x@127.0.0.1:{nowhere}/x",
+        redis_url=f"redis://127.0.0.1:{nowhere}/0",
+    )
     for _ in range(3):
         watch = Stopwatch()
         response = api.client.get("/abcdef")
@@ -326,8 +358,14 @@ def test_while_postgresql_is_away_cached_links_work_and_their_clicks_are_stored_
     api.follow(cached, 3)
     for request in (f"/{forgotten['short_code']}", "/events", f"/urls/{cached['id']}", "/users"):
         response = api.client.get(request)
-        assert (response.status_code, response.headers["Retry-After"], response.json["error"]) == (503, "1", "Service Unavailable")
-    assert api.client.post("/urls", json={"original_url": "https://example.com/"}).status_code == 503
+        assert (response.status_code, response.headers["Retry-After"], response.json["error"]) == (
+            503,
+            "1",
+            "Service Unavailable",
+        )
+    assert (
+        api.client.post("/urls", json={"original_url": "https://example.com/"}).status_code == 503
+    )
     api.follow(cached)
     postgres_server.start()
     wait_for(lambda: api.client.get("/events").status_code == 200)

@@ -26,13 +26,25 @@ def test_a_blank_value_counts_as_absent() -> None:
 
 
 def test_values_are_read_with_the_white_space_around_them_stripped() -> None:
-    settings = from_env({"APP_PORT": " 9000 ", "AUTO_SEED": "Yes", "INSTANCE": " a ", "LOG_LEVEL": "DEBUG"})
-    assert (settings.app_port, settings.auto_seed, settings.instance, settings.log_level) == (9000, True, "a", "DEBUG")
+    settings = from_env(
+        {"APP_PORT": " 9000 ", "AUTO_SEED": "Yes", "INSTANCE": " a ", "LOG_LEVEL": "DEBUG"}
+    )
+    assert (settings.app_port, settings.auto_seed, settings.instance, settings.log_level) == (
+        9000,
+        True,
+        "a",
+        "DEBUG",
+    )
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     problems = problems_of(
-        APP_PORT="http", WEB_THREADS="0", AUTO_SEED="perhaps", DEACTIVATED_STATUS="200", DATABASE_URL="mysql://h/d", CHAOS_TOKEN_FILE="/nowhere"
+        APP_PORT="http",
+        WEB_THREADS="0",
+        AUTO_SEED="perhaps",
+        DEACTIVATED_STATUS="200",
+        DATABASE_URL="mysql://h/d",
+        CHAOS_TOKEN_FILE="/nowhere",
     )
     assert [problem.split()[0] for problem in problems] == [
         "CHAOS_TOKEN_FILE",
@@ -68,7 +80,9 @@ def test_a_port_that_is_none_is_refused_in_one_line(number: str) -> None:
         ("BASE_URL", "https://sho.rt/\nX-Evil: 1"),
     ],
 )
-def test_an_address_that_leads_nowhere_is_refused_without_being_repeated(name: str, value: str) -> None:
+def test_an_address_that_leads_nowhere_is_refused_without_being_repeated(
+    name: str, value: str
+) -> None:
     (problem,) = problems_of(**{name: value})
     assert problem.startswith(f"{name} must be a URL that starts with ")
     assert problem.endswith("and names where it leads")
@@ -92,32 +106,50 @@ def test_an_address_that_leads_somewhere_is_taken_as_it_is(name: str, value: str
 def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("let-me-in\n")
     (tmp_path / "url").write_text("redis://cache/0\n")
-    settings = from_env({"CHAOS_TOKEN_FILE": str(tmp_path / "token"), "REDIS_URL_FILE": str(tmp_path / "url")})
+    settings = from_env(
+        {"CHAOS_TOKEN_FILE": str(tmp_path / "token"), "REDIS_URL_FILE": str(tmp_path / "url")}
+    )
     assert (settings.chaos_token, settings.redis_url) == ("let-me-in", "redis://cache/0")
 
 
 def test_a_secret_file_that_holds_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("\n")
-    assert problems_of(DATABASE_URL_FILE=str(tmp_path / "url")) == [f"DATABASE_URL_FILE names {tmp_path}/url, which is empty"]
+    assert problems_of(DATABASE_URL_FILE=str(tmp_path / "url")) == [
+        f"DATABASE_URL_FILE names {tmp_path}/url, which is empty"
+    ]
 
 
-def test_the_metrics_directory_cannot_come_from_a_file_because_its_library_would_not_know(tmp_path: Path) -> None:
+def test_the_metrics_directory_cannot_come_from_a_file_because_its_library_would_not_know(
+    tmp_path: Path,
+) -> None:
     assert from_env({"PROMETHEUS_MULTIPROC_DIR_FILE": "/nowhere"}).prometheus_multiproc_dir == ""
 
 
 def test_the_parts_of_a_database_address_are_put_together(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("p@ss/wörd\n")
-    settings = from_env({"DATABASE_HOST": "db", "DATABASE_USER": "ada", "DATABASE_PORT": "", "DATABASE_PASSWORD_FILE": str(tmp_path / "password")})
+    settings = from_env(
+        {
+            "DATABASE_HOST": "db",
+            "DATABASE_USER": "ada",
+            "DATABASE_PORT": "",
+            "DATABASE_PASSWORD_FILE": str(tmp_path / "password"),
+        }
+    )
     assert settings.database_url == "postgresql+pool://ada:p%40ss%2Fw%C3%B6rd@db:5432/holdfast"
 
 
 def test_a_database_url_wins_over_its_parts() -> None:
-    assert from_env({"DATABASE_HOST": "db", "DATABASE_URL": "sqlite:///a.db"}).database_url == "sqlite:///a.db"
+    assert (
+        from_env({"DATABASE_HOST": "db", "DATABASE_URL": "sqlite:///a.db"}).database_url
+        == "sqlite:///a.db"
+    )
 
 
 def test_a_redis_host_and_port_become_an_address() -> None:
     assert from_env({"REDIS_HOST": "cache"}).redis_url == "redis://cache:6379/0"
-    assert from_env({"REDIS_HOST": "cache", "REDIS_PORT": "7000"}).redis_url == "redis://cache:7000/0"
+    assert (
+        from_env({"REDIS_HOST": "cache", "REDIS_PORT": "7000"}).redis_url == "redis://cache:7000/0"
+    )
     told = from_env({"REDIS_HOST": "cache", "REDIS_PASSWORD": "s/e@c"})
     assert told.redis_url == "redis://default:s%2Fe%40c@cache:6379/0"
     assert "s/e@c" in told.secrets
@@ -136,27 +168,43 @@ def test_a_bad_part_is_reported_as_the_address_that_it_spoils() -> None:
 
 
 def test_no_secret_shows_in_the_settings_when_they_are_printed() -> None:
-    text = repr(Settings(database_url="postgresql://ada:hemlig@db/h", redis_url="redis://:hemlig@c/0", chaos_token="hemlig"))
+    text = repr(
+        Settings(
+            database_url="postgresql://ada:hemlig@db/h",
+            redis_url="redis://:hemlig@c/0",
+            chaos_token="hemlig",
+        )
+    )
     assert "hemlig" not in text
 
 
 def test_the_settings_know_their_secrets_as_written_and_as_meant() -> None:
-    settings = Settings(database_url="postgresql://ada:s%2Fe@db/h", redis_url="redis://:two@c/0", chaos_token="three!")
+    settings = Settings(
+        database_url="postgresql://ada:s%2Fe@db/h",
+        redis_url="redis://:two@c/0",
+        chaos_token="three!",
+    )
     assert set(settings.secrets) == {"three!", "s%2Fe", "two", "s/e"}
 
 
-def test_a_process_that_cannot_use_its_settings_ends_with_the_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_use_its_settings_ends_with_the_reasons(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("APP_PORT", "http")
     with pytest.raises(SystemExit, match="APP_PORT must be a whole number"):
         Settings.or_exit()
 
 
 def test_the_directory_of_the_metrics_is_made(tmp_path: Path) -> None:
-    assert metrics_directory({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "a/b")}) == str(tmp_path / "a/b")
+    assert metrics_directory({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "a/b")}) == str(
+        tmp_path / "a/b"
+    )
     assert (tmp_path / "a/b").is_dir()
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert problems_of(PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "file/metrics")) == ["PROMETHEUS_MULTIPROC_DIR must be a directory that exists or can be made"]
+    assert problems_of(PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "file/metrics")) == [
+        "PROMETHEUS_MULTIPROC_DIR must be a directory that exists or can be made"
+    ]
     assert metrics_directory({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "file/metrics")}) == ""

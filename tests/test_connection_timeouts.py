@@ -66,7 +66,10 @@ class Client:
 
 def run(main: Callable[[Client], Awaitable[None]]) -> None:
     async def whole() -> None:
-        config, state = Config(application, ws="none", lifespan="off", log_config=None, access_log=False), ServerState()
+        config, state = (
+            Config(application, ws="none", lifespan="off", log_config=None, access_log=False),
+            ServerState(),
+        )
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]

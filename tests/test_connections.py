@@ -35,7 +35,9 @@ def ask(server: Postgres, question: str) -> Any:
 
 
 @pytest.mark.services
-def test_a_thousand_requests_open_no_more_connections_than_there_are_threads(bound: Bound, postgres_server: Postgres) -> None:
+def test_a_thousand_requests_open_no_more_connections_than_there_are_threads(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
     user = api.user()
     logged(postgres_server, "on")
@@ -63,7 +65,9 @@ def connections(server: Postgres) -> int:
 
 
 @pytest.mark.services
-def test_more_threads_than_connections_take_turns_and_the_breaker_stays_closed(bound: Bound, postgres_server: Postgres) -> None:
+def test_more_threads_than_connections_take_turns_and_the_breaker_stays_closed(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     api = bound(database_url=f"{postgres_server.url}?max_connections=2", redis_url="")
     api.user()
 
@@ -75,7 +79,9 @@ def test_more_threads_than_connections_take_turns_and_the_breaker_stays_closed(b
 
 
 @pytest.mark.services
-def test_a_server_without_a_free_connection_is_waited_for_while_ours_are_in_use(bound: Bound, postgres_server: Postgres) -> None:
+def test_a_server_without_a_free_connection_is_waited_for_while_ours_are_in_use(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     """The server allows this role two connections; the others wait for their turn."""
     with closing(psycopg2.connect(postgres_server.url.replace("+pool", ""))) as admin:
         admin.autocommit = True
@@ -97,7 +103,9 @@ def test_a_server_without_a_free_connection_is_waited_for_while_ours_are_in_use(
 
 
 @pytest.mark.services
-def test_nobody_is_refused_while_processes_stand_still_for_half_a_second_at_random(tmp_path: Path, postgres_server: Postgres, redis_server: Redis) -> None:
+def test_nobody_is_refused_while_processes_stand_still_for_half_a_second_at_random(
+    tmp_path: Path, postgres_server: Postgres, redis_server: Redis
+) -> None:
     """Web server, PostgreSQL and Redis are stopped by turns, while clients read, write and follow."""
     name = postgres_server.another_database()
     app = App(DATABASE_URL=name, REDIS_URL=redis_server.url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
@@ -118,7 +126,9 @@ def under_load(app: App, meanwhile: Callable[[], None]) -> list[tuple[str, int]]
         connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=60)
         try:
             headers = {"Content-Type": "application/json"}
-            connection.request(method, path, json.dumps(body) if body else None, headers if body else {})
+            connection.request(
+                method, path, json.dumps(body) if body else None, headers if body else {}
+            )
             answer = connection.getresponse()
             text = answer.read()
             answers.append((path, answer.status))
@@ -199,7 +209,9 @@ class Forwarding(ExitStack):
 
 
 @pytest.mark.services
-def test_one_call_without_an_answer_is_no_reason_to_refuse_those_that_are_answered(bound: Bound, redis_server: Redis) -> None:
+def test_one_call_without_an_answer_is_no_reason_to_refuse_those_that_are_answered(
+    bound: Bound, redis_server: Redis
+) -> None:
     with Forwarding(redis_server.port) as forwarding:
         bound(redis_url=f"redis://127.0.0.1:{forwarding.port}/0")
         ask_redis()  # by the first connection, which waits in the pool now
@@ -225,7 +237,9 @@ def ask_redis() -> bool:
 
 
 @pytest.mark.services
-def test_a_link_that_is_held_for_longer_than_a_lock_is_waited_for_is_still_followed(bound: Bound, postgres_server: Postgres) -> None:
+def test_a_link_that_is_held_for_longer_than_a_lock_is_waited_for_is_still_followed(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
     url = api.url()
     with closing(psycopg2.connect(postgres_server.url.replace("+pool", ""))) as other:

@@ -40,23 +40,34 @@ def at_once(times: int, work: Callable[[int], Any]) -> list[Any]:
 
 
 def assert_unavailable(response: Any) -> None:
-    assert (response.status_code, response.headers["Retry-After"], response.json["message"]) == (503, "1", "Database is unavailable")
+    assert (response.status_code, response.headers["Retry-After"], response.json["message"]) == (
+        503,
+        "1",
+        "Database is unavailable",
+    )
 
 
 # ---- PostgreSQL comes and goes ----
 
 
 @pytest.mark.services
-def test_idle_connections_of_a_server_that_was_restarted_are_not_used(bound: Bound, postgres_server: Postgres) -> None:
+def test_idle_connections_of_a_server_that_was_restarted_are_not_used(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
-    assert at_once(5, lambda _: api.client.application.test_client().get("/users").status_code) == [200] * 5
+    assert (
+        at_once(5, lambda _: api.client.application.test_client().get("/users").status_code)
+        == [200] * 5
+    )
     postgres_server.stop()
     postgres_server.start()
     assert [api.client.get("/users").status_code for _ in range(6)] == [200] * 6
 
 
 @pytest.mark.services
-def test_a_server_that_is_gone_is_a_503_at_once_and_noticed_when_it_is_back(bound: Bound, postgres_server: Postgres) -> None:
+def test_a_server_that_is_gone_is_a_503_at_once_and_noticed_when_it_is_back(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
     postgres_server.kill()
     watch = Stopwatch()
@@ -69,7 +80,9 @@ def test_a_server_that_is_gone_is_a_503_at_once_and_noticed_when_it_is_back(boun
 
 
 @pytest.mark.services
-def test_a_replica_that_starts_while_the_database_is_away_works_when_it_is_back(bound: Bound, postgres_server: Postgres) -> None:
+def test_a_replica_that_starts_while_the_database_is_away_works_when_it_is_back(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     postgres_server.kill()
     api = bound(database_url=postgres_server.url, redis_url="")
     assert_unavailable(api.client.get("/users"))
@@ -82,14 +95,20 @@ def test_a_replica_that_starts_while_the_database_is_away_works_when_it_is_back(
 
 
 @pytest.mark.services
-def test_a_transaction_whose_server_dies_changes_nothing_and_is_a_503(bound: Bound, postgres_server: Postgres) -> None:
+def test_a_transaction_whose_server_dies_changes_nothing_and_is_a_503(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url + LONG_LOCKS, redis_url="")
     user = api.user()
     with released(), ExitStack() as stack:
         stack.enter_context(db.atomic())
         database.for_update(Event.select()).execute()
         db.execute_sql("LOCK TABLE events")
-        waiting = threading.Thread(target=lambda: answers.append(api.client.application.test_client().post("/urls", json=body)))
+        waiting = threading.Thread(
+            target=lambda: answers.append(
+                api.client.application.test_client().post("/urls", json=body)
+            )
+        )
         answers: list[Any] = []
         body = {"original_url": "https://example.com/", "user_id": user["id"]}
         waiting.start()
@@ -119,7 +138,9 @@ def test_a_pool_that_is_empty_is_a_503(bound: Bound, postgres_server: Postgres) 
 
 
 @pytest.mark.services
-def test_health_is_answered_in_time_while_the_database_is_frozen(bound: Bound, postgres_server: Postgres) -> None:
+def test_health_is_answered_in_time_while_the_database_is_frozen(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
     wait_for(lambda: api.get("/health")["database"] == "connected", what="the database")
     with postgres_server.frozen():
@@ -131,7 +152,9 @@ def test_health_is_answered_in_time_while_the_database_is_frozen(bound: Bound, p
 
 
 @pytest.mark.services
-def test_health_is_answered_in_time_while_redis_is_frozen(bound: Bound, redis_server: Redis) -> None:
+def test_health_is_answered_in_time_while_redis_is_frozen(
+    bound: Bound, redis_server: Redis
+) -> None:
     api = bound(redis_url=redis_server.url)
     wait_for(lambda: api.get("/health")["cache"] == "connected", what="the cache")
     with redis_server.frozen():
@@ -161,7 +184,9 @@ def test_a_statement_that_a_frozen_server_never_answers_ends_and_the_next_are_re
 
 
 @pytest.mark.services
-def test_long_work_is_not_taken_for_silence(bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_work_is_not_taken_for_silence(
+    bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(postgres, "_SILENCE_SECONDS", 0.2)
     bound(database_url=postgres_server.url, redis_url="")
     with released(), database.patience():
@@ -169,14 +194,18 @@ def test_long_work_is_not_taken_for_silence(bound: Bound, postgres_server: Postg
 
 
 @pytest.mark.services
-def test_a_statement_that_takes_too_long_is_ended_by_the_server(bound: Bound, postgres_server: Postgres) -> None:
+def test_a_statement_that_takes_too_long_is_ended_by_the_server(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     bound(database_url=f"{postgres_server.url}?options=-c%20statement_timeout%3D200", redis_url="")
     with released(), pytest.raises(database.DatabaseUnavailable):
         db.execute_sql("SELECT pg_sleep(5)")
 
 
 @pytest.mark.services
-def test_a_server_that_accepts_and_never_answers_keeps_only_one_request_waiting(bound: Bound) -> None:
+def test_a_server_that_accepts_and_never_answers_keeps_only_one_request_waiting(
+    bound: Bound,
+) -> None:
     with Silent() as silent:
         api = bound(database_url=f"postgresql+pool://x@127.0.0.1:{silent.port}/x", redis_url="")
         pause_over()  # it has just been tried and is left alone
@@ -202,8 +231,16 @@ def test_many_writers_at_once_are_all_served(bound: Bound, tmp_path: Path) -> No
 
     def write(number: int) -> set[int]:
         client = api.client.application.test_client()
-        made = {client.post("/urls", json={"original_url": f"https://example.com/{number}/{i}"}).status_code for i in range(10)}
-        changed = {client.put(f"/urls/{url['id']}", json={"title": f"{number}/{i}"}).status_code for i in range(10)}
+        made = {
+            client.post(
+                "/urls", json={"original_url": f"https://example.com/{number}/{i}"}
+            ).status_code
+            for i in range(10)
+        }
+        changed = {
+            client.put(f"/urls/{url['id']}", json={"title": f"{number}/{i}"}).status_code
+            for i in range(10)
+        }
         return made | changed | {client.get(f"/{url['short_code']}").status_code for _ in range(10)}
 
     assert set.union(*at_once(8, write)) == {201, 200, 302}
@@ -211,13 +248,28 @@ def test_many_writers_at_once_are_all_served(bound: Bound, tmp_path: Path) -> No
     assert len(api.get("/urls?per_page=100")) == 81
 
 
-AWKWARD = [" ", "\\", "\\N", "\\.", "a\tb", "a\nb\r\nc", '"quoted", and more', "NULL", "žluťoučký 🐎", "'"]
+AWKWARD = [
+    " ",
+    "\\",
+    "\\N",
+    "\\.",
+    "a\tb",
+    "a\nb\r\nc",
+    '"quoted", and more',
+    "NULL",
+    "žluťoučký 🐎",
+    "'",
+]
 
 
 @pytest.mark.usefixtures("app")
 def test_bulk_insert_keeps_every_character() -> None:
     with db.atomic():
-        count = bulk.insert("events", ("event_type", "timestamp", "details", "url_id"), (("x", database.now(), text, None) for text in AWKWARD))
+        count = bulk.insert(
+            "events",
+            ("event_type", "timestamp", "details", "url_id"),
+            (("x", database.now(), text, None) for text in AWKWARD),
+        )
     assert count == len(AWKWARD)
     assert [event.details for event in Event.select().order_by(Event.id)] == AWKWARD
     assert {event.url_id for event in Event.select()} == {None}
@@ -237,8 +289,13 @@ def test_a_sqlite_file_is_made_with_its_folder(bound: Bound, tmp_path: Path) -> 
 
 
 @pytest.mark.services
-def test_a_password_with_odd_characters_reaches_the_server(bound: Bound, postgres_server: Postgres) -> None:
-    api = bound(database_url=postgres_server.url.replace("holdfast@", "holdfast:p%40ss%2Fw%25rd@"), redis_url="")
+def test_a_password_with_odd_characters_reaches_the_server(
+    bound: Bound, postgres_server: Postgres
+) -> None:
+    api = bound(
+        database_url=postgres_server.url.replace("holdfast@", "holdfast:p%40ss%2Fw%25rd@"),
+        redis_url="",
+    )
     assert db.obj.connect_params["password"] == "p@ss/w%rd"
     assert api.get("/users") == []
 

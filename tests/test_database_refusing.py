@@ -55,7 +55,9 @@ def test_a_database_that_became_read_only(bound: Bound, database: str, redis_ser
 
 
 @pytest.mark.services
-def test_a_replica_and_a_worker_that_start_on_a_read_only_database(bound: Bound, database: str, redis_server: Redis) -> None:
+def test_a_replica_and_a_worker_that_start_on_a_read_only_database(
+    bound: Bound, database: str, redis_server: Redis
+) -> None:
     api = bound(database_url=database, redis_url=redis_server.url)
     url = api.url("https://example.com/cached", user_id=api.user()["id"])
     with read_only(database):
@@ -73,7 +75,9 @@ def test_a_replica_and_a_worker_that_start_on_a_read_only_database(bound: Bound,
 
 @pytest.mark.services
 @pytest.mark.parametrize("right", ["INSERT", "UPDATE", "SELECT, INSERT, UPDATE, DELETE"])
-def test_a_role_without_rights_on_the_tables(bound: Bound, database: str, redis_server: Redis, right: str) -> None:
+def test_a_role_without_rights_on_the_tables(
+    bound: Bound, database: str, redis_server: Redis, right: str
+) -> None:
     name = f"poor_{database.rpartition('_')[2]}"
     poor = database.replace("holdfast@", f"{name}@")
     bound(database_url=database, redis_url="").user()
@@ -116,7 +120,9 @@ SETTINGS = {
 
 
 @pytest.mark.services
-def test_what_a_role_a_database_or_the_environment_may_change_is_set_by_us(bound: Bound, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_role_a_database_or_the_environment_may_change_is_set_by_us(
+    bound: Bound, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = database.rpartition("/")[2]
     for setting, (value, _) in SETTINGS.items():
         sql(database, f"ALTER DATABASE {name} SET {setting} = {value}")
@@ -128,7 +134,12 @@ def test_what_a_role_a_database_or_the_environment_may_change_is_set_by_us(bound
         monkeypatch.setenv(variable, value)
     api = bound(database_url=database, redis_url="")
     with released():
-        found = {setting: db.execute_sql(f"SHOW {setting}").fetchone()[0].replace('"$user",public', '"$user", public') for setting in SETTINGS}
+        found = {
+            setting: db.execute_sql(f"SHOW {setting}")
+            .fetchone()[0]
+            .replace('"$user",public', '"$user", public')
+            for setting in SETTINGS
+        }
     assert found == {setting: ours for setting, (_, ours) in SETTINGS.items()}
     assert api.url("https://例え.jp/žluťoučký?🐎=1", title="日本")["title"] == "日本"
 
@@ -137,12 +148,17 @@ def test_what_a_role_a_database_or_the_environment_may_change_is_set_by_us(bound
 def test_options_of_the_url_come_last(bound: Bound, database: str) -> None:
     bound(database_url=f"{database}?options=-c%20statement_timeout%3D200", redis_url="")
     with released():
-        assert [db.execute_sql(f"SHOW {name}").fetchone()[0] for name in ("statement_timeout", "lock_timeout")] == ["200ms", "800ms"]
+        assert [
+            db.execute_sql(f"SHOW {name}").fetchone()[0]
+            for name in ("statement_timeout", "lock_timeout")
+        ] == ["200ms", "800ms"]
 
 
 @pytest.mark.services
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_a_database_of_another_encoding_is_unavailable(bound: Bound, postgres_server: Postgres, encoding: str) -> None:
+def test_a_database_of_another_encoding_is_unavailable(
+    bound: Bound, postgres_server: Postgres, encoding: str
+) -> None:
     api = bound(database_url=encoded(postgres_server, encoding), redis_url="")
     assert_unavailable(api.client.get("/users"))
     ready = api.client.get("/health/ready")
@@ -169,7 +185,9 @@ UNAVAILABLE += ["55P03", "57014", "57P01", "57P03", "57P05", "58000", "58030", "
 
 @pytest.mark.services
 @pytest.mark.parametrize("code", UNAVAILABLE)
-def test_what_means_unavailable_in_postgresql(bound: Bound, postgres_server: Postgres, code: str) -> None:
+def test_what_means_unavailable_in_postgresql(
+    bound: Bound, postgres_server: Postgres, code: str
+) -> None:
     bound(database_url=postgres_server.url, redis_url="")
     with released(), pytest.raises(DatabaseUnavailable):
         db.execute_sql(f"DO $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END $$")
@@ -181,16 +199,22 @@ def test_what_means_unavailable_in_postgresql(bound: Bound, postgres_server: Pos
     "statement",
     ["SELECT nosuch FROM users", "SELEC 1", "SELECT 1 / 0", "SELECT 'x'::int", "SELECT nosuch()"],
 )
-def test_what_is_a_bug_in_postgresql(bound: Bound, postgres_server: Postgres, statement: str) -> None:
+def test_what_is_a_bug_in_postgresql(
+    bound: Bound, postgres_server: Postgres, statement: str
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
     assert_is_a_bug(statement)
     assert api.client.get("/health/ready").status_code == 200
 
 
 @pytest.mark.services
-def test_delivering_what_redis_missed_ends_where_it_cannot_be_forgotten(bound: Bound, database: str, redis_server: Redis) -> None:
+def test_delivering_what_redis_missed_ends_where_it_cannot_be_forgotten(
+    bound: Bound, database: str, redis_server: Redis
+) -> None:
     bound(database_url=database, redis_url=redis_server.url)
-    CacheUpdate.insert_many([{"short_code": f"code{number}", "entry": "d 1 1 "} for number in range(500)]).execute()
+    CacheUpdate.insert_many(
+        [{"short_code": f"code{number}", "entry": "d 1 1 "} for number in range(500)]
+    ).execute()
     with read_only(database):
         db.obj.close_all()
         with released():

@@ -89,7 +89,9 @@ def test_a_damaged_file(on_file: Api, file: Path) -> None:
         assert on_file.client.open(path, method=method, json=body).status_code in (503, 404)
     assert on_file.client.get("/urls").status_code == 503
     assert on_file.get("/health")["status"] == "degraded"
-    assert "database refusing (it is damaged)" in on_file.client.get("/health/ready").json["message"]
+    assert (
+        "database refusing (it is damaged)" in on_file.client.get("/health/ready").json["message"]
+    )
 
 
 def test_a_text_file_as_the_database(bound: Bound, file: Path) -> None:
@@ -144,7 +146,9 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:30])
 @pytest.mark.parametrize("what", ["text", "folder"])
-def test_one_sentence_at_the_start_when_it_can_never_work(tmp_path: Path, command: list[str], what: str) -> None:
+def test_one_sentence_at_the_start_when_it_can_never_work(
+    tmp_path: Path, command: list[str], what: str
+) -> None:
     (tmp_path / "text").write_text("no database\n" * 100)
     path = tmp_path / ("text" if what == "text" else "text/below/holdfast.db")
     code, text = said(
@@ -159,10 +163,14 @@ def test_one_sentence_at_the_start_when_it_can_never_work(tmp_path: Path, comman
 
 
 @pytest.mark.services
-def test_one_sentence_at_the_start_when_the_encoding_is_wrong(tmp_path: Path, postgres_server: Postgres) -> None:
+def test_one_sentence_at_the_start_when_the_encoding_is_wrong(
+    tmp_path: Path, postgres_server: Postgres
+) -> None:
     url = encoded(postgres_server, "SQL_ASCII")
     for command in COMMANDS[:4]:
-        code, text = said(command, DATABASE_URL=url, LOG_FILE=str(tmp_path / "log"), APP_PORT=str(free_port()))
+        code, text = said(
+            command, DATABASE_URL=url, LOG_FILE=str(tmp_path / "log"), APP_PORT=str(free_port())
+        )
         assert code != 0
         assert "in_sql_ascii is encoded in SQL_ASCII, and must be in UTF8" in text
         assert "Traceback" not in text

@@ -30,7 +30,15 @@ README = (ROOT / "README.md").read_text()
 @pytest.fixture
 def fresh_client(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[FlaskClient]:
     """The application on an empty database of its own, where ids begin with 1, with the products that the page speaks of."""
-    bind(replace(settings, database_url=f"sqlite:///{tmp_path}/docs.db", redis_url="", base_url=exchanges.BASE_URL, chaos_token=""))
+    bind(
+        replace(
+            settings,
+            database_url=f"sqlite:///{tmp_path}/docs.db",
+            redis_url="",
+            base_url=exchanges.BASE_URL,
+            chaos_token="",
+        )
+    )
     schema.ensure()
     exchanges.prepare()
     yield app.test_client()
@@ -47,15 +55,23 @@ def test_every_answer_of_the_api_page_is_the_one_that_is_given(fresh_client: Fla
         if exchanges.is_excerpt(exchange.answer):
             assert exchanges.excerpt_matches(exchange.answer, real), exchange.request
         else:
-            assert exchanges.comparable(real) == exchanges.comparable(exchange.answer), exchange.request
+            assert exchanges.comparable(real) == exchanges.comparable(exchange.answer), (
+                exchange.request
+            )
 
 
 def test_the_api_page_has_every_operation(app: Flask) -> None:
-    documented = [exchange.request.split()[:2] for exchange in exchanges.exchanges(exchanges.DOCUMENT.read_text())]
+    documented = [
+        exchange.request.split()[:2]
+        for exchange in exchanges.exchanges(exchanges.DOCUMENT.read_text())
+    ]
     for path, operations in document(app, "", "")["paths"].items():
         pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"(\?.*)?")
         for method in operations:
-            assert any(used == method.upper() and pattern.fullmatch(address) for used, address in documented), f"{method} {path}"
+            assert any(
+                used == method.upper() and pattern.fullmatch(address)
+                for used, address in documented
+            ), f"{method} {path}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -73,14 +89,21 @@ def test_every_file_that_a_document_names_exists(path: Path) -> None:
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_every_make_target_that_a_document_names_exists(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?<![\w-])make ([a-z][a-z-]*)(?=[`\s])", re.sub(r"and make\b.*|make are", "", (ROOT / name).read_text())))
+    named = set(
+        re.findall(
+            r"(?<![\w-])make ([a-z][a-z-]*)(?=[`\s])",
+            re.sub(r"and make\b.*|make are", "", (ROOT / name).read_text()),
+        )
+    )
     assert named
     assert named <= targets
 
 
 def test_the_readme_names_every_make_target_that_users_have() -> None:
     offered = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {target for target in offered - {"help", "lock"} if f"make {target}`" not in README} == set()
+    assert {
+        target for target in offered - {"help", "lock"} if f"make {target}`" not in README
+    } == set()
 
 
 def test_every_module_and_script_of_the_readme_can_be_run() -> None:
@@ -102,7 +125,9 @@ def test_the_quick_start_works_when_it_is_pasted(tmp_path: Path) -> None:
         command = (sys.executable, "run.py")
 
     with Run(tmp_path, AUTO_SEED="true") as server:
-        blocks = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block]
+        blocks = [
+            block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block
+        ]
         make, events, bulk = (paste(block, server, tmp_path) for block in blocks)
         assert '"original_url":"https://example.com/"' in make
         assert '"event_type":"clicked"' not in events
@@ -112,7 +137,9 @@ def test_the_quick_start_works_when_it_is_pasted(tmp_path: Path) -> None:
 
 
 def paste(block: str, server: WebServer, folder: Path) -> str:
-    block = block.replace("localhost:8000", f"localhost:{server.port}").replace("/tmp/users.csv", str(folder / "users.csv"))
+    block = block.replace("localhost:8000", f"localhost:{server.port}").replace(
+        "/tmp/users.csv", str(folder / "users.csv")
+    )
     return subprocess.run(
         ["bash", "-ec", block],
         capture_output=True,
@@ -125,24 +152,34 @@ def paste(block: str, server: WebServer, folder: Path) -> str:
 def default_of(setting: Field[Any]) -> str:
     if setting.default is MISSING:
         return ""  # made at the start: the host's name
-    return str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
+    return (
+        str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
+    )
 
 
 def test_env_example_has_every_setting_with_its_default_and_a_sentence() -> None:
-    blocks = re.findall(r"((?:^#.*\n)+)([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    assert {name: default for _, name, default in blocks} == {setting.name.upper(): default_of(setting) for setting in fields(Settings)}
+    blocks = re.findall(
+        r"((?:^#.*\n)+)([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+    )
+    assert {name: default for _, name, default in blocks} == {
+        setting.name.upper(): default_of(setting) for setting in fields(Settings)
+    }
     assert all(comment.strip().endswith(".") for comment, _, _ in blocks)
 
 
 def test_the_configuration_page_has_every_setting_with_its_default() -> None:
     own = (ROOT / "docs" / "configuration.md").read_text().partition("\n## The stack")[0]
     rows = re.findall(r"^\| `([A-Z_]+)` \|(.*?)\| .+ \| `app/", own, re.MULTILINE)
-    assert {name: default.strip(" `") for name, default in rows} == {setting.name.upper(): default_of(setting) for setting in fields(Settings)}
+    assert {name: default.strip(" `") for name, default in rows} == {
+        setting.name.upper(): default_of(setting) for setting in fields(Settings)
+    }
 
 
 def test_the_decision_log_has_every_record() -> None:
     log = (ROOT / "docs" / "decisions" / "README.md").read_text()
-    assert {path.name for path in ROOT.glob("docs/decisions/0*.md")} == set(re.findall(r"\((\d+-.*?\.md)\)", log))
+    assert {path.name for path in ROOT.glob("docs/decisions/0*.md")} == set(
+        re.findall(r"\((\d+-.*?\.md)\)", log)
+    )
 
 
 def test_env_example_can_be_loaded_as_it_is() -> None:
@@ -154,5 +191,10 @@ def test_env_example_can_be_loaded_as_it_is() -> None:
 def test_every_capital_setting_that_a_document_names_exists() -> None:
     known = readable_by_the_application() | STACK_VARIABLES
     for path in DOCUMENTS:
-        named = set(re.findall(r"\b((?:WEB|APP|LOG|CACHE|REDIS|DATABASE|PROMETHEUS|CHAOS|BASE|TRUSTED|AUTO|DEACTIVATED)_[A-Z_]+)\b", path.read_text()))
+        named = set(
+            re.findall(
+                r"\b((?:WEB|APP|LOG|CACHE|REDIS|DATABASE|PROMETHEUS|CHAOS|BASE|TRUSTED|AUTO|DEACTIVATED)_[A-Z_]+)\b",
+                path.read_text(),
+            )
+        )
         assert named <= known, path

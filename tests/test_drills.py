@@ -33,7 +33,12 @@ def judged(*answers: Answer, rules: Rules | None = None) -> Outcome:
     return outcome
 
 
-def counted(*answers: Answer, stored: dict[str, int], resent: set[str] | None = None, destroyed: set[str] | None = None) -> Outcome:
+def counted(
+    *answers: Answer,
+    stored: dict[str, int],
+    resent: set[str] | None = None,
+    destroyed: set[str] | None = None,
+) -> Outcome:
     outcome = Outcome("a drill")
     judge_clicks(outcome, answers, Counter(stored), resent or set(), destroyed or set())
     return outcome
@@ -43,7 +48,16 @@ def test_answers_as_asked_are_right() -> None:
     assert judged(GOOD, PAGE).wrong == []
 
 
-@pytest.mark.parametrize("answer", [replace(GOOD, location="https://example.com/2"), replace(GOOD, status=200), replace(GOOD, status=404), BROKE_OFF, REFUSED])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        replace(GOOD, location="https://example.com/2"),
+        replace(GOOD, status=200),
+        replace(GOOD, status=404),
+        BROKE_OFF,
+        REFUSED,
+    ],
+)
 def test_anything_else_is_wrong(answer: Answer) -> None:
     assert judged(GOOD, answer).wrong
 
@@ -74,7 +88,10 @@ def test_a_redirect_may_fail_where_that_is_allowed() -> None:
 
 
 def test_a_redirect_to_a_wrong_place_is_never_allowed() -> None:
-    assert judged(replace(GOOD, location="https://example.com/2"), rules=Rules({302}, redirects_too=True, **DURING)).wrong
+    assert judged(
+        replace(GOOD, location="https://example.com/2"),
+        rules=Rules({302}, redirects_too=True, **DURING),
+    ).wrong
 
 
 def test_a_click_for_each_redirect_is_right() -> None:
@@ -82,7 +99,11 @@ def test_a_click_for_each_redirect_is_right() -> None:
     assert (outcome.wrong, outcome.answered, outcome.stored, outcome.double) == ([], 1, 1, 0)
 
 
-@pytest.mark.parametrize("stored", [{}, {"a-1": 2}, {"a-1": 1, "a-3": 1}, {"a-1": 1, "a-9": 1}], ids=["lost", "double", "of a refused request", "of nobody"])
+@pytest.mark.parametrize(
+    "stored",
+    [{}, {"a-1": 2}, {"a-1": 1, "a-3": 1}, {"a-1": 1, "a-9": 1}],
+    ids=["lost", "double", "of a refused request", "of nobody"],
+)
 def test_any_other_number_of_clicks_is_wrong(stored: dict[str, int]) -> None:
     assert counted(GOOD, REFUSED, stored=stored).wrong
 
@@ -132,7 +153,11 @@ def test_drills_are_chosen_by_name_and_by_length() -> None:
     drills = [Drill("a", print), Drill("b", print, short=True)]
     assert run.chosen(drills, [], short=False) == drills
     assert run.chosen(drills, [], short=True) == [drills[1]]
-    assert run.chosen(drills, ["a"], short=False) == run.chosen(drills, ["a"], short=True) == [drills[0]]
+    assert (
+        run.chosen(drills, ["a"], short=False)
+        == run.chosen(drills, ["a"], short=True)
+        == [drills[0]]
+    )
     with pytest.raises(SystemExit, match="no drill c"):
         run.chosen(drills, ["c"], short=False)
 

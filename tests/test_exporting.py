@@ -44,11 +44,23 @@ class Nginx(Server):
             raise Missing("nginx is not installed: apt-get install nginx")
         self.folder.chmod(0o755)
         given = (ROOT / "deploy" / "fail-static.conf").read_text()
-        (self.folder / "nginx.conf").write_text(given.replace("listen 8080", f"listen 127.0.0.1:{self.port}").replace("/tmp/", f"{self.folder}/"))
+        (self.folder / "nginx.conf").write_text(
+            given.replace("listen 8080", f"listen 127.0.0.1:{self.port}").replace(
+                "/tmp/", f"{self.folder}/"
+            )
+        )
         (self.folder / "links.conf").write_text(links)
 
     def command(self) -> list[str]:
-        return [str(self.program), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"]
+        return [
+            str(self.program),
+            "-p",
+            str(self.folder),
+            "-c",
+            str(self.folder / "nginx.conf"),
+            "-g",
+            "daemon off;",
+        ]
 
     def options(self) -> dict[str, Any]:
         return {"cwd": self.folder}
@@ -95,7 +107,9 @@ def imported(code: str, address: str = "https://example.com/", **more: Any) -> U
 
 @pytest.mark.services
 @pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
-def test_a_link_leads_where_the_service_leads_byte_for_byte(api: Api, serve: Serve, address: str) -> None:
+def test_a_link_leads_where_the_service_leads_byte_for_byte(
+    api: Api, serve: Serve, address: str
+) -> None:
     code = api.url(address)["short_code"]
     nginx = serve()
     for path in (f"/{code}", f"/urls/{code}/redirect", f"/{code}?with=query"):
@@ -108,23 +122,50 @@ def test_a_link_leads_where_the_service_leads_byte_for_byte(api: Api, serve: Ser
 def test_the_headers_are_those_of_the_service(api: Api, serve: Serve) -> None:
     code = api.url()["short_code"]
     _, headers, _ = serve().ask(f"/{code}", "HEAD")
-    assert (headers["Cache-Control"], headers["X-Cache"], headers["Content-Length"]) == ("private, no-store", "HIT", "0")
+    assert (headers["Cache-Control"], headers["X-Cache"], headers["Content-Length"]) == (
+        "private, no-store",
+        "HIT",
+        "0",
+    )
     assert headers["X-Request-ID"]
 
 
 @pytest.mark.services
-def test_codes_that_differ_in_upper_case_only_lead_to_places_of_their_own(app: Flask, serve: Serve) -> None:
-    codes = ["abc", "ABC", "aBc", "abC", "abcd", "default", "Default", "hostnames", "volatile", "include", "0", "-_-", "x" * 32, "X" + "x" * 31]
+def test_codes_that_differ_in_upper_case_only_lead_to_places_of_their_own(
+    app: Flask, serve: Serve
+) -> None:
+    codes = [
+        "abc",
+        "ABC",
+        "aBc",
+        "abC",
+        "abcd",
+        "default",
+        "Default",
+        "hostnames",
+        "volatile",
+        "include",
+        "0",
+        "-_-",
+        "x" * 32,
+        "X" + "x" * 31,
+    ]
     for code in codes:
         imported(code, f"https://example.com/{code}")
     nginx = serve()
-    assert {code: nginx.ask(f"/{code}")[1]["Location"] for code in codes} == {code: f"https://example.com/{code}" for code in codes}
+    assert {code: nginx.ask(f"/{code}")[1]["Location"] for code in codes} == {
+        code: f"https://example.com/{code}" for code in codes
+    }
     assert nginx.ask("/AbC")[0] == 503
 
 
 @pytest.mark.services
 def test_many_long_addresses_under_codes_alike_are_told_apart(app: Flask, serve: Serve) -> None:
-    places = {f"{code}{last}": f"https://example.com/{code}{last}/" + "$" * 2000 for code in ("abc", "abC", "aBc", "aBC") for last in "xX"}
+    places = {
+        f"{code}{last}": f"https://example.com/{code}{last}/" + "$" * 2000
+        for code in ("abc", "abC", "aBc", "aBC")
+        for last in "xX"
+    }
     for code, address in places.items():
         imported(code, address)
     nginx = serve()
@@ -138,7 +179,15 @@ def test_inactive_deleted_and_unknown_links_lead_nowhere(api: Api, serve: Serve)
     api.client.delete(f"/urls/{deleted['id']}")
     nginx = serve()
     assert nginx.ask(f"/{live['short_code']}")[0] == 302
-    for code in (inactive["short_code"], deleted["short_code"], live["short_code"].swapcase() + "x", "", "users", "%00", "x" * 5000):
+    for code in (
+        inactive["short_code"],
+        deleted["short_code"],
+        live["short_code"].swapcase() + "x",
+        "",
+        "users",
+        "%00",
+        "x" * 5000,
+    ):
         status, headers, body = nginx.ask(f"/{code}")
         assert (status, headers.get("Location")) in {(503, None), (400, None)}, code
         assert b"<" not in body
@@ -148,11 +197,21 @@ def test_inactive_deleted_and_unknown_links_lead_nowhere(api: Api, serve: Serve)
 def test_what_needs_the_application_is_told_to_come_back(api: Api, serve: Serve) -> None:
     url = api.url()
     nginx = serve()
-    for method, path in (("GET", "/users"), ("POST", "/urls"), ("POST", f"/{url['short_code']}"), ("DELETE", f"/urls/{url['id']}"), ("GET", "/health")):
+    for method, path in (
+        ("GET", "/users"),
+        ("POST", "/urls"),
+        ("POST", f"/{url['short_code']}"),
+        ("DELETE", f"/urls/{url['id']}"),
+        ("GET", "/health"),
+    ):
         status, headers, body = nginx.ask(path, method)
         assert (status, headers["Retry-After"]) == (503, "30")
         answer = json.loads(body)
-        assert (answer["error"], answer["status"], answer["request_id"]) == ("Service Unavailable", 503, headers["X-Request-ID"])
+        assert (answer["error"], answer["status"], answer["request_id"]) == (
+            "Service Unavailable",
+            503,
+            headers["X-Request-ID"],
+        )
 
 
 @pytest.mark.services
@@ -166,12 +225,22 @@ def test_the_command_writes_what_nginx_reads(app: Flask, tmp_path: Path) -> None
     imported("other", "https://example.com/3")
     result = app.test_cli_runner().invoke(args=["links", "export", str(tmp_path / "links.conf")])
     assert (result.exit_code, result.stderr) == (0, "Wrote 3 links\n")
-    entries = [line.strip() for line in (tmp_path / "links.conf").read_text().splitlines() if line.startswith("  ")]
-    assert entries == ['"/other" "other=https://example.com/3";', '"/abcdef" "abcdef=https://example.com/${dollar} ABCDEF=https://example.com/2";']
+    entries = [
+        line.strip()
+        for line in (tmp_path / "links.conf").read_text().splitlines()
+        if line.startswith("  ")
+    ]
+    assert entries == [
+        '"/other" "other=https://example.com/3";',
+        '"/abcdef" "abcdef=https://example.com/${dollar} ABCDEF=https://example.com/2";',
+    ]
 
 
 def test_more_links_than_are_read_at_once_are_all_exported(app: Flask) -> None:
-    rows = [{"short_code": f"c{number}", "original_url": "https://example.com/"} for number in range(2500)]
+    rows = [
+        {"short_code": f"c{number}", "original_url": "https://example.com/"}
+        for number in range(2500)
+    ]
     Url.insert_many(rows).execute()
     links_file = LinksFile()
     assert sum(line.startswith('  "/c') for line in links_file.lines()) == links_file.count == 2500
@@ -180,16 +249,22 @@ def test_more_links_than_are_read_at_once_are_all_exported(app: Flask) -> None:
 def test_an_export_that_fails_leaves_the_one_before(app: Flask, tmp_path: Path) -> None:
     links = tmp_path / "links.conf"
     links.write_text("as before")
-    imported("übcdef", "https://example.com/")  # no row can come to be like this, but it cannot be exported
+    imported(
+        "übcdef", "https://example.com/"
+    )  # no row can come to be like this, but it cannot be exported
     assert app.test_cli_runner().invoke(args=["links", "export", str(links)]).exit_code == 1
     assert links.read_text() == "as before"
 
 
 @pytest.mark.parametrize("name", ["links.conf", "-"])
-def test_no_links_at_all_do_not_take_the_place_of_those_before(app: Flask, tmp_path: Path, name: str) -> None:
+def test_no_links_at_all_do_not_take_the_place_of_those_before(
+    app: Flask, tmp_path: Path, name: str
+) -> None:
     links = tmp_path / "links.conf"
     links.write_text("as before")
-    result = app.test_cli_runner().invoke(args=["links", "export", name if name == "-" else str(links)])
+    result = app.test_cli_runner().invoke(
+        args=["links", "export", name if name == "-" else str(links)]
+    )
     assert (result.exit_code, result.stderr) == (1, "Error: There are no live links\n")
     assert [path.name for path in tmp_path.iterdir()] == ["links.conf"]
     assert links.read_text() == "as before"

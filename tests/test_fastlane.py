@@ -45,7 +45,10 @@ def scope(method: str, target: str, *headers: tuple[bytes, bytes]) -> dict[str, 
 
 async def ask(app: Asgi, request: dict[str, Any], *chunks: bytes) -> Answer:
     """Sends one request, its body in chunks, straight to the application."""
-    waiting = [{"type": "http.request", "body": chunk, "more_body": number < len(chunks)} for number, chunk in enumerate(chunks or (b"",), 1)]
+    waiting = [
+        {"type": "http.request", "body": chunk, "more_body": number < len(chunks)}
+        for number, chunk in enumerate(chunks or (b"",), 1)
+    ]
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -80,37 +83,59 @@ def run(app: FastLane, main: Callable[[FastLane], Awaitable[Any]]) -> Any:
 @pytest.fixture
 def front(shared: Api, session_app: Flask, redis_server: Redis) -> Callable[..., FastLane]:
     def make(url: str = "", trusted_proxies: int = 0) -> FastLane:
-        return FastLane(ThreadedWsgi(session_app, 4), Lane(url or redis_server.url), trusted_proxies)
+        return FastLane(
+            ThreadedWsgi(session_app, 4), Lane(url or redis_server.url), trusted_proxies
+        )
 
     return make
 
 
-def test_all_requests_of_a_moment_are_answered_and_each_is_a_click(front: Callable[..., FastLane], shared: Api) -> None:
+def test_all_requests_of_a_moment_are_answered_and_each_is_a_click(
+    front: Callable[..., FastLane], shared: Api
+) -> None:
     links = [shared.url(f"https://example.com/{number}") for number in range(5)]
 
     async def main(app: FastLane) -> list[Answer]:
         await opened(app)
-        answers = await asyncio.gather(*(ask(app, scope("GET", f"/{link['short_code']}")) for link in links * 4))
+        answers = await asyncio.gather(
+            *(ask(app, scope("GET", f"/{link['short_code']}")) for link in links * 4)
+        )
         app._note()
         return list(answers)
 
     answers = run(front(), main)
     for number, (status, headers, body) in enumerate(answers):
-        assert (status, headers["location"], headers["x-cache"], body) == (302, links[number % 5]["original_url"], "HIT", b"")
+        assert (status, headers["location"], headers["x-cache"], body) == (
+            302,
+            links[number % 5]["original_url"],
+            "HIT",
+            b"",
+        )
     assert [shared.clicks(link) for link in links] == [4] * 5
 
 
 def test_who_follows_is_taken_from_the_headers(front: Callable[..., FastLane], shared: Api) -> None:
     link = shared.url()
-    headers = [(b"user-agent", b"one"), (b"user-agent", b"two"), (b"referer", b"https://r.example/"), (b"x-forwarded-for", b"1.1.1.1, 203.0.113.9")]
+    headers = [
+        (b"user-agent", b"one"),
+        (b"user-agent", b"two"),
+        (b"referer", b"https://r.example/"),
+        (b"x-forwarded-for", b"1.1.1.1, 203.0.113.9"),
+    ]
 
     async def main(app: FastLane) -> Answer:
         await opened(app)
-        return await ask(app, scope("GET", f"/{link['short_code']}", *headers, (b"x-request-id", b"mine")))
+        return await ask(
+            app, scope("GET", f"/{link['short_code']}", *headers, (b"x-request-id", b"mine"))
+        )
 
     assert run(front(trusted_proxies=1), main)[1]["x-request-id"] == "mine"
     details = shared.get("/events?type=clicked")[0]["details"]
-    assert (details["ip"], details["user_agent"], details["referrer"]) == ("203.0.113.9", "one,two", "https://r.example/")
+    assert (details["ip"], details["user_agent"], details["referrer"]) == (
+        "203.0.113.9",
+        "one,two",
+        "https://r.example/",
+    )
 
 
 def test_everything_else_is_left_to_flask(front: Callable[..., FastLane], shared: Api) -> None:
@@ -119,21 +144,34 @@ def test_everything_else_is_left_to_flask(front: Callable[..., FastLane], shared
     shared.client.put(f"/urls/{gone['id']}", json={"is_active": False})
 
     async def main(app: FastLane) -> list[int]:
-        first = (await ask(app, scope("GET", f"/{link['short_code']}")))[0]  # the lane is not open yet
+        first = (await ask(app, scope("GET", f"/{link['short_code']}")))[
+            0
+        ]  # the lane is not open yet
         await opened(app)
-        requests = [scope("GET", "/nosuch"), scope("GET", f"/{gone['short_code']}"), scope("GET", "/users"), scope("HEAD", f"/{link['short_code']}")]
+        requests = [
+            scope("GET", "/nosuch"),
+            scope("GET", f"/{gone['short_code']}"),
+            scope("GET", "/users"),
+            scope("HEAD", f"/{link['short_code']}"),
+        ]
         return [first, *[(await ask(app, request))[0] for request in requests]]
 
     assert run(front(), main) == [302, 404, 410, 200, 302]
     assert shared.clicks(link) == 1
 
 
-def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(front: Callable[..., FastLane]) -> None:
+def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(
+    front: Callable[..., FastLane],
+) -> None:
     json, chunked = (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")
 
     async def main(app: FastLane) -> list[int]:
-        chunks = await ask(app, scope("POST", "/shorten", json, chunked), b'{"url": "https://exam', b'ple.com/"}')
-        announced = await ask(app, scope("POST", "/shorten", json, (b"content-length", b"20000000")))
+        chunks = await ask(
+            app, scope("POST", "/shorten", json, chunked), b'{"url": "https://exam', b'ple.com/"}'
+        )
+        announced = await ask(
+            app, scope("POST", "/shorten", json, (b"content-length", b"20000000"))
+        )
         endless = await ask(app, scope("POST", "/shorten", json, chunked), *[b" " * 1_000_000] * 12)
         return [answer[0] for answer in (chunks, announced, endless)]
 
@@ -174,7 +212,9 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
         return [b"done"]
 
     async def main(app: ThreadedWsgi) -> bytes:
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: wrong.append(context)
+        )
         with pytest.raises(ArithmeticError, match="broken"):
             await ask(app, scope("GET", "/broken"))
         left = asyncio.ensure_future(ask(app, scope("GET", "/slow")))
@@ -195,7 +235,9 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
     assert asked == ["/broken", "/slow", "/next"]
 
 
-def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(front: Callable[..., FastLane], log: Log) -> None:
+def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(
+    front: Callable[..., FastLane], log: Log
+) -> None:
     go_on = threading.Event()
     seen: list[str] = []
 
@@ -210,7 +252,9 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
         logs.notes.held = True
         logs.notes.add(logs.Line(0, "1", "/first", status=None))
         at_once = log.path.read_text()
-        request = asyncio.ensure_future(ask(FastLane(ThreadedWsgi(slow, 1), app._lane, 0), scope("GET", "/urls")))
+        request = asyncio.ensure_future(
+            ask(FastLane(ThreadedWsgi(slow, 1), app._lane, 0), scope("GET", "/urls"))
+        )
         async with asyncio.timeout(HANGS_SECONDS / 2):  # the request waits for longer
             while len(log.lines()) < 2:
                 await asyncio.sleep(0.01)
@@ -225,7 +269,9 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
     assert not logs.notes.held
 
 
-def test_whoever_has_an_answer_from_flask_finds_its_lines_in_the_log(front: Callable[..., FastLane], session_app: Flask, log: Log) -> None:
+def test_whoever_has_an_answer_from_flask_finds_its_lines_in_the_log(
+    front: Callable[..., FastLane], session_app: Flask, log: Log
+) -> None:
     async def main(app: FastLane) -> list[str]:
         logs.notes.held = True
         flask = ThreadedWsgi(session_app, 1, answered=logs.notes.write)
@@ -235,14 +281,18 @@ def test_whoever_has_an_answer_from_flask_finds_its_lines_in_the_log(front: Call
     assert run(front(), main) == ["request started", "request finished"]
 
 
-def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(front: Callable[..., FastLane], shared: Api, redis_server: Redis) -> None:
+def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(
+    front: Callable[..., FastLane], shared: Api, redis_server: Redis
+) -> None:
     link = shared.url()
 
     async def main(app: FastLane) -> list[int]:
         await opened(app)
         redis_server.send(signal.SIGSTOP)
         try:
-            asked = await asyncio.gather(*(ask(app, scope("GET", f"/{link['short_code']}")) for _ in range(3)))
+            asked = await asyncio.gather(
+                *(ask(app, scope("GET", f"/{link['short_code']}")) for _ in range(3))
+            )
             later = await ask(app, scope("GET", f"/{link['short_code']}"))
         finally:
             redis_server.send(signal.SIGCONT)
@@ -251,7 +301,9 @@ def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(fr
     assert run(front(), main) == [302] * 4
 
 
-def test_a_lost_script_is_loaded_again_and_no_click_is_lost_or_doubled(front: Callable[..., FastLane], shared: Api, held: redis.Redis) -> None:
+def test_a_lost_script_is_loaded_again_and_no_click_is_lost_or_doubled(
+    front: Callable[..., FastLane], shared: Api, held: redis.Redis
+) -> None:
     link = shared.url()
 
     async def main(app: FastLane) -> None:
@@ -278,7 +330,11 @@ def test_where_no_redis_is_flask_answers(front: Callable[..., FastLane], shared:
         return status
 
     with Silent() as silent:
-        for url in (f"redis://127.0.0.1:{free_port()}/0", f"redis://user:secret@127.0.0.1:{silent.port}/1", "unix:///nowhere/redis.sock"):
+        for url in (
+            f"redis://127.0.0.1:{free_port()}/0",
+            f"redis://user:secret@127.0.0.1:{silent.port}/1",
+            "unix:///nowhere/redis.sock",
+        ):
             assert run(front(url), main) == 302
 
 

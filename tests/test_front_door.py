@@ -25,7 +25,9 @@ def door() -> Iterator[Door]:
     """Starts Nginx before one replica for each of `acts`."""
     with ExitStack() as cleanup:
 
-        def start(*acts: Act | None, changes: dict[str, str] | None = None, **settings: str) -> tuple[FrontDoor, list[Replica]]:
+        def start(
+            *acts: Act | None, changes: dict[str, str] | None = None, **settings: str
+        ) -> tuple[FrontDoor, list[Replica]]:
             replicas = [Replica(number, act) for number, act in enumerate(acts, 1)]
             for replica in replicas:
                 cleanup.callback(replica.close)
@@ -37,7 +39,9 @@ def door() -> Iterator[Door]:
         yield start
 
 
-def ask(nginx: FrontDoor, path: str = "/users", method: str = "GET", size: int = 0, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+def ask(
+    nginx: FrontDoor, path: str = "/users", method: str = "GET", size: int = 0, **headers: str
+) -> tuple[int, http.client.HTTPMessage, bytes]:
     with closing(http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=30)) as connection:
         connection.request(method, path, b"x" * size or None, headers)
         response = connection.getresponse()
@@ -59,7 +63,9 @@ def times_sent(replicas: list[Replica]) -> int:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
-def test_a_request_that_a_replica_is_silent_about_is_asked_of_no_other(door: Door, method: str) -> None:
+def test_a_request_that_a_replica_is_silent_about_is_asked_of_no_other(
+    door: Door, method: str
+) -> None:
     nginx, replicas = door(
         say_nothing,
         say_nothing,
@@ -72,18 +78,27 @@ def test_a_request_that_a_replica_is_silent_about_is_asked_of_no_other(door: Doo
 
 def test_a_timeout_of_an_answer_is_longer_than_the_time_for_repeating() -> None:
     """Or what froze one replica would be sent to the next. The test above has shorter ones."""
-    assert setting("proxy_connect_timeout") * 2 < setting("proxy_next_upstream_timeout") < setting("proxy_send_timeout") < setting("proxy_read_timeout")
+    assert (
+        setting("proxy_connect_timeout") * 2
+        < setting("proxy_next_upstream_timeout")
+        < setting("proxy_send_timeout")
+        < setting("proxy_read_timeout")
+    )
 
 
 @pytest.mark.parametrize(("method", "times"), [("GET", 2), ("PUT", 2), ("DELETE", 2), ("POST", 1)])
-def test_a_request_that_kills_a_replica_kills_two_at_most_and_one_when_it_is_not_idempotent(door: Door, method: str, times: int) -> None:
+def test_a_request_that_kills_a_replica_kills_two_at_most_and_one_when_it_is_not_idempotent(
+    door: Door, method: str, times: int
+) -> None:
     nginx, replicas = door(die, die, die)
     assert (ask(nginx, method=method)[0], times_sent(replicas)) == (502, times)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/users", "/users/bulk"])
-def test_what_could_not_be_sent_to_two_replicas_is_answered_by_the_third(door: Door, method: str, path: str) -> None:
+def test_what_could_not_be_sent_to_two_replicas_is_answered_by_the_third(
+    door: Door, method: str, path: str
+) -> None:
     nginx, replicas = door(None, None, answer)
     assert [ask(nginx, path, method, size=2000)[0] for _ in range(12)] == [200] * 12
     assert times_sent(replicas) >= 12
@@ -111,7 +126,9 @@ def test_what_killed_a_replica_after_it_could_not_be_sent_to_another_is_not_sent
 # ---- how large ----
 
 
-@pytest.mark.parametrize("path", ["/urls", "/users", "/shorten", "/urls/1", "/events", "/users/bulkx", "/users/bulk/"])
+@pytest.mark.parametrize(
+    "path", ["/urls", "/users", "/shorten", "/urls/1", "/events", "/users/bulkx", "/users/bulk/"]
+)
 def test_json_may_have_64_kib(door: Door, path: str) -> None:
     nginx, replicas = door(answer)
     assert ask(nginx, path, "POST", size=64 * 2**10)[0] == 200
@@ -138,7 +155,11 @@ def test_a_file_may_have_10_mib_with_what_a_form_puts_around_it(door: Door, path
 def test_a_body_in_chunks_is_counted_too(door: Door) -> None:
     nginx, replicas = door(answer)
     chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
-    whole = nginx.ask(b"POST /urls HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 9 + b"0\r\n\r\n")
+    whole = nginx.ask(
+        b"POST /urls HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunk * 9
+        + b"0\r\n\r\n"
+    )
     assert (said(whole)[0], times_sent(replicas)) == (413, 0)
 
 
@@ -180,7 +201,9 @@ def test_more_requests_at_once_than_one_address_may_make_are_429(door: Door) -> 
         ("KEEPALIVE_TIMEOUT", b"GET /users HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     ],
 )
-def test_who_says_nothing_more_is_left(door: Door, setting: str, start: bytes, status: int | None) -> None:
+def test_who_says_nothing_more_is_left(
+    door: Door, setting: str, start: bytes, status: int | None
+) -> None:
     nginx, _ = door(answer, **{setting: "1"})
     whole = nginx.ask(start, seconds=25)  # an end to hanging; by default these take 15, 30 and 65 s
     assert (int(whole.split()[1]) if whole else None) == status
@@ -226,7 +249,9 @@ def test_a_location_is_passed_on_as_it_is(door: Door) -> None:
     """By default Nginx cuts off what begins like its upstream's name."""
 
     def redirect(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://app/where?x=1\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(
+            b"HTTP/1.1 302 Found\r\nLocation: http://app/where?x=1\r\nContent-Length: 0\r\n\r\n"
+        )
 
     nginx, _ = door(redirect)
     assert ask(nginx)[1]["Location"] == "http://app/where?x=1"
@@ -243,7 +268,12 @@ HOST = b"Host: x\r\n"
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
         (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"x" * 9000 + b"\r\n\r\n", 431),
         (
-            b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"x" * 7000 + (b"\r\nX: " + b"x" * 7000) * 5 + b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\n"
+            + HOST
+            + b"X: "
+            + b"x" * 7000
+            + (b"\r\nX: " + b"x" * 7000) * 5
+            + b"\r\n\r\n",
             431,
         ),
         (b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", 505),
@@ -252,7 +282,9 @@ HOST = b"Host: x\r\n"
         (b"get / HTTP/1.1\r\n" + HOST + b"\r\n", 400),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n", 400),
         (
-            b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"POST / HTTP/1.1\r\n"
+            + HOST
+            + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             400,
         ),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip\r\n\r\n", 501),
@@ -264,7 +296,13 @@ HOST = b"Host: x\r\n"
 )
 def test_what_nginx_refuses_by_itself_is_json(door: Door, request_: bytes, status: int) -> None:
     nginx, replicas = door(answer)
-    found, error = said(nginx.ask(request_.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") if b" HTTP/1.1" in request_ else request_))
+    found, error = said(
+        nginx.ask(
+            request_.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+            if b" HTTP/1.1" in request_
+            else request_
+        )
+    )
     assert (found, error["status"], times_sent(replicas)) == (status, status, 0)
     assert error.keys() == {"error", "message", "status", "request_id"}
     assert error["error"] != "Internal Server Error"

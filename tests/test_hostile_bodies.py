@@ -14,7 +14,14 @@ from tests.test_slow_clients import connect, cpu_seconds, error_of, everything
 MEBIBYTE = 2**20
 _NESTED = b"[" * 29 + b"]" * 29
 _FORM = b"multipart/form-data; boundary=x"
-JSON_ENDPOINTS = ["POST /shorten", "POST /urls", "PUT /urls/1", "POST /users", "PUT /users/1", "POST /events"]
+JSON_ENDPOINTS = [
+    "POST /shorten",
+    "POST /urls",
+    "PUT /urls/1",
+    "POST /users",
+    "PUT /users/1",
+    "POST /events",
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +52,22 @@ def _json(size: int, inner: bytes) -> bytes:
 
 
 def _parts(number: int, headers: bytes = b"", content: bytes = b"x") -> bytes:
-    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n' + headers + b"\r\n" + content + b"\r\n"
+    part = (
+        b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
+        + headers
+        + b"\r\n"
+        + content
+        + b"\r\n"
+    )
     return part * number + b"--x--\r\n"
 
 
 BODIES = [
     *((where, b"application/json", _json(9_900_000, _NESTED), {413}) for where in JSON_ENDPOINTS),
-    *((where, b"application/json", _json(64_000, _NESTED), {200, 201, 400}) for where in JSON_ENDPOINTS),
+    *(
+        (where, b"application/json", _json(64_000, _NESTED), {200, 201, 400})
+        for where in JSON_ENDPOINTS
+    ),
     ("POST /shorten", b"application/json", _json(64_000, b"{}"), {201}),
     ("POST /shorten", b"application/json", _json(64_000, b"9" * 4000), {201}),
     ("POST /shorten", b"application/json", _json(64_000, b"9" * 60_000), {400}),
@@ -74,8 +90,14 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize(("where", "kind", "body", "statuses"), BODIES, ids=[f"{each[0]} {number}" for number, each in enumerate(BODIES)])
-def test_a_hostile_body_costs_little(server: Run, where: str, kind: bytes, body: bytes, statuses: set[int]) -> None:
+@pytest.mark.parametrize(
+    ("where", "kind", "body", "statuses"),
+    BODIES,
+    ids=[f"{each[0]} {number}" for number, each in enumerate(BODIES)],
+)
+def test_a_hostile_body_costs_little(
+    server: Run, where: str, kind: bytes, body: bytes, statuses: set[int]
+) -> None:
     server.get("/users?per_page=1")
     memory, cpu, worker = _peak_bytes(server), cpu_seconds(server), server.workers()[0]
     answers = [_send(server, where, kind, body) for _ in range(3)]

@@ -22,7 +22,17 @@ NO_HOSTS = (
     "a:65536", "a:x", "a:80:80", "[::1", "[::g]", "::1", "1.2.3.256", "a." * 130, "x\tb", "javascript:alert(1)",
 )  # fmt: skip
 REFUSED_HOSTS = (".", "a..b", "a" * 64)
-HOSTS = ("my_host:8000", "sho.rt", "SHO.rt", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "xn--mller-kva.example", "sho.rt.", "a:65535")
+HOSTS = (
+    "my_host:8000",
+    "sho.rt",
+    "SHO.rt",
+    "localhost:8000",
+    "127.0.0.1:8000",
+    "[::1]:8000",
+    "xn--mller-kva.example",
+    "sho.rt.",
+    "a:65535",
+)
 
 
 @pytest.fixture
@@ -41,7 +51,9 @@ def short_url(api: Api, address: str = "https://example.com/", **headers: str) -
 @pytest.mark.parametrize("host", NO_HOSTS, ids=ascii)
 def test_what_is_no_host_never_becomes_part_of_an_address(behind: Api, host: str) -> None:
     assert short_url(behind, Host=host) == "http://localhost:80"
-    assert short_url(behind, Host="sho.rt", X_Forwarded_Host=host.replace(",", ";")) == "http://sho.rt"
+    assert (
+        short_url(behind, Host="sho.rt", X_Forwarded_Host=host.replace(",", ";")) == "http://sho.rt"
+    )
     index = check(behind.client.get("/", headers={"Host": host}), 200)
     assert index.get_json()["documentation"] == "http://localhost:80/openapi.json"
 
@@ -55,17 +67,26 @@ def test_what_no_name_server_could_be_asked_for_is_refused(behind: Api, host: st
 @pytest.mark.parametrize("host", HOSTS)
 def test_what_is_a_host_does(behind: Api, host: str) -> None:
     assert short_url(behind, Host=host) == f"http://{host}"
-    assert short_url(behind, Host="other", X_Forwarded_Host=f"evil.example, {host}") == f"http://{host}"
+    assert (
+        short_url(behind, Host="other", X_Forwarded_Host=f"evil.example, {host}")
+        == f"http://{host}"
+    )
 
 
-@pytest.mark.parametrize("scheme", ["ftp", "javascript", "https://", "", " ", "http:", "htt\u00e4", '"><x'])
+@pytest.mark.parametrize(
+    "scheme", ["ftp", "javascript", "https://", "", " ", "http:", "htt\u00e4", '"><x']
+)
 def test_a_scheme_is_http_or_https(behind: Api, scheme: str) -> None:
     assert short_url(behind, Host="sho.rt", X_Forwarded_Proto=scheme) == "http://sho.rt"
     assert short_url(behind, Host="sho.rt", X_Forwarded_Proto="HTTPS") == "https://sho.rt"
 
 
 def test_nobody_is_believed_without_a_proxy(api: Api) -> None:
-    forged = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Proto": "https", "X_Forwarded_For": "203.0.113.7"}
+    forged = {
+        "X_Forwarded_Host": "evil.example",
+        "X_Forwarded_Proto": "https",
+        "X_Forwarded_For": "203.0.113.7",
+    }
     assert short_url(api, Host="sho.rt", **forged) == "http://sho.rt"
 
 
@@ -99,7 +120,9 @@ FORWARDED = {
 
 
 @pytest.mark.parametrize(("header", "address"), FORWARDED.items(), ids=lambda text: text[:30])
-def test_a_click_has_the_address_without_its_port_or_the_senders(behind: Api, header: str, address: str) -> None:
+def test_a_click_has_the_address_without_its_port_or_the_senders(
+    behind: Api, header: str, address: str
+) -> None:
     url = behind.url()
     check(behind.client.get(f"/{url['short_code']}", headers={"X-Forwarded-For": header}), 302)
     assert behind.get("/events?type=clicked")[0]["details"]["ip"] == address
@@ -107,9 +130,14 @@ def test_a_click_has_the_address_without_its_port_or_the_senders(behind: Api, he
 
 @pytest.mark.services
 def test_the_front_and_flask_agree_about_it(tmp_path: Path, redis_server: Redis) -> None:
-    with WebServer(tmp_path, REDIS_URL=redis_server.url, TRUSTED_PROXIES="1", WEB_WORKERS="1") as server:
+    with WebServer(
+        tmp_path, REDIS_URL=redis_server.url, TRUSTED_PROXIES="1", WEB_WORKERS="1"
+    ) as server:
         made = server.get("/urls", "POST", body={"original_url": "https://example.com/"}).json()
-        for path in (f"/{made['short_code']}", f"/urls/{made['short_code']}/redirect"):  # the front's, Flask's
+        for path in (
+            f"/{made['short_code']}",
+            f"/urls/{made['short_code']}/redirect",
+        ):  # the front's, Flask's
             for header in FORWARDED:
                 reply = server.get(path, headers={"X-Forwarded-For": header})
                 assert reply.status == 302
@@ -138,7 +166,9 @@ def test_a_base_url_with_a_path_stands_before_every_address(based: Callable[[str
     base = "https://x.example/s"
     assert made.headers["Location"] == f"{base}/urls/{made.get_json()['id']}"
     assert made.get_json()["short_url"] == f"{base}/{made.get_json()['short_code']}"
-    user = check(api.client.post("/users", json={"username": "ada", "email": "ada@example.com"}), 201)
+    user = check(
+        api.client.post("/users", json={"username": "ada", "email": "ada@example.com"}), 201
+    )
     assert user.headers["Location"] == f"{base}/users/{user.get_json()['id']}"
     event = check(api.client.post("/events", json={"event_type": "shared"}), 201)
     assert event.headers["Location"] == f"{base}/events/{event.get_json()['id']}"
@@ -176,16 +206,31 @@ OWN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("base", "address"), [(base, address) for base, (own, _) in OWN.items() for address in own], ids=ascii)
-def test_a_link_to_the_service_itself_is_refused(based: Callable[[str], Api], base: str, address: str) -> None:
+@pytest.mark.parametrize(
+    ("base", "address"),
+    [(base, address) for base, (own, _) in OWN.items() for address in own],
+    ids=ascii,
+)
+def test_a_link_to_the_service_itself_is_refused(
+    based: Callable[[str], Api], base: str, address: str
+) -> None:
     api = based(base)
     url = api.url("https://example.com/")
-    for method, path, field in (("POST", "/urls", "original_url"), ("POST", "/urls", "url"), ("POST", "/shorten", "url"), ("PUT", f"/urls/{url['id']}", "url")):
+    for method, path, field in (
+        ("POST", "/urls", "original_url"),
+        ("POST", "/urls", "url"),
+        ("POST", "/shorten", "url"),
+        ("PUT", f"/urls/{url['id']}", "url"),
+    ):
         response = check(api.client.open(path, method=method, json={field: address}), 400)
         assert response.get_json()["errors"] == {field: "must not lead to this service itself"}
 
 
-@pytest.mark.parametrize(("base", "address"), [(base, address) for base, (_, others) in OWN.items() for address in others], ids=ascii)
+@pytest.mark.parametrize(
+    ("base", "address"),
+    [(base, address) for base, (_, others) in OWN.items() for address in others],
+    ids=ascii,
+)
 def test_a_link_to_another_is_not(based: Callable[[str], Api], base: str, address: str) -> None:
     assert based(base).url(address)["original_url"] == address
 
@@ -195,4 +240,7 @@ def test_without_a_base_url_it_is_the_host_that_was_asked(api: Api) -> None:
     for address in ("http://my_host:8000/abc", "https://MY_HOST:8000"):
         check(api.client.post("/urls", json={"url": address}, headers=own), 400)
     check(api.client.post("/urls", json={"url": "http://my_host/abc"}, headers=own), 201)
-    check(api.client.post("/urls", json={"url": "http://localhost/abc"}, headers={"Host": "a<b>"}), 400)
+    check(
+        api.client.post("/urls", json={"url": "http://localhost/abc"}, headers={"Host": "a<b>"}),
+        400,
+    )

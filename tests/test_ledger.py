@@ -52,7 +52,9 @@ def test_a_click_that_redis_had_after_all_is_one_when_the_stream_comes_first(sha
 
 
 @pytest.mark.services
-def test_a_click_on_a_link_that_was_not_cached_is_one_when_redis_hangs_while_it_is_told(shared: Api, redis_server: Redis) -> None:
+def test_a_click_on_a_link_that_was_not_cached_is_one_when_redis_hangs_while_it_is_told(
+    shared: Api, redis_server: Redis
+) -> None:
     url = shared.url()
     clicks.record(*unsure(url))  # Redis knows the script now
     with redis_server.frozen():
@@ -72,7 +74,9 @@ def test_a_request_that_was_refused_in_the_end_leaves_no_click(shared: Api) -> N
 
 
 @pytest.mark.services
-def test_clicks_while_redis_hangs_are_counted_once_when_it_goes_on_and_does_what_it_was_told(shared: Api, redis_server: Redis, held: redis.Redis) -> None:
+def test_clicks_while_redis_hangs_are_counted_once_when_it_goes_on_and_does_what_it_was_told(
+    shared: Api, redis_server: Redis, held: redis.Redis
+) -> None:
     url = shared.url()
     shared.follow(url)
     before, watch = cache_failures(), Stopwatch()
@@ -87,7 +91,9 @@ def test_clicks_while_redis_hangs_are_counted_once_when_it_goes_on_and_does_what
 
 
 @pytest.mark.services
-def test_a_redirect_that_was_refused_while_redis_hung_is_no_click_when_it_goes_on(shared: Api, redis_server: Redis) -> None:
+def test_a_redirect_that_was_refused_while_redis_hung_is_no_click_when_it_goes_on(
+    shared: Api, redis_server: Redis
+) -> None:
     url = shared.url()
     shared.follow(url)
     Url.update(is_active=False).execute()  # by another replica, which does not reach this Redis
@@ -107,7 +113,9 @@ def test_a_request_that_was_refused_after_the_drain_had_its_click_leaves_none(sh
     click.unsure = True
     clicks.refuse(click)
     assert shared.clicks(url) == 1
-    assert [event["details"]["user_agent"] for event in shared.get("/events?type=clicked")] != ["probe"]
+    assert [event["details"]["user_agent"] for event in shared.get("/events?type=clicked")] != [
+        "probe"
+    ]
 
 
 @pytest.mark.services
@@ -130,7 +138,9 @@ def test_a_cached_link_works_while_the_database_is_away_and_redis_is_left_alone_
     url = api.url()
     api.follow(url)
     with redis_server.frozen():
-        assert api.client.get(f"/{url['short_code']}").status_code == 302  # the database has it, and Redis is left alone now
+        assert (
+            api.client.get(f"/{url['short_code']}").status_code == 302
+        )  # the database has it, and Redis is left alone now
     postgres_server.kill()
     api.follow(url, 2)
     postgres_server.start()
@@ -161,25 +171,44 @@ def is_refused() -> bool:
     """Whether a sender claimed its click, to take it back; not while the database is unavailable."""
     try:
         with released():
-            return bool(ClickClaim.select().where(ClickClaim.forget_at > now() + timedelta(days=1)).exists())
+            return bool(
+                ClickClaim.select().where(ClickClaim.forget_at > now() + timedelta(days=1)).exists()
+            )
     except DatabaseUnavailable:
         return False
 
 
 def test_claims_are_forgotten_when_nobody_can_come_any_more(api: Api) -> None:
     for numbers, keep in (([1], timedelta(days=-1)), ([2], timedelta(days=1))):
-        ClickClaim.create(sender="0" * 12, lowest=numbers[0], highest=numbers[-1], numbers=json.dumps(numbers), forget_at=now() + keep)
+        ClickClaim.create(
+            sender="0" * 12,
+            lowest=numbers[0],
+            highest=numbers[-1],
+            numbers=json.dumps(numbers),
+            forget_at=now() + keep,
+        )
     assert ledger.forget_claims() == 1
     assert [claim.lowest for claim in ClickClaim.select()] == [2]
 
 
 def clicks_on(url: dict[str, Any], number: int) -> list[ledger.Entry]:
     link = Link(ACTIVE, 1, url["id"], url["original_url"])
-    return [ledger.Entry(f"{'a' * 12}{n:x}", 1_700_000_000_000, url["short_code"], visitor("127.0.0.1", "probe", ""), link) for n in range(1, number + 1)]
+    return [
+        ledger.Entry(
+            f"{'a' * 12}{n:x}",
+            1_700_000_000_000,
+            url["short_code"],
+            visitor("127.0.0.1", "probe", ""),
+            link,
+        )
+        for n in range(1, number + 1)
+    ]
 
 
 def orphans() -> int:
-    lost = (Event.url.is_null(False) & Event.url.not_in(Url.select(Url.id))) | (Event.user.is_null(False) & Event.user.not_in(User.select(User.id)))
+    lost = (Event.url.is_null(False) & Event.url.not_in(Url.select(Url.id))) | (
+        Event.user.is_null(False) & Event.user.not_in(User.select(User.id))
+    )
     return int(Event.select().where(lost).count())
 
 
@@ -192,7 +221,9 @@ def test_clicks_on_links_that_are_gone_for_good_go_with_them(api: Api) -> None:
     assert orphans() == 0
 
 
-def test_whoever_deletes_rows_by_hand_waits_for_the_drain_and_then_deletes_its_clicks_too(api: Api) -> None:
+def test_whoever_deletes_rows_by_hand_waits_for_the_drain_and_then_deletes_its_clicks_too(
+    api: Api,
+) -> None:
     url = api.url(user_id=api.user()["id"])
 
     def delete() -> None:
@@ -209,7 +240,9 @@ def test_whoever_deletes_rows_by_hand_waits_for_the_drain_and_then_deletes_its_c
     assert (Url.select().count(), orphans()) == (0, 0)
 
 
-def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_may(api: Api) -> None:
+def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_may(
+    api: Api,
+) -> None:
     url = api.url()
     for right, superuser in ((True, True), (True, False), (False, False)):
         with db.atomic() as transaction:
@@ -225,7 +258,9 @@ def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_m
 def become_an_ordinary_role(*, with_right: bool) -> None:
     """Until the transaction ends. The right is the one that postgres/roles.sql gives."""
     if isinstance(db.obj, database.Postgres):
-        db.execute_sql("CREATE ROLE ordinary; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ordinary")
+        db.execute_sql(
+            "CREATE ROLE ordinary; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ordinary"
+        )
         db.execute_sql("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ordinary")
         if with_right:
             db.execute_sql("GRANT SET ON PARAMETER session_replication_role TO ordinary")
@@ -233,4 +268,7 @@ def become_an_ordinary_role(*, with_right: bool) -> None:
 
 
 def trusting() -> bool:
-    return isinstance(db.obj, database.Postgres) and db.execute_sql("SHOW session_replication_role").fetchone()[0] == "replica"
+    return (
+        isinstance(db.obj, database.Postgres)
+        and db.execute_sql("SHOW session_replication_role").fetchone()[0] == "replica"
+    )

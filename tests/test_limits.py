@@ -31,8 +31,13 @@ def test_details_of_16_kib_are_the_largest(client: FlaskClient, api: Api, fill: 
     details = of_size(KIB_16, fill)
     event = api.event(details=details)
     assert event["details"] == details
-    assert api.get(f"/events/{event['id']}")["details"] == api.get("/events")[0]["details"] == details
-    response = check(client.post("/events", json={"event_type": "shared", "details": of_size(KIB_16 + 8, fill)}), 400)
+    assert (
+        api.get(f"/events/{event['id']}")["details"] == api.get("/events")[0]["details"] == details
+    )
+    response = check(
+        client.post("/events", json={"event_type": "shared", "details": of_size(KIB_16 + 8, fill)}),
+        400,
+    )
     assert response.get_json()["errors"] == {"details": "must be at most 16 KiB as JSON"}
 
 
@@ -43,9 +48,17 @@ def test_larger_details_in_a_file_are_a_bad_row(app: Flask, api: Api, tmp_path: 
     ]  # fmt: skip
     file = tmp_path / "events.csv"
     quoted = ['"' + row.replace('"', '""') + '"' for row in rows]
-    file.write_text("event_type,details\n" + "".join(f"kind{number},{row}\n" for number, row in enumerate(quoted)), encoding="utf-8")
+    file.write_text(
+        "event_type,details\n"
+        + "".join(f"kind{number},{row}\n" for number, row in enumerate(quoted)),
+        encoding="utf-8",
+    )
     imports.load([str(file)])
-    assert [event["event_type"] for event in reversed(api.get("/events"))] == ["kind0", "kind2", "kind7"]
+    assert [event["event_type"] for event in reversed(api.get("/events"))] == [
+        "kind0",
+        "kind2",
+        "kind7",
+    ]
 
 
 OLD = {
@@ -84,7 +97,12 @@ def test_a_page_of_any_list_stays_below_4_mib(client: FlaskClient) -> None:
         user = None
         for number in range(101):
             user = User.create(username=f"{number:04}{name}", email=f"{number:04}{name}")
-            Url.create(user=user, short_code=f"code{number:04}", original_url="\x01" * 2048, title="\x01" * 255)
+            Url.create(
+                user=user,
+                short_code=f"code{number:04}",
+                original_url="\x01" * 2048,
+                title="\x01" * 255,
+            )
             details = json.dumps({"a": "x" * MIB}) if number % 2 else json.dumps(of_size(KIB_16))
             Event.create(user=user, event_type="\x01" * 50, details=details)
             Product.create(name="\x01" * 255, category=name, price=1, stock=1)
@@ -98,7 +116,9 @@ def test_a_page_of_the_log_does_too(tmp_path: Path) -> None:
     entry = {"timestamp": "2026-01-02T03:04:05", "level": "ERROR", "logger": "x", "message": "😀" * 5000, "method": "GET", "path": "😀" * 300,
              "status": 200, "duration_ms": 1.5, "request_id": "x" * 64, "instance": "web-1"}  # fmt: skip
     file = tmp_path / "log"
-    file.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for _ in range(1000)), encoding="utf-8")
+    file.write_text(
+        "".join(json.dumps(entry, ensure_ascii=False) + "\n" for _ in range(1000)), encoding="utf-8"
+    )
     shown = logfile.tail(str(file), 1000)
     assert len(shown) == 1000
     assert len(json.dumps(shown, ensure_ascii=False).encode()) < 4 * MIB
@@ -106,9 +126,20 @@ def test_a_page_of_the_log_does_too(tmp_path: Path) -> None:
 
 def test_the_log_over_http_shows_no_traces(client: FlaskClient, settings: Any) -> None:
     trace = "Traceback (most recent call last):\n  File secret.py, line 1\nValueError: x"
-    line = {"timestamp": "2026-01-02T03:04:05", "level": "ERROR", "logger": "app", "message": "it broke", "exception": trace, "stack_info": trace}
+    line = {
+        "timestamp": "2026-01-02T03:04:05",
+        "level": "ERROR",
+        "logger": "app",
+        "message": "it broke",
+        "exception": trace,
+        "stack_info": trace,
+    }
     worse = {**line, "message": f"it broke again\n{trace}"}
-    escaped = {**line, "message": "it broke a third time\\n" + trace.replace("\n", "\\n"), "exc_info": trace}
+    escaped = {
+        **line,
+        "message": "it broke a third time\\n" + trace.replace("\n", "\\n"),
+        "exc_info": trace,
+    }
     with open(settings.log_file, "a", encoding="utf-8") as log:
         log.writelines(json.dumps(entry) + "\n" for entry in (line, worse, escaped))
     for query in ("lines=20", "level=error&limit=20", "filter=it broke&limit=20"):
@@ -119,7 +150,9 @@ def test_the_log_over_http_shows_no_traces(client: FlaskClient, settings: Any) -
     assert check(client.get("/logs?filter=secret.py"), 200).get_json()["count"] == 0
 
 
-def test_the_file_keeps_the_trace_of_a_fault(app: Flask, client: FlaskClient, settings: Any) -> None:
+def test_the_file_keeps_the_trace_of_a_fault(
+    app: Flask, client: FlaskClient, settings: Any
+) -> None:
     app.logger.exception("it broke", exc_info=ValueError("hidden reason"))
     assert "hidden reason" in Path(settings.log_file).read_text(encoding="utf-8")
     assert "hidden reason" not in client.get("/logs").text

@@ -29,25 +29,52 @@ def test_a_run_within_all_limits_breaks_no_promise() -> None:
     assert broken_promises(Outcome(**GOOD)) == []
 
 
-@pytest.mark.parametrize("wrong", [{"requests": 0}, {"failures": 1}, {"p95_ms": 500.0}, {"clicks_lost": 1}, {"clicks_too_many": 1}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"requests": 0},
+        {"failures": 1},
+        {"p95_ms": 500.0},
+        {"clicks_lost": 1},
+        {"clicks_too_many": 1},
+    ],
+    ids=str,
+)
 def test_each_thing_that_is_wrong_is_a_broken_promise(wrong: dict[str, float]) -> None:
     assert len(broken_promises(Outcome(**{**GOOD, **wrong}))) == 1
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    told = broken_promises(Outcome(requests=10, failures=3, p95_ms=612.4, clicks_lost=2, clicks_too_many=0))
-    assert told == ["3 requests failed", "95 % were answered within 612 ms, the limit is 500 ms", "2 answered clicks are not stored"]
+    told = broken_promises(
+        Outcome(requests=10, failures=3, p95_ms=612.4, clicks_lost=2, clicks_too_many=0)
+    )
+    assert told == [
+        "3 requests failed",
+        "95 % were answered within 612 ms, the limit is 500 ms",
+        "2 answered clicks are not stored",
+    ]
 
 
 @pytest.mark.parametrize(("tier", "peak"), [("bronze", 50), ("silver", 200), ("gold", 500)])
 def test_each_tier_reaches_its_users(tier: str, peak: int) -> None:
     stages = TIERS[tier].stages
-    assert max(users_at(stages, second) or 0 for second in range(int(stages[-1][0]))) == peak == TIERS[tier].peak
+    assert (
+        max(users_at(stages, second) or 0 for second in range(int(stages[-1][0])))
+        == peak
+        == TIERS[tier].peak
+    )
 
 
 def test_gold_goes_over_100_to_500_users_and_back_to_none_in_90_seconds() -> None:
     stages = TIERS["gold"].stages
-    assert [users_at(stages, second) for second in (0, 15, 30, 45, 74.9, 82.5)] == [0, 100, 300, 500, 500, 250]
+    assert [users_at(stages, second) for second in (0, 15, 30, 45, 74.9, 82.5)] == [
+        0,
+        100,
+        300,
+        500,
+        500,
+        250,
+    ]
     assert users_at(stages, 89.99) == 0
     assert users_at(stages, 90) is None
 
@@ -193,7 +220,11 @@ def test_no_name_is_given_twice_not_even_by_two_runs() -> None:
 def test_a_new_person_has_a_name_and_an_address_that_nobody_else_has() -> None:
     names = Names()
     people = [names.person() for _ in range(100)]
-    assert len({person["username"] for person in people}) == len({person["email"] for person in people}) == 100
+    assert (
+        len({person["username"] for person in people})
+        == len({person["email"] for person in people})
+        == 100
+    )
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.95, 95), (0.99, 99), (1, 100)])
@@ -206,7 +237,12 @@ def test_one_value_is_every_percentile_and_no_value_is_zero() -> None:
     assert percentile([], 0.95) == 0
 
 
-REQUESTS = [Request(0.5, "GET /a", 10.0, 1), Request(0.9, "GET /b", 30.0, 2, "503, not 200"), Request(1.5, "GET /a", 20.0, 3), Request(4.0, "GET /a", 40.0, 3)]
+REQUESTS = [
+    Request(0.5, "GET /a", 10.0, 1),
+    Request(0.9, "GET /b", 30.0, 2, "503, not 200"),
+    Request(1.5, "GET /a", 20.0, 3),
+    Request(4.0, "GET /a", 40.0, 3),
+]
 
 
 def test_figures_count_time_and_rate_all_requests() -> None:
@@ -214,8 +250,13 @@ def test_figures_count_time_and_rate_all_requests() -> None:
 
 
 def test_figures_are_told_apart_by_name_and_by_second() -> None:
-    assert {name: row.requests for name, row in by_name(REQUESTS).items()} == {"GET /a": 3, "GET /b": 1}
-    assert {second: (users, row.failures) for second, (users, row) in by_second(REQUESTS).items()} == {0: (2, 1), 1: (3, 0), 4: (3, 0)}
+    assert {name: row.requests for name, row in by_name(REQUESTS).items()} == {
+        "GET /a": 3,
+        "GET /b": 1,
+    }
+    assert {
+        second: (users, row.failures) for second, (users, row) in by_second(REQUESTS).items()
+    } == {0: (2, 1), 1: (3, 0), 4: (3, 0)}
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -235,11 +276,15 @@ def answered(unsure: dict[str, int] | None = None, **clicks: int) -> Record:
 
 
 def test_clicks_that_are_stored_as_they_were_answered_are_right() -> None:
-    assert compare(answered(a=3, b=1), {"a": 3, "b": 1}) == Clicks(answered=4, stored=4, lost=0, too_many=0, unsure=0)
+    assert compare(answered(a=3, b=1), {"a": 3, "b": 1}) == Clicks(
+        answered=4, stored=4, lost=0, too_many=0, unsure=0
+    )
 
 
 def test_a_lost_click_is_not_made_up_for_by_one_too_many_elsewhere() -> None:
-    assert compare(answered(a=3, b=1, c=1), {"a": 2, "b": 3}) == Clicks(answered=5, stored=5, lost=2, too_many=2, unsure=0)
+    assert compare(answered(a=3, b=1, c=1), {"a": 2, "b": 3}) == Clicks(
+        answered=5, stored=5, lost=2, too_many=2, unsure=0
+    )
 
 
 def test_a_request_that_broke_may_be_a_click_or_not() -> None:

@@ -24,7 +24,9 @@ input()
 
 def test_no_port_is_given_twice_whichever_process_asks_and_before_anybody_listens() -> None:
     command, pipe = [sys.executable, "-c", _ASK], subprocess.PIPE
-    asked = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) for _ in range(4)]
+    asked = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) for _ in range(4)
+    ]
     ports = [free_port() for _ in range(100)]
     for process in asked:
         assert process.stdout is not None

@@ -52,7 +52,9 @@ def test_the_schema_is_made_and_undone_on_sqlite(bound: Bound, tmp_path: Path) -
 
 
 @pytest.mark.services
-def test_the_schema_is_made_and_undone_on_postgresql(bound: Bound, postgres_server: Postgres) -> None:
+def test_the_schema_is_made_and_undone_on_postgresql(
+    bound: Bound, postgres_server: Postgres
+) -> None:
     bound(database_url=postgres_server.url, redis_url="")
     prove_up_and_down()
 
@@ -106,14 +108,19 @@ def test_no_new_database_takes_the_place_of_one_for_which_clicks_wait(
     assert "it has no tables, but clicks wait for it" in "".join(log.lines())
     api.follow(link)  # goes on, as if the database were away
     said = api.client.application.test_cli_runner().invoke(args=["migrate"])
-    assert (said.exit_code, said.output.startswith("Error: The database was lost: it has no tables")) == (1, True)
+    assert (
+        said.exit_code,
+        said.output.startswith("Error: The database was lost: it has no tables"),
+    ) == (1, True)
     assert (tables(), held.xlen("clicks")) == ([], 3)
     api = bound(database_url=first, redis_url=redis_server.url, empty_it=False)
     assert api.clicks(link) == 3
 
 
 @pytest.mark.services
-def test_an_operator_may_begin_anew(bound: Bound, new_url: Callable[[], str], redis_server: Redis, held: redis.Redis) -> None:
+def test_an_operator_may_begin_anew(
+    bound: Bound, new_url: Callable[[], str], redis_server: Redis, held: redis.Redis
+) -> None:
     api = bound(database_url=new_url(), redis_url=redis_server.url)
     link = api.url()
     api.follow(link)
@@ -127,7 +134,9 @@ def test_an_operator_may_begin_anew(bound: Bound, new_url: Callable[[], str], re
 
 
 @pytest.mark.services
-def test_who_has_seen_the_tables_does_not_make_them_again(bound: Bound, new_url: Callable[[], str]) -> None:
+def test_who_has_seen_the_tables_does_not_make_them_again(
+    bound: Bound, new_url: Callable[[], str]
+) -> None:
     api = bound(database_url=new_url(), redis_url="")
     with released():
         undone()
@@ -148,7 +157,9 @@ class Stalling(NoStore):
     def __init__(self, fails: Sequence[int]) -> None:
         self.calls, self.fails = 0, fails
 
-    def run(self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False) -> Any:
+    def run(
+        self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False
+    ) -> Any:
         self.calls += 1
         if self.calls in self.fails:
             raise Away
@@ -156,7 +167,9 @@ class Stalling(NoStore):
 
 
 @pytest.mark.parametrize("fails", [(1,), (1, 2, 3), range(2, 200)])
-def test_a_redis_that_stalls_is_no_reason_to_make_tables(bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Sequence[int]) -> None:
+def test_a_redis_that_stalls_is_no_reason_to_make_tables(
+    bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Sequence[int]
+) -> None:
     monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
     api = bound(database_url=f"sqlite:///{tmp_path}/before.db", redis_url="")
     database.db.initialize(database.connect(f"sqlite:///{tmp_path}/new.db"))
@@ -167,14 +180,20 @@ def test_a_redis_that_stalls_is_no_reason_to_make_tables(bound: Bound, tmp_path:
     assert tables() == []
 
 
-def test_a_redis_that_stays_away_does_not_keep_a_first_start_from_making_tables(bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_stays_away_does_not_keep_a_first_start_from_making_tables(
+    bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
-    api = bound(database_url=f"sqlite:///{tmp_path}/new.db", redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    api = bound(
+        database_url=f"sqlite:///{tmp_path}/new.db", redis_url=f"redis://127.0.0.1:{free_port()}/0"
+    )
     assert api.client.get("/users").status_code == 200
 
 
 @pytest.mark.services
-def test_a_worker_that_goes_on_sees_that_the_tables_are_gone(bound: Bound, postgres_server: Postgres, redis_server: Redis, log: Log) -> None:
+def test_a_worker_that_goes_on_sees_that_the_tables_are_gone(
+    bound: Bound, postgres_server: Postgres, redis_server: Redis, log: Log
+) -> None:
     bound(database_url=postgres_server.another_database(), redis_url=redis_server.url)
     worker = Worker()
     worker.turn()

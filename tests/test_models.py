@@ -11,8 +11,15 @@ from tests.conftest import Api
 
 NOW = "'2026-01-01 00:00:00'"
 USER = "INSERT INTO users (username, email, created_at) VALUES ({}, {}, " + NOW + ")"
-URL = "INSERT INTO urls (short_code, original_url, title, user_id, is_active, created_at, updated_at) VALUES ({}, {}, {}, {}, true, " + f"{NOW}, {NOW})"
-EVENT = "INSERT INTO events (event_type, url_id, user_id, details, timestamp) VALUES ({}, {}, {}, '{{}}', " + NOW + ")"
+URL = (
+    "INSERT INTO urls (short_code, original_url, title, user_id, is_active, created_at, updated_at) VALUES ({}, {}, {}, {}, true, "
+    + f"{NOW}, {NOW})"
+)
+EVENT = (
+    "INSERT INTO events (event_type, url_id, user_id, details, timestamp) VALUES ({}, {}, {}, '{{}}', "
+    + NOW
+    + ")"
+)
 LONG = "'" + "x" * 3000 + "'"
 ADDRESS = "'https://example.com/'"
 
@@ -52,7 +59,12 @@ def test_the_database_refuses(api: Api, statement: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", [USER.format("'Ada'", "'b@example.com'"), URL.format("'TAKEN'", ADDRESS, "'t'", "NULL"), EVENT.format("'x'", "NULL", "NULL")]
+    "statement",
+    [
+        USER.format("'Ada'", "'b@example.com'"),
+        URL.format("'TAKEN'", ADDRESS, "'t'", "NULL"),
+        EVENT.format("'x'", "NULL", "NULL"),
+    ],
 )
 def test_the_database_accepts_what_is_right(api: Api, statement: str) -> None:
     api.user("ada")

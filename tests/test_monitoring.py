@@ -21,33 +21,68 @@ from tests.webserver import ROOT
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 ENTRIES = dict(re.findall(r"^## (\w+)\n\n(.+?)\n\n", RUNBOOK, re.MULTILINE))
-QUERIES = [line for block in re.findall(r"```promql\n(.*?)```", RUNBOOK, re.DOTALL) for line in block.splitlines()]
-RULES = [rule for path in sorted(PROMETHEUS.glob("rules/*.yml")) for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+QUERIES = [
+    line
+    for block in re.findall(r"```promql\n(.*?)```", RUNBOOK, re.DOTALL)
+    for line in block.splitlines()
+]
+RULES = [
+    rule
+    for path in sorted(PROMETHEUS.glob("rules/*.yml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 RECORDED = {rule["record"] for rule in RULES if "record" in rule}
-TESTS = [test for path in sorted(PROMETHEUS.glob("tests/*.yml")) for test in yaml.safe_load(path.read_text())["tests"]]
+TESTS = [
+    test
+    for path in sorted(PROMETHEUS.glob("tests/*.yml"))
+    for test in yaml.safe_load(path.read_text())["tests"]
+]
 EXPORTED = set((ROOT / "tests" / "exporter_metrics.txt").read_text().split())
 PROMETHEUS_OWN = {"up", "ALERTS"}
 
 
 def panel_queries() -> list[str]:
-    return [query for dashboard in stored_dashboards().values() for panel in dashboard["panels"] for query in queries(panel)]
+    return [
+        query
+        for dashboard in stored_dashboards().values()
+        for panel in dashboard["panels"]
+        for query in queries(panel)
+    ]
 
 
 def metrics_of(query: str) -> set[str]:
     """The names of all series that a query asks for."""
     bare = re.sub(r'"[^"]*"', "", query)
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(?:by|on|without|ignoring)\s*\([^)]*\)", " ", bare)
-    return set(re.findall(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?![\w:]|\s*\()", bare)) - {"and", "or", "unless", "by", "on", "bool"}
+    return set(re.findall(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?![\w:]|\s*\()", bare)) - {
+        "and",
+        "or",
+        "unless",
+        "by",
+        "on",
+        "bool",
+    }
 
 
 def instruments() -> dict[str, set[str]]:
     """What app/metrics.py and app/services/health.py declare, with the names of the series that come of it."""
-    source = (ROOT / "app" / "metrics.py").read_text() + (ROOT / "app" / "services" / "health.py").read_text()
+    source = (ROOT / "app" / "metrics.py").read_text() + (
+        ROOT / "app" / "services" / "health.py"
+    ).read_text()
     histograms = set(re.findall(r'Histogram\(\s*"(\w+)"', source))
-    others = set(re.findall(r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^ +\("(\w+)", "', source, re.MULTILINE))
+    others = set(
+        re.findall(
+            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^ +\("(\w+)", "',
+            source,
+            re.MULTILINE,
+        )
+    )
     plain = {name for pair in others for name in pair if name}
-    return {name: {name} for name in plain} | {name: {f"{name}_{part}" for part in ("bucket", "sum", "count")} for name in histograms}
+    return {name: {name} for name in plain} | {
+        name: {f"{name}_{part}" for part in ("bucket", "sum", "count")} for name in histograms
+    }
 
 
 def key_of(name: str, labels: dict[str, str]) -> tuple[str, str | None, str | None]:
@@ -55,25 +90,51 @@ def key_of(name: str, labels: dict[str, str]) -> tuple[str, str | None, str | No
 
 
 def test_every_query_asks_for_series_that_exist() -> None:
-    known = RECORDED | EXPORTED | PROMETHEUS_OWN | {name for names in instruments().values() for name in names}
-    asked = {query: metrics_of(query) for query in [*(rule["expr"] for rule in RULES), *panel_queries(), *QUERIES]}
+    known = (
+        RECORDED
+        | EXPORTED
+        | PROMETHEUS_OWN
+        | {name for names in instruments().values() for name in names}
+    )
+    asked = {
+        query: metrics_of(query)
+        for query in [*(rule["expr"] for rule in RULES), *panel_queries(), *QUERIES]
+    }
     assert len(set().union(*asked.values())) > 60
     assert {query: names - known for query, names in asked.items() if names - known} == {}
 
 
 def test_every_exported_series_that_is_listed_is_asked_for() -> None:
-    assert EXPORTED - {name for query in [*(rule["expr"] for rule in RULES), *panel_queries(), *QUERIES] for name in metrics_of(query)} == set()
+    assert (
+        EXPORTED
+        - {
+            name
+            for query in [*(rule["expr"] for rule in RULES), *panel_queries(), *QUERIES]
+            for name in metrics_of(query)
+        }
+        == set()
+    )
 
 
 def test_every_instrument_is_used_by_a_dashboard_or_an_alert() -> None:
-    asked = {name for query in [*(rule["expr"] for rule in ALERTS), *panel_queries()] for name in metrics_of(query)}
-    through = {name for rule in RULES if rule.get("record") in asked for name in metrics_of(rule["expr"])}
+    asked = {
+        name
+        for query in [*(rule["expr"] for rule in ALERTS), *panel_queries()]
+        for name in metrics_of(query)
+    }
+    through = {
+        name for rule in RULES if rule.get("record") in asked for name in metrics_of(rule["expr"])
+    }
     assert len(instruments()) > 15
-    assert {name for name, series in instruments().items() if not series & (asked | through)} == set()
+    assert {
+        name for name, series in instruments().items() if not series & (asked | through)
+    } == set()
 
 
 @pytest.mark.services
-def test_the_application_gives_every_series_that_it_declares(bound: Callable[..., Api], redis_server: Any) -> None:
+def test_the_application_gives_every_series_that_it_declares(
+    bound: Callable[..., Api], redis_server: Any
+) -> None:
     api = bound(redis_url=redis_server.url)
     api.get("/users")
     given = set(re.findall(r"^(\w+)[{ ]", api.client.get("/metrics").text, re.MULTILINE))
@@ -84,21 +145,28 @@ def test_every_alert_says_how_bad_it_is_what_happened_and_where_to_read_on() -> 
     uids = {dashboard["uid"] for dashboard in stored_dashboards().values()}
     for alert in ALERTS:
         notes = alert["annotations"]
-        assert alert["labels"]["severity"] in ({"none"} if alert["alert"] == "Watchdog" else {"critical", "warning"})
+        assert alert["labels"]["severity"] in (
+            {"none"} if alert["alert"] == "Watchdog" else {"critical", "warning"}
+        )
         assert set(notes) == {"summary", "description", "runbook_url", "dashboard"}, alert["alert"]
         assert "{{ $value" in notes["description"], alert["alert"]
         assert notes["runbook_url"] == f"docs/runbook.md#{alert['alert'].lower()}"
         assert notes["dashboard"].removeprefix("/d/") in uids
 
 
-def test_the_runbook_has_an_entry_for_every_alert_with_its_severities_and_for_nothing_else() -> None:
+def test_the_runbook_has_an_entry_for_every_alert_with_its_severities_and_for_nothing_else() -> (
+    None
+):
     severities: dict[str, set[str]] = {}
     for alert in ALERTS:
         severities.setdefault(alert["alert"], set()).add(alert["labels"]["severity"])
     assert {name: set(line.split(" and ")) for name, line in ENTRIES.items()} == severities
 
 
-@pytest.mark.parametrize("part", ["**First:** ", "**Means:** ", "Look:\n\n```promql\n", "Act:\n\n```sh\n", "\n# Swarm:\n"])
+@pytest.mark.parametrize(
+    "part",
+    ["**First:** ", "**Means:** ", "Look:\n\n```promql\n", "Act:\n\n```sh\n", "\n# Swarm:\n"],
+)
 def test_every_entry_of_the_runbook_has_all_its_parts(part: str) -> None:
     entries = RUNBOOK.split("\n## ")[1:]
     assert [entry.split("\n")[0] for entry in entries if entry.count(part) != 1] == []
@@ -113,9 +181,17 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(
     firing, silent = set(), set()
     for test in TESTS:
         for check in test["alert_rule_test"]:
-            fired = {key_of(check["alertname"], expected["exp_labels"]) for expected in check.get("exp_alerts", [])}
+            fired = {
+                key_of(check["alertname"], expected["exp_labels"])
+                for expected in check.get("exp_alerts", [])
+            }
             firing |= fired
-            silent |= {key for alert in ALERTS if (key := key_of(alert["alert"], alert["labels"])) not in fired and key[0] == check["alertname"]}
+            silent |= {
+                key
+                for alert in ALERTS
+                if (key := key_of(alert["alert"], alert["labels"])) not in fired
+                and key[0] == check["alertname"]
+            }
     wanted = {key_of(alert["alert"], alert["labels"]) for alert in ALERTS}
     assert firing == wanted
     assert wanted - silent == {("Watchdog", "none", None)}
@@ -135,20 +211,36 @@ def test_every_alert_fires_when_it_should_and_only_then() -> None:
 @pytest.mark.services  # it needs promtool
 def test_prometheus_understands_every_query_of_the_runbook(tmp_path: Path) -> None:
     rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(QUERIES)]
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]}))
+    (tmp_path / "rules.yml").write_text(
+        yaml.safe_dump({"groups": [{"name": "runbook", "rules": rules}]})
+    )
     assert promtool("check", "rules", "--lint=none", str(tmp_path / "rules.yml")) == ""
 
 
 def promtool(*arguments: str) -> str:
     """What it complains about; "" for nothing."""
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
     return done.stdout + done.stderr if done.returncode else ""
 
 
 def test_swarm_differs_from_compose_only_in_how_replicas_and_nodes_are_found() -> None:
-    compose, swarm = (yaml.safe_load((PROMETHEUS / name).read_text()) for name in ("prometheus.yml", "prometheus-swarm.yml"))
-    found = [[job.pop("dns_sd_configs", None) for job in each["scrape_configs"] if job["job_name"] in ("holdfast", "node")] for each in (compose, swarm)]
-    assert [[names["names"] for configs in each if configs for names in configs] for each in found] == [[], [["tasks.app"], ["tasks.node-exporter"]]]
+    compose, swarm = (
+        yaml.safe_load((PROMETHEUS / name).read_text())
+        for name in ("prometheus.yml", "prometheus-swarm.yml")
+    )
+    found = [
+        [
+            job.pop("dns_sd_configs", None)
+            for job in each["scrape_configs"]
+            if job["job_name"] in ("holdfast", "node")
+        ]
+        for each in (compose, swarm)
+    ]
+    assert [
+        [names["names"] for configs in each if configs for names in configs] for each in found
+    ] == [[], [["tasks.app"], ["tasks.node-exporter"]]]
     for job in compose["scrape_configs"]:
         if job["job_name"] in ("holdfast", "node"):
             del job["static_configs"]
@@ -157,14 +249,25 @@ def test_swarm_differs_from_compose_only_in_how_replicas_and_nodes_are_found() -
 
 def test_the_stored_dashboards_are_what_the_code_builds() -> None:
     folder = Path(build.HERE, "dashboards")
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {name: build.rendered(each) for name, each in build.dashboards().items()}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        name: build.rendered(each) for name, each in build.dashboards().items()
+    }
 
 
 def test_every_panel_asks_the_data_source_that_is_provisioned() -> None:
-    source = yaml.safe_load((ROOT / "monitoring/grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
-    targets = [target for dashboard in stored_dashboards().values() for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    source = yaml.safe_load(
+        (ROOT / "monitoring/grafana/provisioning/datasources/prometheus.yml").read_text()
+    )["datasources"][0]
+    targets = [
+        target
+        for dashboard in stored_dashboards().values()
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+    ]
     assert len(targets) > 50
-    assert {(target["datasource"]["type"], target["datasource"]["uid"]) for target in targets} == {(source["type"], source["uid"])}
+    assert {(target["datasource"]["type"], target["datasource"]["uid"]) for target in targets} == {
+        (source["type"], source["uid"])
+    }
 
 
 def test_panels_lie_side_by_side_within_the_page_and_have_ids_of_their_own() -> None:
@@ -185,7 +288,9 @@ def test_panels_that_overlap_are_found() -> None:
 
 def test_the_quick_reference_names_every_alert() -> None:
     reference = build.dashboards()["holdfast.json"]["panels"][-1]["options"]["content"]
-    assert {alert["alert"] for alert in ALERTS} == set(re.findall(r"^\| (\w+) \| .", reference, re.MULTILINE)) - {"Alert"}
+    assert {alert["alert"] for alert in ALERTS} == set(
+        re.findall(r"^\| (\w+) \| .", reference, re.MULTILINE)
+    ) - {"Alert"}
 
 
 class Prometheus(Server):

@@ -121,7 +121,10 @@ REFUSED_ADDRESSES = (
 @pytest.mark.parametrize("address", REFUSED_ADDRESSES, ids=lambda value: ascii(value)[:50])
 def test_what_is_no_web_address_is_refused(client: FlaskClient, address: str) -> None:
     for path, field in (("/urls", "original_url"), ("/urls", "url"), ("/shorten", "url")):
-        response = check(client.post(path, data=json.dumps({field: address}), content_type="application/json"), 400)
+        response = check(
+            client.post(path, data=json.dumps({field: address}), content_type="application/json"),
+            400,
+        )
         assert list(response.get_json()["errors"]) == [field]
 
 
@@ -184,8 +187,12 @@ ACCEPTED_ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize(("address", "location"), ACCEPTED_ADDRESSES.items(), ids=lambda value: ascii(value)[:50])
-def test_a_legal_address_is_kept_as_given_and_sent_in_ascii(client: FlaskClient, api: Api, address: str, location: str | None) -> None:
+@pytest.mark.parametrize(
+    ("address", "location"), ACCEPTED_ADDRESSES.items(), ids=lambda value: ascii(value)[:50]
+)
+def test_a_legal_address_is_kept_as_given_and_sent_in_ascii(
+    client: FlaskClient, api: Api, address: str, location: str | None
+) -> None:
     url = api.url(address)
     assert url["original_url"] == address
     response = check(client.get(f"/{url['short_code']}"), 302)
@@ -229,16 +236,23 @@ DEAR_HOSTS = {
 
 
 @pytest.mark.parametrize("host", DEAR_HOSTS.values(), ids=DEAR_HOSTS)
-def test_no_host_costs_much_more_than_a_plain_one_of_its_length(client: FlaskClient, host: str) -> None:
+def test_no_host_costs_much_more_than_a_plain_one_of_its_length(
+    client: FlaskClient, host: str
+) -> None:
     plain = seconds_of_cpu(client, f"http://example.com/{'a' * len(host)}")
     assert seconds_of_cpu(client, f"http://{host}/") < 10 * plain
 
 
-OLDER = {"http://a\u05d0.example/ü": "http://a%D7%90.example/%C3%BC", "http://[b@example.com/": "http://[b@example.com/"}
+OLDER = {
+    "http://a\u05d0.example/ü": "http://a%D7%90.example/%C3%BC",
+    "http://[b@example.com/": "http://[b@example.com/",
+}
 
 
 @pytest.mark.parametrize(("stored", "location"), OLDER.items())
-def test_a_link_stored_under_older_rules_is_still_followed(client: FlaskClient, api: Api, stored: str, location: str) -> None:
+def test_a_link_stored_under_older_rules_is_still_followed(
+    client: FlaskClient, api: Api, stored: str, location: str
+) -> None:
     url = api.url("http://example.com/")
     Url.update(original_url=stored, version=2).where(Url.id == url["id"]).execute()
     link = urls.as_link(Url.get_by_id(url["id"]))

@@ -41,7 +41,14 @@ NOT_AN_OBJECT = {
     "a form": b"username=ada&email=ada@example.com",
     "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
 }
-TAKES_A_BODY = (("POST", "/users"), ("POST", "/urls"), ("POST", "/shorten"), ("POST", "/events"), ("PUT", "/users/1"), ("PUT", "/urls/1"))
+TAKES_A_BODY = (
+    ("POST", "/users"),
+    ("POST", "/urls"),
+    ("POST", "/shorten"),
+    ("POST", "/events"),
+    ("PUT", "/users/1"),
+    ("PUT", "/urls/1"),
+)
 
 
 @pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
@@ -67,33 +74,99 @@ CONTENT_TYPES = {
 
 
 @pytest.mark.parametrize(("content_type", "status"), CONTENT_TYPES.values(), ids=CONTENT_TYPES)
-def test_the_content_type_must_be_json(client: FlaskClient, content_type: str | None, status: int) -> None:
+def test_the_content_type_must_be_json(
+    client: FlaskClient, content_type: str | None, status: int
+) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
-    check(client.post("/users", data=b'{"username": "ada", "email": "ada@example.com"}', headers=headers), status)
+    check(
+        client.post(
+            "/users", data=b'{"username": "ada", "email": "ada@example.com"}', headers=headers
+        ),
+        status,
+    )
 
 
 NOT_STRINGS = (1, 1.5, True, [], {}, ["ada"], {"a": 1})
 NOT_STORABLE = ("", " ", "\t\n", "\u2003", "\x1c", "a\x00b", "\ud800", "\udfffx")
 NOT_INTEGERS = (True, False, "1", "", 1.0, 1.5, 1e300, [], {}, [1])
 NO_SUCH_ID = (0, -1, 99, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, HUGE, -HUGE)
-BAD_EMAILS = ("ada", "@", "a@", "@b.co", "a@b", "a b@c.de", "a@b..de", "a@@b.de", "a@b.de, c@d.de", "a@b.de\nBcc: x@y.de", "<a@b.de>", f"{'a' * 251}@b.de")
+BAD_EMAILS = (
+    "ada",
+    "@",
+    "a@",
+    "@b.co",
+    "a@b",
+    "a b@c.de",
+    "a@b..de",
+    "a@@b.de",
+    "a@b.de, c@d.de",
+    "a@b.de\nBcc: x@y.de",
+    "<a@b.de>",
+    f"{'a' * 251}@b.de",
+)
 
 REFUSED_FIELDS = [
-    *(("POST", "/users", "username", value) for value in (*NOT_STRINGS, *NOT_STORABLE, None, "a" * 101)),
-    *(("POST", "/users", "email", value) for value in (*NOT_STRINGS, *NOT_STORABLE, None, *BAD_EMAILS)),
-    *(("PUT", "/users/1", "username", value) for value in (*NOT_STRINGS, *NOT_STORABLE, None, "a" * 101)),
-    *(("PUT", "/users/1", "email", value) for value in (*NOT_STRINGS, *NOT_STORABLE, None, *BAD_EMAILS)),
+    *(
+        ("POST", "/users", "username", value)
+        for value in (*NOT_STRINGS, *NOT_STORABLE, None, "a" * 101)
+    ),
+    *(
+        ("POST", "/users", "email", value)
+        for value in (*NOT_STRINGS, *NOT_STORABLE, None, *BAD_EMAILS)
+    ),
+    *(
+        ("PUT", "/users/1", "username", value)
+        for value in (*NOT_STRINGS, *NOT_STORABLE, None, "a" * 101)
+    ),
+    *(
+        ("PUT", "/users/1", "email", value)
+        for value in (*NOT_STRINGS, *NOT_STORABLE, None, *BAD_EMAILS)
+    ),
     *(("POST", "/urls", "user_id", value) for value in NOT_INTEGERS),
-    *(("POST", "/urls", "title", value) for value in (*NOT_STRINGS, "a\x00b", "\ud800", "\udfffx", "t" * 256)),
+    *(
+        ("POST", "/urls", "title", value)
+        for value in (*NOT_STRINGS, "a\x00b", "\ud800", "\udfffx", "t" * 256)
+    ),
     *(("POST", "/urls", "is_active", value) for value in ("true", "false", "", 0, 1, 1.0, [], {})),
     *(("PUT", "/urls/1", "title", value) for value in (*NOT_STRINGS, *NOT_STORABLE, "t" * 256)),
-    *(("PUT", "/urls/1", "is_active", value) for value in ("true", "false", "", 0, 1, 1.0, None, [], {})),
-    *(("PUT", "/urls/1", "original_url", value) for value in (*NOT_STRINGS, *NOT_STORABLE, None, "hello")),
-    *(("POST", "/events", "event_type", value) for value in (*NOT_STRINGS, *NOT_STORABLE, None, "e" * 51)),
+    *(
+        ("PUT", "/urls/1", "is_active", value)
+        for value in ("true", "false", "", 0, 1, 1.0, None, [], {})
+    ),
+    *(
+        ("PUT", "/urls/1", "original_url", value)
+        for value in (*NOT_STRINGS, *NOT_STORABLE, None, "hello")
+    ),
+    *(
+        ("POST", "/events", "event_type", value)
+        for value in (*NOT_STRINGS, *NOT_STORABLE, None, "e" * 51)
+    ),
     *(("POST", "/events", "url_id", value) for value in NOT_INTEGERS),
     *(("POST", "/events", "user_id", value) for value in NOT_INTEGERS),
-    *(("POST", "/events", "details", value) for value in ("{}", "", 1, True, [], [{}], {"a": "\x00"}, {"\x00": 1}, {"a": ["\ud800"]}, {"\udc00": 1})),
-    *(("POST", "/events", "details", value) for value in ({"a": "b" * 16_384}, {"a": "é" * 8_200}, {"a": [{}] * 6000}, {"a" * 17_000: 1})),
+    *(
+        ("POST", "/events", "details", value)
+        for value in (
+            "{}",
+            "",
+            1,
+            True,
+            [],
+            [{}],
+            {"a": "\x00"},
+            {"\x00": 1},
+            {"a": ["\ud800"]},
+            {"\udc00": 1},
+        )
+    ),
+    *(
+        ("POST", "/events", "details", value)
+        for value in (
+            {"a": "b" * 16_384},
+            {"a": "é" * 8_200},
+            {"a": [{}] * 6000},
+            {"a" * 17_000: 1},
+        )
+    ),
 ]
 GOOD = {
     "/users": {"username": "ada", "email": "ada@example.com"},
@@ -103,9 +176,14 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("method", "path", "field", "value"), REFUSED_FIELDS, ids=ascii)
-def test_a_bad_field_is_refused_by_its_name(client: FlaskClient, method: str, path: str, field: str, value: Any) -> None:
+def test_a_bad_field_is_refused_by_its_name(
+    client: FlaskClient, method: str, path: str, field: str, value: Any
+) -> None:
     body = {**GOOD.get(path, {}), field: value}
-    response = check(client.open(path, method=method, data=json.dumps(body), content_type="application/json"), 400)
+    response = check(
+        client.open(path, method=method, data=json.dumps(body), content_type="application/json"),
+        400,
+    )
     assert list(response.get_json()["errors"]) == [field]
 
 
@@ -119,18 +197,40 @@ ACCEPTED_BODIES = [
     ("/users", {"username": "'; DROP TABLE users; --", "email": "o'hara+x@example.com"}),
     ("/users", {"username": "<script>alert(1)</script>", "email": "ünï@exämple.com"}),
     ("/users", {"username": "😀" * 100, "email": f"{'a' * 243}@example.com"}),
-    ("/users", {"username": "ada", "email": "ada@example.com", "id": HUGE, "\ud800": "\x00", "created_at": []}),
+    (
+        "/users",
+        {
+            "username": "ada",
+            "email": "ada@example.com",
+            "id": HUGE,
+            "\ud800": "\x00",
+            "created_at": [],
+        },
+    ),
     ("/urls", {"original_url": "https://example.com/", "title": None, "user_id": None}),
-    ("/urls", {"original_url": "https://example.com/", "title": "t" * 255, "short_code": "users", "click_count": -1}),
+    (
+        "/urls",
+        {
+            "original_url": "https://example.com/",
+            "title": "t" * 255,
+            "short_code": "users",
+            "click_count": -1,
+        },
+    ),
     ("/events", {"event_type": "e" * 50, "details": None, "url_id": None, "user_id": None}),
     ("/events", {"event_type": "%", "details": {}}),
     ("/events", {"event_type": "\\", "details": nested(20)}),
-    ("/events", {"event_type": "x", "details": {"": "", "\t": [1e308, -0.0, 10**4000, "\x7f", None, [[]]]}}),
+    (
+        "/events",
+        {"event_type": "x", "details": {"": "", "\t": [1e308, -0.0, 10**4000, "\x7f", None, [[]]]}},
+    ),
 ]
 
 
 @pytest.mark.parametrize(("path", "body"), ACCEPTED_BODIES, ids=lambda value: ascii(value)[:60])
-def test_an_odd_but_legal_body_is_accepted_and_can_be_read_again(client: FlaskClient, path: str, body: dict[str, Any]) -> None:
+def test_an_odd_but_legal_body_is_accepted_and_can_be_read_again(
+    client: FlaskClient, path: str, body: dict[str, Any]
+) -> None:
     made = check(client.post(path, data=json.dumps(body), content_type="application/json"), 201)
     assert check(client.get(made.headers["Location"]), 200).get_json() == made.get_json()
     check(client.get(path), 200)
@@ -143,7 +243,11 @@ def test_details_that_are_nested_too_deeply_are_refused(client: FlaskClient) -> 
 
 
 @pytest.mark.parametrize("value", NO_SUCH_ID)
-@pytest.mark.parametrize(("path", "field"), [("/urls", "user_id"), ("/events", "user_id"), ("/events", "url_id")])
-def test_a_reference_that_leads_nowhere_is_not_found(client: FlaskClient, path: str, field: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "field"), [("/urls", "user_id"), ("/events", "user_id"), ("/events", "url_id")]
+)
+def test_a_reference_that_leads_nowhere_is_not_found(
+    client: FlaskClient, path: str, field: str, value: int
+) -> None:
     response = check(client.post(path, json={**GOOD[path], field: value}), 404)
     assert f"{value} not found" in response.get_json()["message"]

@@ -10,8 +10,37 @@ from tests.conftest import Api
 
 ARABIC = "%D9%A1%D9%A2"
 
-ODD_IDS = ("0", "-1", "+1", "1.0", "1e3", "%201", "1%20", "1%00", "0x1", "1_0", "abc", "None", "null", "%00", "%ff", "%F0%9F%98%80", ARABIC, "1;2", "1,2")
-IMPOSSIBLE_IDS = ("99", str(2**31), str(2**63 - 1), str(2**63), "9" * 30, "9" * 41, "9" * 5000, "0" * 40)
+ODD_IDS = (
+    "0",
+    "-1",
+    "+1",
+    "1.0",
+    "1e3",
+    "%201",
+    "1%20",
+    "1%00",
+    "0x1",
+    "1_0",
+    "abc",
+    "None",
+    "null",
+    "%00",
+    "%ff",
+    "%F0%9F%98%80",
+    ARABIC,
+    "1;2",
+    "1,2",
+)
+IMPOSSIBLE_IDS = (
+    "99",
+    str(2**31),
+    str(2**63 - 1),
+    str(2**63),
+    "9" * 30,
+    "9" * 41,
+    "9" * 5000,
+    "0" * 40,
+)
 BY_ID = (
     ("GET", "/users/{}"),
     ("PUT", "/users/{}"),
@@ -30,7 +59,9 @@ BY_ID = (
 @pytest.mark.parametrize("identity", [*ODD_IDS, *IMPOSSIBLE_IDS], ids=lambda value: value[:20])
 def test_an_id_that_no_row_has_is_not_found(client: FlaskClient, identity: str) -> None:
     for method, path in BY_ID:
-        check(send(client, method, path.format(identity), json={} if method == "PUT" else None), 404)
+        check(
+            send(client, method, path.format(identity), json={} if method == "PUT" else None), 404
+        )
 
 
 ODD_PATHS = (
@@ -153,7 +184,9 @@ PAGE_QUERIES = [
 
 
 @pytest.mark.parametrize(("query", "status"), PAGE_QUERIES, ids=lambda value: ascii(value)[:40])
-def test_odd_paging_is_clamped_or_refused(client: FlaskClient, api: Api, query: str, status: int) -> None:
+def test_odd_paging_is_clamped_or_refused(
+    client: FlaskClient, api: Api, query: str, status: int
+) -> None:
     names = {"user": api.user()["id"], "url": api.url()["id"]}
     for path in LISTS:
         response = check(send(client, "GET", f"{path.format(**names)}?{query}"), status)
@@ -161,31 +194,97 @@ def test_odd_paging_is_clamped_or_refused(client: FlaskClient, api: Api, query: 
 
 
 FILTERS = [
-    *((f"{path}={value}", 200) for path in ("/urls?user_id", "/events?url_id", "/events?user_id") for value in ("0", "-1", str(2**63), "9" * 30, "007")),
+    *(
+        (f"{path}={value}", 200)
+        for path in ("/urls?user_id", "/events?url_id", "/events?user_id")
+        for value in ("0", "-1", str(2**63), "9" * 30, "007")
+    ),
     *(
         (f"{path}={value}", 400)
         for path in ("/urls?user_id", "/events?url_id", "/events?user_id")
         for value in ("", "x", "1.0", "1e3", "%00", "%ff", ARABIC, "true", "1,2")
     ),
-    *((f"/urls?is_active={value}", 400) for value in ("", "2", "-1", "maybe", "null", "%00", "tru", "%20true")),
-    *((f"/events?event_type={value}", 200) for value in ("", "%00", "a%00b", "%ff", "%25", "_", "x" * 5000, "'--", "%ED%A0%80")),
+    *(
+        (f"/urls?is_active={value}", 400)
+        for value in ("", "2", "-1", "maybe", "null", "%00", "tru", "%20true")
+    ),
+    *(
+        (f"/events?event_type={value}", 200)
+        for value in ("", "%00", "a%00b", "%ff", "%25", "_", "x" * 5000, "'--", "%ED%A0%80")
+    ),
     *((f"/events?type={value}", 200) for value in ("", "%00", "%ff")),
-    *((f"/logs?{query}", 200) for query in ("lines=", "lines=x", "lines=0", "lines=-1", "lines=" + "9" * 5000, "lines=1e3", "lines=%00", "lines=" + ARABIC)),
-    *((f"/logs?{query}", 200) for query in ("limit=", "limit=x", "limit=0", "limit=" + "9" * 5000, "filter=%00", "filter=%ff", "level=%00", "level=nonsense")),
+    *(
+        (f"/logs?{query}", 200)
+        for query in (
+            "lines=",
+            "lines=x",
+            "lines=0",
+            "lines=-1",
+            "lines=" + "9" * 5000,
+            "lines=1e3",
+            "lines=%00",
+            "lines=" + ARABIC,
+        )
+    ),
+    *(
+        (f"/logs?{query}", 200)
+        for query in (
+            "limit=",
+            "limit=x",
+            "limit=0",
+            "limit=" + "9" * 5000,
+            "filter=%00",
+            "filter=%ff",
+            "level=%00",
+            "level=nonsense",
+        )
+    ),
 ]
 
 
 @pytest.mark.parametrize(("target", "status"), FILTERS, ids=lambda value: ascii(value)[:40])
-def test_odd_filters_match_nothing_or_are_refused(client: FlaskClient, target: str, status: int) -> None:
+def test_odd_filters_match_nothing_or_are_refused(
+    client: FlaskClient, target: str, status: int
+) -> None:
     response = check(send(client, "GET", target), status)
     if status == 200 and not target.startswith("/logs"):
         assert response.get_json() == []
 
 
 ODD_HEADERS = [
-    *(("X-Request-ID", value) for value in ("", " ", "x" * 65, "x" * 8000, "a b", "a\tb", '"', "<b>", "\xff\xfe", "{}", "%0d%0aX: y")),
-    *(("Accept", value) for value in ("", "nonsense", "*/*;q=nonsense", "text/html;q=2", ",,,;;;", "\xff", "a/b;" * 500, "text/*;q=0, application/json;q=0")),
-    *(("Host", value) for value in ("", "evil example", "<script>", "a:b:c", "a:99999", "\xff", "[::1", "a/b")),
+    *(
+        ("X-Request-ID", value)
+        for value in (
+            "",
+            " ",
+            "x" * 65,
+            "x" * 8000,
+            "a b",
+            "a\tb",
+            '"',
+            "<b>",
+            "\xff\xfe",
+            "{}",
+            "%0d%0aX: y",
+        )
+    ),
+    *(
+        ("Accept", value)
+        for value in (
+            "",
+            "nonsense",
+            "*/*;q=nonsense",
+            "text/html;q=2",
+            ",,,;;;",
+            "\xff",
+            "a/b;" * 500,
+            "text/*;q=0, application/json;q=0",
+        )
+    ),
+    *(
+        ("Host", value)
+        for value in ("", "evil example", "<script>", "a:b:c", "a:99999", "\xff", "[::1", "a/b")
+    ),
     *(("User-Agent", value) for value in ("", "\xff\xfe\x80", "x" * 8000, "'\"\\", "\u00e9")),
     *(("Referer", value) for value in ("", "\xff", "x" * 8000, "javascript:alert(1)")),
     *(("X-Forwarded-For", value) for value in ("", "not an address", "1.2.3.4, " * 500)),
@@ -229,5 +328,18 @@ def _environ_name(header: str) -> str:
 
 @pytest.mark.parametrize("method", ["PATCH", "TRACE", "CONNECT", "FOO", "PROPFIND", "X" * 200])
 def test_an_unknown_method_is_not_allowed(client: FlaskClient, method: str) -> None:
-    for path in ("/", "/users", "/users/1", "/urls", "/events", "/products", "/shorten", "/logs", "/health", "/metrics", "/openapi.json", "/abcdef"):
+    for path in (
+        "/",
+        "/users",
+        "/users/1",
+        "/urls",
+        "/events",
+        "/products",
+        "/shorten",
+        "/logs",
+        "/health",
+        "/metrics",
+        "/openapi.json",
+        "/abcdef",
+    ):
         check(send(client, "GET", path, environ={"REQUEST_METHOD": method}), 405)

@@ -37,7 +37,13 @@ def own_answers(operation: Document) -> Iterator[tuple[str, Document]]:
 
 
 def validator(document: Document, schema: Document) -> Any:
-    return jsonschema_rs.validator_for({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "components": document["components"]})
+    return jsonschema_rs.validator_for(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **schema,
+            "components": document["components"],
+        }
+    )
 
 
 def test_the_document_is_valid_openapi_3_1(document: Document) -> None:
@@ -46,7 +52,10 @@ def test_the_document_is_valid_openapi_3_1(document: Document) -> None:
 
 
 def test_every_route_is_in_the_document(app: Flask, document: Document) -> None:
-    described = {(method.upper(), path.replace("{", "<").replace("}", ">")) for method, path, _ in operations(document)}
+    described = {
+        (method.upper(), path.replace("{", "<").replace("}", ">"))
+        for method, path, _ in operations(document)
+    }
     routed = set()
     for rule in app.url_map.iter_rules():
         path = rule.rule.replace("<id:", "<").replace("<code:", "<")
@@ -154,7 +163,9 @@ def test_every_schema_of_a_noun_has_an_example_that_it_accepts(document: Documen
     for name, schema in document["components"]["schemas"].items():
         if name != "Error":
             (example,) = schema["examples"]
-            assert [error.message for error in validator(document, schema).iter_errors(example)] == []
+            assert [
+                error.message for error in validator(document, schema).iter_errors(example)
+            ] == []
 
 
 def test_every_error_has_an_example_that_its_schema_accepts(document: Document) -> None:
@@ -172,9 +183,17 @@ def test_every_error_has_an_example_that_its_schema_accepts(document: Document) 
         (
             "UserCreate",
             {"username": "ü", "email": "a.b+c@ex-ample.com"},
-            [{"username": "ü"}, {"username": " ", "email": "a@b.de"}, {"username": "u", "email": "a@b"}],
+            [
+                {"username": "ü"},
+                {"username": " ", "email": "a@b.de"},
+                {"username": "u", "email": "a@b"},
+            ],
         ),
-        ("UrlCreate", {"original_url": "https://a.example/?x"}, [{}, {"original_url": "hello"}, {"original_url": "https://a.example/", "user_id": "1"}]),
+        (
+            "UrlCreate",
+            {"original_url": "https://a.example/?x"},
+            [{}, {"original_url": "hello"}, {"original_url": "https://a.example/", "user_id": "1"}],
+        ),
         (
             "EventCreate",
             {"event_type": "x", "details": {"a": [{"b": 1}]}},
@@ -182,7 +201,9 @@ def test_every_error_has_an_example_that_its_schema_accepts(document: Document) 
         ),
     ],
 )
-def test_schemas_and_checks_agree(client: FlaskClient, document: Document, schema: str, good: Document, bad: list[Document]) -> None:
+def test_schemas_and_checks_agree(
+    client: FlaskClient, document: Document, schema: str, good: Document, bad: list[Document]
+) -> None:
     path = {"UserCreate": "/users", "UrlCreate": "/urls", "EventCreate": "/events"}[schema]
     accepts = validator(document, document["components"]["schemas"][schema]).is_valid
     assert accepts(good)

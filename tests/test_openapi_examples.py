@@ -17,7 +17,16 @@ Document = dict[str, Any]
 Client = FlaskClient
 IDS = {"id", "user_id", "url_id", "short_code", "short_url"}
 MADE = IDS | {"created_at", "updated_at", "timestamp", "click_count", "redirect_count"}
-OF_THIS_MOMENT = ["/", "/health", "/health/ready", "/ready", "/metrics", "/openapi.json", "/logs", "/chaos"]
+OF_THIS_MOMENT = [
+    "/",
+    "/health",
+    "/health/ready",
+    "/ready",
+    "/metrics",
+    "/openapi.json",
+    "/logs",
+    "/chaos",
+]
 ORDER = ["post", "get", "put", "delete"]
 
 
@@ -214,7 +223,15 @@ def test_no_database_is_503_as_shown(document: Document, bound: Callable[..., Ap
         if answer.status_code == 503:
             answered.append(path)
             assert answer.json["message"].split(", ")[0] == shown.split(", ")[0], path
-    needed = {"/users", "/users/{user_id}", "/urls", "/events", "/products", "/health/ready", "/ready"}
+    needed = {
+        "/users",
+        "/users/{user_id}",
+        "/urls",
+        "/events",
+        "/products",
+        "/health/ready",
+        "/ready",
+    }
     assert needed | {"/{short_code}"} <= set(answered)
 
 

@@ -51,7 +51,10 @@ def test_past_its_bound_the_newest_are_refused_and_the_others_served(tmp_path: P
             held.execute("ROLLBACK")
         crowd.leave()
         _assert_refused(server, refused)
-        assert Counter(reply.status for reply in crowd.replies) == {201: THREADS + WAITING, 503: MORE}
+        assert Counter(reply.status for reply in crowd.replies) == {
+            201: THREADS + WAITING,
+            503: MORE,
+        }
         assert server.get("/users").status == 200
 
 
@@ -65,9 +68,13 @@ def _assert_refused(server: WebServer, refused: list[Reply]) -> None:
     lines = [json.loads(line) for line in server.log_file.read_text().splitlines()]
     for request_id in {reply.headers["X-Request-ID"] for reply in refused}:
         assert request_id.startswith("crowd-")
-        found = [(each["message"], each["status"]) for each in lines if each["request_id"] == request_id]
+        found = [
+            (each["message"], each["status"]) for each in lines if each["request_id"] == request_id
+        ]
         assert found == [("request started", None), ("request finished", 503)]
-    wanted = f'http_requests_total{{endpoint="users.create_user",method="POST",status="503"}} {MORE}.0'
+    wanted = (
+        f'http_requests_total{{endpoint="users.create_user",method="POST",status="503"}} {MORE}.0'
+    )
     wait_for(lambda: wanted in server.get("/metrics").text, what="the count")
 
 
@@ -81,7 +88,10 @@ def test_who_has_left_before_its_turn_is_not_served(tmp_path: Path) -> None:
             wait_for(lambda: "crowd-0" in server.log_file.read_text(), what="the first request")
             for name in ("left1", "left2", "left3"):
                 _come_and_go(server, name)
-            wait_for(lambda: not _left(server), what="the end of the connections that their clients have left")
+            wait_for(
+                lambda: not _left(server),
+                what="the end of the connections that their clients have left",
+            )
             held.execute("ROLLBACK")
         crowd.leave()
         assert {user["username"] for user in server.get("/users").json()} <= {"user0"}
@@ -90,7 +100,9 @@ def test_who_has_left_before_its_turn_is_not_served(tmp_path: Path) -> None:
 def _left(server: WebServer) -> list[str]:
     """The server's connections whose other side is closed (proc_pid_net(5): 08 is CLOSE_WAIT)."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [line[1] for line in lines if line[1].endswith(f":{server.port:04X}") and line[3] == "08"]
+    return [
+        line[1] for line in lines if line[1].endswith(f":{server.port:04X}") and line[3] == "08"
+    ]
 
 
 def _come_and_go(server: WebServer, name: str) -> None:

@@ -34,6 +34,13 @@ def test_the_log_and_the_one_before_it_are_private(tmp_path: Path) -> None:
 
 def test_the_database_and_what_is_beside_it_are_private(tmp_path: Path) -> None:
     with WebServer(tmp_path, WEB_WORKERS="1") as server:
-        assert server.get("/users", "POST", body={"username": "ada", "email": "ada@example.com"}).status == 201
-        files = {name: mode(tmp_path / f"holdfast.{name}") for name in ("db", "db-wal", "db-shm", "log")}
+        assert (
+            server.get(
+                "/users", "POST", body={"username": "ada", "email": "ada@example.com"}
+            ).status
+            == 201
+        )
+        files = {
+            name: mode(tmp_path / f"holdfast.{name}") for name in ("db", "db-wal", "db-shm", "log")
+        }
     assert files == dict.fromkeys(files, 0o600)

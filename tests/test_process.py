@@ -20,7 +20,9 @@ BURN = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[str]]:
     """A process that has used 0.3 s of processor time and waits for a line."""
-    process = subprocess.Popen([sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "done\n"
     yield process
@@ -38,7 +40,11 @@ def test_the_processor_time_is_what_the_kernel_charges() -> None:
 
 
 def test_the_physical_memory_is_what_the_kernel_says() -> None:
-    kilobytes = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    kilobytes = next(
+        int(line.split()[1])
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
     assert Replica().resident_bytes()[0] == pytest.approx(kilobytes * 1024, rel=0.1)
 
 

@@ -37,7 +37,9 @@ def postgres() -> Iterator[Postgres]:
     server.destroy()
 
 
-def ask(postgres: Postgres, sql: str, user: str = "postgres", database: str = "holdfast") -> list[Any]:
+def ask(
+    postgres: Postgres, sql: str, user: str = "postgres", database: str = "holdfast"
+) -> list[Any]:
     login = {"host": "127.0.0.1", "port": postgres.port, "user": user, "dbname": database}
     with closing(psycopg2.connect(**login)) as connection:
         connection.autocommit = True

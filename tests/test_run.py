@@ -80,7 +80,10 @@ def test_the_first_start_loads_the_sample_data(server: Run) -> None:
 def test_a_taken_port_is_one_clear_sentence(server: Run, folder: Path) -> None:
     second = run_again(server)
     assert second.returncode == 1
-    assert second.stderr == f"Port {server.port} on 127.0.0.1 cannot be used (Address already in use); choose another one: APP_PORT=8001 make run\n"
+    assert (
+        second.stderr
+        == f"Port {server.port} on 127.0.0.1 cannot be used (Address already in use); choose another one: APP_PORT=8001 make run\n"
+    )
     assert second.stdout == ""
 
 
@@ -91,7 +94,9 @@ def test_ctrl_c_ends_it_cleanly_and_the_next_run_goes_on_with_the_data(tmp_path:
         assert first.stop(signal.SIGINT) == 0
         assert "Traceback" not in first.output()
     with Run(tmp_path, AUTO_SEED="true") as second:
-        assert second.get(f"/{made['short_code']}").headers["Location"] == "https://example.com/kept"
+        assert (
+            second.get(f"/{made['short_code']}").headers["Location"] == "https://example.com/kept"
+        )
         assert second.get("/users?count=true").headers["X-Total-Count"] == users
 
 
@@ -101,8 +106,13 @@ def test_without_any_link_it_says_how_to_come_by_one(tmp_path: Path) -> None:
         assert "follow one      the short_url of the answer" in server.output()
 
 
-@pytest.mark.parametrize(("host", "printed"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "localhost"), ("[::]", "localhost")])
-def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(server: Run, tmp_path: Path, host: str, printed: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "printed"),
+    [("::1", "[::1]"), ("[::1]", "[::1]"), ("::", "localhost"), ("[::]", "localhost")],
+)
+def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(
+    server: Run, tmp_path: Path, host: str, printed: str
+) -> None:
     if not has_ipv6():
         _assert_refused(server, host)
         return
@@ -113,9 +123,18 @@ def test_an_ipv6_address_is_listened_on_or_refused_where_the_machine_has_none(se
         make, _ = commands_of(listening.output())
         address = re.search(r"'?http://[^ ']*/shorten'?$", make)
         assert address is not None
-        connection = http.client.HTTPConnection(printed.strip("[]"), listening.port, timeout=HANGS_SECONDS)
-        connection.request("POST", "/shorten", '{"url": "https://e.example/"}', {"Content-Type": "application/json"})
-        assert json.loads(connection.getresponse().read())["short_url"].startswith(f"http://{printed}:")
+        connection = http.client.HTTPConnection(
+            printed.strip("[]"), listening.port, timeout=HANGS_SECONDS
+        )
+        connection.request(
+            "POST",
+            "/shorten",
+            '{"url": "https://e.example/"}',
+            {"Content-Type": "application/json"},
+        )
+        assert json.loads(connection.getresponse().read())["short_url"].startswith(
+            f"http://{printed}:"
+        )
         connection.close()
 
 
@@ -125,12 +144,22 @@ def test_the_image_asks_for_its_health_where_it_listens(tmp_path: Path, host: st
         return
     listening = Run(tmp_path, APP_HOST=host)
     listening.host = "::1" if ":" in host else "127.0.0.1"
-    found = re.search(r"HEALTHCHECK.*\n *CMD (\[.*\])\n", (Path(__file__).parents[1] / "Dockerfile").read_text())
+    found = re.search(
+        r"HEALTHCHECK.*\n *CMD (\[.*\])\n", (Path(__file__).parents[1] / "Dockerfile").read_text()
+    )
     assert found is not None
     command = [sys.executable, *json.loads(found[1])[1:]]
     with listening:
-        assert subprocess.run(command, env=listening.environment, check=False, timeout=60).returncode == 0
-    assert subprocess.run(command, env=listening.environment, check=False, timeout=60, capture_output=True).returncode != 0
+        assert (
+            subprocess.run(command, env=listening.environment, check=False, timeout=60).returncode
+            == 0
+        )
+    assert (
+        subprocess.run(
+            command, env=listening.environment, check=False, timeout=60, capture_output=True
+        ).returncode
+        != 0
+    )
 
 
 def test_a_client_that_names_no_host_is_shown_the_address_that_it_reached(tmp_path: Path) -> None:

@@ -42,9 +42,18 @@ def test_the_generator_writes_the_same_bytes_again(tmp_path: Path) -> None:
 
 
 def test_there_are_as_many_rows_of_each_sort_as_promised() -> None:
-    assert [len(_rows(name)) for name in ("users", "urls", "events", "products")] == [400, 2000, 3422, 15]
+    assert [len(_rows(name)) for name in ("users", "urls", "events", "products")] == [
+        400,
+        2000,
+        3422,
+        15,
+    ]
     assert Counter(url["is_active"] for url in _rows("urls")) == {"True": 1640, "False": 360}
-    assert Counter(event["event_type"] for event in _rows("events")) == {"created": 2000, "updated": 1206, "deleted": 216}
+    assert Counter(event["event_type"] for event in _rows("events")) == {
+        "created": 2000,
+        "updated": 1206,
+        "deleted": 216,
+    }
 
 
 def test_the_columns_are_the_documented_ones() -> None:
@@ -56,7 +65,10 @@ def test_the_columns_are_the_documented_ones() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "column"), [("users", "username"), ("users", "email"), ("urls", "short_code"), ("products", "name")])
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("users", "username"), ("users", "email"), ("urls", "short_code"), ("products", "name")],
+)
 def test_what_must_be_unique_is(name: str, column: str) -> None:
     values = [row[column].lower() if column == "email" else row[column] for row in _rows(name)]
     assert len(set(values)) == len(values)
@@ -80,7 +92,9 @@ def test_events_tell_the_story_of_the_links_as_they_are() -> None:
         assert users[url["user_id"]]["created_at"] <= url["created_at"] == events[0]["timestamp"]
         assert url["updated_at"] == events[-1]["timestamp"]
         assert {event["user_id"] for event in events} == {url["user_id"]}
-        assert {"title": url["title"], **_replayed(events)} == {name: url[name] for name in ("short_code", "original_url", "is_active", "title")}
+        assert {"title": url["title"], **_replayed(events)} == {
+            name: url[name] for name in ("short_code", "original_url", "is_active", "title")
+        }
 
 
 def _replayed(events: list[dict[str, str]]) -> dict[str, Any]:
@@ -93,7 +107,11 @@ def _replayed(events: list[dict[str, str]]) -> dict[str, Any]:
         elif event["event_type"] == "updated":
             assert set(details) == {"field", "new_value"}
             assert link.get(details["field"]) != details["new_value"]
-            link[details["field"]] = details["new_value"] if details["field"] != "is_active" else str(details["new_value"])
+            link[details["field"]] = (
+                details["new_value"]
+                if details["field"] != "is_active"
+                else str(details["new_value"])
+            )
         else:
             assert set(details) == {"reason"}
             link["is_active"] = "False"
@@ -134,10 +152,26 @@ def test_a_seed_that_cannot_be_read_leaves_nothing_behind(api: Api, tmp_path: Pa
 _START = "from app import create_app; create_app()"
 
 
-def test_however_many_processes_start_together_the_sample_data_is_loaded_once(settings: Settings, tmp_path: Path) -> None:
+def test_however_many_processes_start_together_the_sample_data_is_loaded_once(
+    settings: Settings, tmp_path: Path
+) -> None:
     with fresh_database(settings, tmp_path) as url:
-        environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "AUTO_SEED": "true", "LOG_FILE": str(tmp_path / "log"), "PYTHONPATH": str(ROOT)}
-        processes = [subprocess.Popen([sys.executable, "-c", _START], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(5)]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": url,
+            "AUTO_SEED": "true",
+            "LOG_FILE": str(tmp_path / "log"),
+            "PYTHONPATH": str(ROOT),
+        }
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", _START],
+                env=environment,
+                cwd=tmp_path,
+                stdout=subprocess.DEVNULL,
+            )
+            for _ in range(5)
+        ]
         assert [process.wait(5 * HANGS_SECONDS) for process in processes] == [0] * 5
         assert _counted(url) == [400, 2000, 3422, 15]
 

@@ -44,17 +44,27 @@ def send(server: WebServer, request: bytes) -> bytes:
         return answer
 
 
-def test_logs_has_the_lines_of_all_workers_whichever_answers_and_also_after_a_restart(tmp_path: Path) -> None:
+def test_logs_has_the_lines_of_all_workers_whichever_answers_and_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
     ids = [f"request-{number}" for number in range(20)]
     with WebServer(tmp_path) as server:
         for request_id in ids:
             server.get("/users", headers={"X-Request-ID": request_id})
-        seen = [entry["request_id"] for entry in server.get("/logs?lines=1000").json() if entry["message"] == "request finished"]
+        seen = [
+            entry["request_id"]
+            for entry in server.get("/logs?lines=1000").json()
+            if entry["message"] == "request finished"
+        ]
         assert [request_id for request_id in seen if request_id.startswith("request-")] == ids
     with WebServer(tmp_path) as server:
         for _ in range(4):
             found = server.get("/logs?filter=request-&limit=200").json()
-            assert [entry["request_id"] for entry in found["logs"] if entry["message"] == "request finished"] == ids
+            assert [
+                entry["request_id"]
+                for entry in found["logs"]
+                if entry["message"] == "request finished"
+            ] == ids
 
 
 def test_a_long_path_is_a_404_and_not_broken_http(server: WebServer) -> None:
@@ -64,7 +74,9 @@ def test_a_long_path_is_a_404_and_not_broken_http(server: WebServer) -> None:
 
 def test_many_requests_fit_on_one_connection(server: WebServer) -> None:
     request = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
-    answer = send(server, request * 4 + request.replace(b"Host: h", b"Host: h\r\nConnection: close"))
+    answer = send(
+        server, request * 4 + request.replace(b"Host: h", b"Host: h\r\nConnection: close")
+    )
     assert answer.count(b"HTTP/1.1 200 OK") == 5
 
 
@@ -115,7 +127,10 @@ def test_the_death_of_a_worker_is_in_the_log(server: WebServer) -> None:
     killed = server.workers()[0]
     os.kill(killed, signal.SIGKILL)
     wait_for(lambda: killed not in server.workers(), what="its burial")
-    wait_for(lambda: any(f"pid:{killed}" in entry["message"] for entry in entries_of(server)), what="a line about it")
+    wait_for(
+        lambda: any(f"pid:{killed}" in entry["message"] for entry in entries_of(server)),
+        what="a line about it",
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +143,9 @@ def test_the_death_of_a_worker_is_in_the_log(server: WebServer) -> None:
         b"hemlig\xff\x00\r\n\r\n",
     ],
 )
-def test_broken_http_is_refused_and_logged_without_what_it_contained(server: WebServer, request_bytes: bytes) -> None:
+def test_broken_http_is_refused_and_logged_without_what_it_contained(
+    server: WebServer, request_bytes: bytes
+) -> None:
     before = len(entries_of(server))
     assert b" 400 " in send(server, request_bytes).split(b"\r\n")[0]
     assert entries_of(server)[before]["message"].startswith("Invalid request from ip=127.0.0.1: ")
@@ -136,12 +153,20 @@ def test_broken_http_is_refused_and_logged_without_what_it_contained(server: Web
 
 
 def test_the_address_of_a_request_that_broke_loses_its_query_string() -> None:
-    record = logging.makeLogRecord({"msg": "Error handling request %s %s", "args": ("GET", "/a?hemlig=1&b=2"), "levelno": logging.ERROR})
+    record = logging.makeLogRecord(
+        {
+            "msg": "Error handling request %s %s",
+            "args": ("GET", "/a?hemlig=1&b=2"),
+            "levelno": logging.ERROR,
+        }
+    )
     assert without_secrets(record)
     assert record.getMessage() == "Error handling request GET /a?..."
 
 
-def test_a_database_that_is_away_at_the_start_is_reported_without_its_password(tmp_path: Path) -> None:
+def test_a_database_that_is_away_at_the_start_is_reported_without_its_password(
+    tmp_path: Path,
+) -> None:
     address = f"postgresql://ada:hemlig@127.0.0.1:{free_port()}/holdfast"
     with WebServer(tmp_path, DATABASE_URL=address) as server:
         assert server.get("/health").json()["database"] == "disconnected"
@@ -157,4 +182,7 @@ def test_settings_that_cannot_be_used_end_it_with_the_reasons_and_no_trace(tmp_p
     server = WebServer(tmp_path, WEB_WORKERS="many", LOG_LEVEL="LOUD")
     with server:
         assert server.process.wait(HANGS_SECONDS) != 0
-    assert server.output() == "WEB_WORKERS must be a whole number, not 'many'\nLOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR\n"
+    assert (
+        server.output()
+        == "WEB_WORKERS must be a whole number, not 'many'\nLOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR\n"
+    )

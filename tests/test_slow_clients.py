@@ -69,9 +69,13 @@ def count(server: Run) -> str:
 
 def test_a_chunked_body_is_a_body(server: Run) -> None:
     whole = b"%x\r\n%s\r\n0\r\n\r\n" % (len(_LINK), _LINK)
-    pieces = b"".join(b"1;name=value\r\n%c\r\n" % byte for byte in _LINK) + b"0\r\nX-Trailer: 1\r\n\r\n"
+    pieces = (
+        b"".join(b"1;name=value\r\n%c\r\n" % byte for byte in _LINK) + b"0\r\nX-Trailer: 1\r\n\r\n"
+    )
     for chunks in (whole, pieces):
-        assert exchange(server, post("/shorten", _JSON, _CHUNKED, b"Connection: close\r\n", body=chunks)).startswith(b"HTTP/1.1 201 ")
+        assert exchange(
+            server, post("/shorten", _JSON, _CHUNKED, b"Connection: close\r\n", body=chunks)
+        ).startswith(b"HTTP/1.1 201 ")
 
 
 _BROKEN_CHUNKS = [
@@ -97,7 +101,9 @@ _BROKEN_CHUNKS = [
 
 @pytest.mark.parametrize("chunks", _BROKEN_CHUNKS, ids=ascii)
 @pytest.mark.parametrize("target", ["/shorten", "/users/bulk", "/nosuch"])
-def test_a_broken_chunked_body_is_a_bad_request_and_changes_nothing(server: Run, target: str, chunks: bytes) -> None:
+def test_a_broken_chunked_body_is_a_bad_request_and_changes_nothing(
+    server: Run, target: str, chunks: bytes
+) -> None:
     before = count(server)
     good = b"%x\r\n%s\r\n" % (len(_LINK), _LINK)
     for sent in (chunks, good + chunks):
@@ -105,7 +111,10 @@ def test_a_broken_chunked_body_is_a_bad_request_and_changes_nothing(server: Run,
     assert count(server) == before
 
 
-@pytest.mark.parametrize("sent", [b"1f\r\n" + _LINK, b"1f\r\n" + _LINK + b"\r\n", b"1f\r\n" + _LINK + b"\r\n0\r\n", b"1", b""])
+@pytest.mark.parametrize(
+    "sent",
+    [b"1f\r\n" + _LINK, b"1f\r\n" + _LINK + b"\r\n", b"1f\r\n" + _LINK + b"\r\n0\r\n", b"1", b""],
+)
 def test_a_body_without_its_end_is_never_taken_for_a_whole_one(server: Run, sent: bytes) -> None:
     before = count(server)
     for head in (_CHUNKED, b"Content-Length: 5000\r\n"):
@@ -146,7 +155,9 @@ _AMBIGUOUS = [
 
 
 @pytest.mark.parametrize("headers", _AMBIGUOUS, ids=lambda value: ascii(value)[:60])
-def test_a_request_that_two_servers_might_read_differently_is_refused(server: Run, headers: bytes) -> None:
+def test_a_request_that_two_servers_might_read_differently_is_refused(
+    server: Run, headers: bytes
+) -> None:
     answer = exchange(server, post("/shorten", headers, body=b"0\r\n\r\n" + get("/health")))
     assert error_of(answer)["status"] == 400
     assert answer.count(b"HTTP/1.1 ") == 1
@@ -185,7 +196,11 @@ def test_what_is_not_http_is_a_bad_request(server: Run, request_bytes: bytes) ->
         (get("/health", b"X: " + b"x" * 40_000 + b"\r\n"), 431),
         (b"GET /health HTTP/1.1\r\nX: " + b"x" * 1_000_000, 431),
         (get("/health", *(b"X-%d: x\r\n" % number for number in range(200))), 431),
-        (b"GET /health HTTP/1.1\r\n" + b"".join(b"X-%d: x\r\n" % number for number in range(200_000)), 431),
+        (
+            b"GET /health HTTP/1.1\r\n"
+            + b"".join(b"X-%d: x\r\n" % number for number in range(200_000)),
+            431,
+        ),
     ],
     ids=range(6),
 )
@@ -193,10 +208,15 @@ def test_a_head_has_its_limits(server: Run, request_bytes: bytes, status: int) -
     assert error_of(exchange(server, request_bytes))["status"] == status
 
 
-@pytest.mark.parametrize("body", [b"0\r\nX: " + b"x" * 400_000, b"0\r\n" + b"X: x\r\n" * 60_000, b"1;" + b"x" * 400_000])
+@pytest.mark.parametrize(
+    "body", [b"0\r\nX: " + b"x" * 400_000, b"0\r\n" + b"X: x\r\n" * 60_000, b"1;" + b"x" * 400_000]
+)
 def test_so_has_what_stands_around_the_chunks_of_a_body(server: Run, body: bytes) -> None:
     for target in ("/shorten", "/users/bulk"):
-        answer = exchange(server, post(target, b"Content-Type: multipart/form-data; boundary=x\r\n", _CHUNKED, body=body))
+        answer = exchange(
+            server,
+            post(target, b"Content-Type: multipart/form-data; boundary=x\r\n", _CHUNKED, body=body),
+        )
         assert error_of(answer)["status"] == 431
 
 
@@ -209,8 +229,13 @@ def test_a_request_in_pieces_is_the_same_request(server: Run) -> None:
 
 
 def test_trailers_are_no_headers(server: Run) -> None:
-    body = b"%x\r\n%s\r\n0\r\nX-Request-ID: trailer\r\nHost: trailer.example\r\nContent-Type: text/plain\r\n\r\n" % (len(_LINK), _LINK)
-    answer = exchange(server, post("/shorten", _JSON, _CHUNKED, b"Connection: close\r\n", body=body))
+    body = (
+        b"%x\r\n%s\r\n0\r\nX-Request-ID: trailer\r\nHost: trailer.example\r\nContent-Type: text/plain\r\n\r\n"
+        % (len(_LINK), _LINK)
+    )
+    answer = exchange(
+        server, post("/shorten", _JSON, _CHUNKED, b"Connection: close\r\n", body=body)
+    )
     assert answer.startswith(b"HTTP/1.1 201 ")
     assert b"trailer" not in answer
 
@@ -223,7 +248,9 @@ _UPGRADES = [
 
 
 @pytest.mark.parametrize("upgrade", _UPGRADES)
-def test_an_upgrade_is_answered_as_plain_http_with_its_body_and_what_follows(server: Run, upgrade: bytes) -> None:
+def test_an_upgrade_is_answered_as_plain_http_with_its_body_and_what_follows(
+    server: Run, upgrade: bytes
+) -> None:
     before = len(server.output().splitlines())
     last = get("/users/99", b"Connection: close\r\n")
     length = b"Content-Length: %d\r\n" % len(_LINK)
@@ -242,7 +269,9 @@ def test_an_upgrade_is_answered_as_plain_http_with_its_body_and_what_follows(ser
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "FOO", "PROPFIND", "X" * 200])
 def test_a_method_that_is_not_known_is_not_allowed(server: Run, method: str) -> None:
     target = "h:80" if method == "CONNECT" else "/urls"
-    answer = exchange(server, f"{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode())
+    answer = exchange(
+        server, f"{method} {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode()
+    )
     assert error_of(answer)["status"] == 405
     assert b"\r\nallow: " in answer.lower()
 
@@ -252,19 +281,30 @@ def test_a_method_that_is_not_known_is_not_allowed(server: Run, method: str) -> 
     [b"SCRIPT_NAME: /x", b"Script-Name: /x", b"X-Forwarded-Prefix: /x", b"X-Script-Name: /x", b"PATH_INFO: /x", b"Path-Info: /x",
      b"REMOTE_USER: x", b"X_Forwarded_For: 203.0.113.1", b"Content_Length: 5", b"WSGI.INPUT: x", b"Proxy: http://x.example"],
 )  # fmt: skip
-def test_a_header_that_is_called_like_something_of_the_server_harms_nothing(server: Run, header: bytes) -> None:
+def test_a_header_that_is_called_like_something_of_the_server_harms_nothing(
+    server: Run, header: bytes
+) -> None:
     for target, status in (("/urls", 200), ("/", 200), ("/nosuch", 404)):
         plain = exchange(server, get(target, b"Connection: close\r\n", b"X-Request-ID: same\r\n"))
-        odd = exchange(server, get(target, header + b"\r\n", b"Connection: close\r\n", b"X-Request-ID: same\r\n"))
+        odd = exchange(
+            server,
+            get(target, header + b"\r\n", b"Connection: close\r\n", b"X-Request-ID: same\r\n"),
+        )
         assert odd.startswith(b"HTTP/1.1 %d " % status)
         assert odd.partition(b"\r\n\r\n")[2] == plain.partition(b"\r\n\r\n")[2]
 
 
-def test_requests_on_one_connection_are_answered_in_their_order_up_to_a_broken_one(server: Run) -> None:
+def test_requests_on_one_connection_are_answered_in_their_order_up_to_a_broken_one(
+    server: Run,
+) -> None:
     ids = [b"pipelined-%d" % number for number in range(100)]
     requests = b"".join(get("/users/99", b"X-Request-ID: %s\r\n" % each) for each in ids)
     answer = exchange(server, requests + b"garbage\r\n\r\n")
-    assert [line[14:] for line in answer.lower().split(b"\r\n") if line.startswith(b"x-request-id: pipelined")] == ids
+    assert [
+        line[14:]
+        for line in answer.lower().split(b"\r\n")
+        if line.startswith(b"x-request-id: pipelined")
+    ] == ids
     assert answer.rpartition(b"HTTP/1.1 ")[2].startswith(b"400 ")
 
 
@@ -272,7 +312,9 @@ def test_http_1_0_and_head_are_answered_in_their_own_way(server: Run) -> None:
     for target in ("/urls", "/metrics", "/health", "/openapi.json", "/", "/nosuch"):
         old = exchange(server, b"GET %s HTTP/1.0\r\n\r\n" % target.encode())
         assert b"transfer-encoding" not in old.lower()
-        head = exchange(server, b"HEAD %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % target.encode())
+        head = exchange(
+            server, b"HEAD %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % target.encode()
+        )
         assert head.endswith(b"\r\n\r\n")
         assert b"content-length: 0" not in head.lower()
 
@@ -293,7 +335,11 @@ def _announced(target: str, kind: bytes, size: int) -> bytes:
 
 @pytest.mark.parametrize("target", ["/shorten", "/urls", "/users", "/events", "/urls/1", "/nosuch"])
 def test_a_body_over_64_kib_is_refused_before_it_is_sent(server: Run, target: str) -> None:
-    for kind in (b"application/json", b"multipart/form-data; boundary=x", b"application/x-www-form-urlencoded"):
+    for kind in (
+        b"application/json",
+        b"multipart/form-data; boundary=x",
+        b"application/x-www-form-urlencoded",
+    ):
         error = error_of(exchange(server, _announced(target, kind, 65_537)))
         assert (error["status"], error["message"]) == (413, "The body is larger than 64 KiB")
 
@@ -306,14 +352,25 @@ def test_a_body_of_64_kib_is_read(server: Run) -> None:
             (b"Content-Length: %d\r\n" % len(body + more), body + more),
             (_CHUNKED, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body + more), body + more)),
         ):
-            answer = exchange(server, post("/shorten", _JSON, framing, b"Connection: close\r\n", body=sent))
+            answer = exchange(
+                server, post("/shorten", _JSON, framing, b"Connection: close\r\n", body=sent)
+            )
             assert answer.startswith(b"HTTP/1.1 %d " % status)
 
 
 def test_an_upload_has_10_mib_and_only_as_a_form_with_a_file(server: Run) -> None:
     form = b"multipart/form-data; boundary=x"
-    assert error_of(exchange(server, _announced("/users/bulk", form, 10 * 2**20 + 1)))["message"] == "The body is larger than 10 MiB"
-    for kind in (b"application/json", b"application/x-www-form-urlencoded", b"text/csv", b"multipart/mixed; boundary=x", b"multipart/form-data-x"):
+    assert (
+        error_of(exchange(server, _announced("/users/bulk", form, 10 * 2**20 + 1)))["message"]
+        == "The body is larger than 10 MiB"
+    )
+    for kind in (
+        b"application/json",
+        b"application/x-www-form-urlencoded",
+        b"text/csv",
+        b"multipart/mixed; boundary=x",
+        b"multipart/form-data-x",
+    ):
         for size in (1, 70_000, 10 * 2**20):
             error = error_of(exchange(server, _announced("/users/bulk", kind, size)))
             assert (error["status"], error["errors"]) == (400, {"file": "is required"})
@@ -325,7 +382,11 @@ def test_a_refusal_reaches_a_client_that_sends_all_before_it_reads(server: Run) 
         for framing in (b"Content-Length: 20000000\r\n", _CHUNKED + b"Connection: close\r\n"):
             with connect(server) as connection:
                 connection.sendall(post("/shorten", _JSON, framing))
-                sent = b"1000\r\n" + b"x" * 4096 + b"\r\n" if framing.startswith(_CHUNKED) else b"x" * 5000
+                sent = (
+                    b"1000\r\n" + b"x" * 4096 + b"\r\n"
+                    if framing.startswith(_CHUNKED)
+                    else b"x" * 5000
+                )
                 for _ in range(4000):
                     connection.sendall(sent)
                 assert error_of(everything(connection))["status"] == 413
@@ -334,12 +395,30 @@ def test_a_refusal_reaches_a_client_that_sends_all_before_it_reads(server: Run) 
 def test_an_expectation_is_met_or_refused_before_the_body_is_sent(server: Run) -> None:
     expect = b"Expect: 100-continue\r\n"
     with connect(server) as connection:
-        connection.sendall(post("/shorten", _JSON, expect, b"Connection: close\r\n", b"Content-Length: %d\r\n" % len(_LINK)))
+        connection.sendall(
+            post(
+                "/shorten",
+                _JSON,
+                expect,
+                b"Connection: close\r\n",
+                b"Content-Length: %d\r\n" % len(_LINK),
+            )
+        )
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(_LINK)
         assert everything(connection).startswith(b"HTTP/1.1 201 ")
-    assert error_of(exchange(server, post("/shorten", _JSON, expect, b"Content-Length: 70000\r\n")))["status"] == 413
-    assert error_of(exchange(server, post("/users/bulk", _JSON, expect, b"Content-Length: 70000\r\n")))["status"] == 400
+    assert (
+        error_of(exchange(server, post("/shorten", _JSON, expect, b"Content-Length: 70000\r\n")))[
+            "status"
+        ]
+        == 413
+    )
+    assert (
+        error_of(
+            exchange(server, post("/users/bulk", _JSON, expect, b"Content-Length: 70000\r\n"))
+        )["status"]
+        == 400
+    )
 
 
 # ---- many, and slow ----
@@ -361,9 +440,15 @@ def _allow_files(number: int) -> None:
 
 
 def test_clients_that_keep_the_server_waiting_keep_nobody_else_waiting(server: Run) -> None:
-    user = server.get("/users", "POST", body={"username": "reader", "email": "r@example.com"}).json()["id"]
+    user = server.get(
+        "/users", "POST", body={"username": "reader", "email": "r@example.com"}
+    ).json()["id"]
     for number in range(100):
-        body = {"original_url": f"https://example.com/{'x' * 2000}{number}", "user_id": user, "title": "y" * 255}
+        body = {
+            "original_url": f"https://example.com/{'x' * 2000}{number}",
+            "user_id": user,
+            "title": "y" * 255,
+        }
         assert server.get("/urls", "POST", body=body).status == 201
     many = get(f"/users/{user}/urls?per_page=100")
     hostile = [
@@ -419,9 +504,15 @@ def _send_chunks(server: Run, request: bytes, answers: list[bytes]) -> None:
 
 @pytest.mark.parametrize(
     ("target", "kind", "status"),
-    [("/shorten", b"application/json", 413), ("/users/bulk", b"multipart/form-data; boundary=x", 400), ("/nosuch", b"text/plain", 413)],
+    [
+        ("/shorten", b"application/json", 413),
+        ("/users/bulk", b"multipart/form-data; boundary=x", 400),
+        ("/nosuch", b"text/plain", 413),
+    ],
 )
-def test_two_million_chunks_of_a_byte_leave_time_for_others(server: Run, target: str, kind: bytes, status: int) -> None:
+def test_two_million_chunks_of_a_byte_leave_time_for_others(
+    server: Run, target: str, kind: bytes, status: int
+) -> None:
     answers: list[bytes] = []
     request = post(target, b"Content-Type: %s\r\n" % kind, _CHUNKED, b"Connection: close\r\n")
     sender = threading.Thread(target=_send_chunks, args=(server, request, answers))

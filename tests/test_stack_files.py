@@ -19,7 +19,10 @@ OURS = "${HOLDFAST_IMAGE:-holdfast:latest}"
 FILES = {name: (ROOT / name).read_text() for name in ("docker-compose.yml", "docker-stack.yml")}
 STACK_VARIABLES = set(re.findall(r"\$\{([A-Z_]+)", " ".join(FILES.values())))
 COMPOSE, SWARM = (yaml.safe_load(text) for text in FILES.values())
-WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+WORKFLOWS = {
+    path.stem: yaml.safe_load(path.read_text())
+    for path in (ROOT / ".github" / "workflows").glob("*.yml")
+}
 CI = WORKFLOWS["ci"]["jobs"]
 
 composed = pytest.mark.parametrize("name", COMPOSE["services"])
@@ -30,13 +33,21 @@ either = pytest.mark.parametrize("stack", [COMPOSE, SWARM], ids=["compose", "swa
 def readable_by_the_application() -> set[str]:
     """Every variable that app/config.py looks at."""
     settings = {setting.name.upper() for setting in fields(Settings)}
-    folded = {f"DATABASE_{part}" for part in ("NAME", "HOST", "PORT", "USER", "PASSWORD")} | {f"REDIS_{part}" for part in ("HOST", "PORT", "PASSWORD")}
-    from_files = {f"{name}_FILE" for name in (settings | {"DATABASE_PASSWORD", "REDIS_PASSWORD"}) - {"PROMETHEUS_MULTIPROC_DIR"}}
+    folded = {f"DATABASE_{part}" for part in ("NAME", "HOST", "PORT", "USER", "PASSWORD")} | {
+        f"REDIS_{part}" for part in ("HOST", "PORT", "PASSWORD")
+    }
+    from_files = {
+        f"{name}_FILE"
+        for name in (settings | {"DATABASE_PASSWORD", "REDIS_PASSWORD"})
+        - {"PROMETHEUS_MULTIPROC_DIR"}
+    }
     return settings | folded | from_files
 
 
 def services_of_ours(stack: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: service for name, service in stack["services"].items() if service["image"] == OURS}
+    return {
+        name: service for name, service in stack["services"].items() if service["image"] == OURS
+    }
 
 
 def make_targets(text: str) -> set[str]:
@@ -44,7 +55,9 @@ def make_targets(text: str) -> set[str]:
 
 
 @either
-def test_every_variable_of_the_applications_containers_is_one_that_it_reads(stack: dict[str, Any]) -> None:
+def test_every_variable_of_the_applications_containers_is_one_that_it_reads(
+    stack: dict[str, Any],
+) -> None:
     for name, service in services_of_ours(stack).items():
         if name != "alert-relay":
             assert set(service["environment"]) <= readable_by_the_application(), name
@@ -52,29 +65,46 @@ def test_every_variable_of_the_applications_containers_is_one_that_it_reads(stac
 
 @either
 def test_every_variable_of_the_relays_container_is_one_that_it_reads(stack: dict[str, Any]) -> None:
-    known = {setting.name.upper() for setting in fields(RelaySettings)} | {"DISCORD_WEBHOOK_URL_FILE"}
+    known = {setting.name.upper() for setting in fields(RelaySettings)} | {
+        "DISCORD_WEBHOOK_URL_FILE"
+    }
     assert set(stack["services"]["alert-relay"]["environment"]) <= known
 
 
 @either
 def test_every_variable_of_nginx_is_one_that_its_script_reads(stack: dict[str, Any]) -> None:
     script = (ROOT / "nginx" / "start.sh").read_text()
-    assert set(stack["services"]["nginx"]["environment"]) == set(re.findall(r"\$\{?([A-Z_]{4,})", script))
+    assert set(stack["services"]["nginx"]["environment"]) == set(
+        re.findall(r"\$\{?([A-Z_]{4,})", script)
+    )
 
 
 def test_replicas_are_told_the_same_in_both_files() -> None:
-    assert set(COMPOSE["services"]["app1"]["environment"]) == set(SWARM["services"]["app"]["environment"])
+    assert set(COMPOSE["services"]["app1"]["environment"]) == set(
+        SWARM["services"]["app"]["environment"]
+    )
     for name in ("app2", "app3"):
-        assert {**COMPOSE["services"][name], "environment": None} == {**COMPOSE["services"]["app1"], "environment": None}
-        assert COMPOSE["services"][name]["environment"] == COMPOSE["services"]["app1"]["environment"] | {"INSTANCE": name}
+        assert {**COMPOSE["services"][name], "environment": None} == {
+            **COMPOSE["services"]["app1"],
+            "environment": None,
+        }
+        assert COMPOSE["services"][name]["environment"] == COMPOSE["services"]["app1"][
+            "environment"
+        ] | {"INSTANCE": name}
 
 
 def test_both_files_have_the_same_services_from_the_same_images() -> None:
-    compose = {re.sub(r"^app\d$", "app", name): service["image"] for name, service in COMPOSE["services"].items() if name != "secrets"}
+    compose = {
+        re.sub(r"^app\d$", "app", name): service["image"]
+        for name, service in COMPOSE["services"].items()
+        if name != "secrets"
+    }
     assert compose == {name: service["image"] for name, service in SWARM["services"].items()}
 
 
-@pytest.mark.parametrize("name", ["postgres", "redis", "worker", "migrate", "alert-relay", "nginx-exporter"])
+@pytest.mark.parametrize(
+    "name", ["postgres", "redis", "worker", "migrate", "alert-relay", "nginx-exporter"]
+)
 def test_both_files_start_the_same_program(name: str) -> None:
     assert COMPOSE["services"][name]["command"] == SWARM["services"][name]["command"]
 
@@ -86,7 +116,11 @@ def test_every_foreign_image_has_a_version(stack: dict[str, Any]) -> None:
 
 
 def test_only_nginx_listens_to_the_world() -> None:
-    published = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
+    published = {
+        name: service["ports"]
+        for name, service in COMPOSE["services"].items()
+        if "ports" in service
+    }
     assert published.pop("nginx") == ["${APP_PORT:-8000}:8080"]
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
@@ -117,7 +151,9 @@ def test_a_container_cannot_do_more_than_it_must(name: str) -> None:
 @swarmed
 def test_a_task_comes_back_has_limits_and_rotates_its_log(name: str) -> None:
     service = SWARM["services"][name]
-    assert service["deploy"]["restart_policy"]["condition"] == ("on-failure" if name in ONCE else "any")
+    assert service["deploy"]["restart_policy"]["condition"] == (
+        "on-failure" if name in ONCE else "any"
+    )
     assert service["deploy"]["resources"]["limits"]["memory"]
     assert set(service["logging"]["options"]) == {"max-size", "max-file"}
     assert (service["cap_drop"], service["read_only"]) == (["ALL"], True)
@@ -125,15 +161,27 @@ def test_a_task_comes_back_has_limits_and_rotates_its_log(name: str) -> None:
 
 @either
 def test_every_service_that_stays_says_how_it_is(stack: dict[str, Any]) -> None:
-    asked = {name for name, service in stack["services"].items() if service.get("healthcheck", {"disable": True}).get("disable") is not True}
+    asked = {
+        name
+        for name, service in stack["services"].items()
+        if service.get("healthcheck", {"disable": True}).get("disable") is not True
+    }
     assert asked == set(stack["services"]) - ONCE - SINGLE_PROGRAM_IMAGES
-    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()  # what replicas are asked; their own entries only say when
+    assert (
+        "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+    )  # what replicas are asked; their own entries only say when
 
 
-def test_replicas_of_a_swarm_are_replaced_by_ones_that_already_serve_and_a_bad_version_goes_back() -> None:
+def test_replicas_of_a_swarm_are_replaced_by_ones_that_already_serve_and_a_bad_version_goes_back() -> (
+    None
+):
     deploy = SWARM["services"]["app"]["deploy"]
     assert deploy["replicas"] == 3
-    assert (deploy["update_config"]["order"], deploy["update_config"]["parallelism"], deploy["update_config"]["failure_action"]) == (
+    assert (
+        deploy["update_config"]["order"],
+        deploy["update_config"]["parallelism"],
+        deploy["update_config"]["failure_action"],
+    ) == (
         "start-first",
         1,
         "rollback",
@@ -143,7 +191,11 @@ def test_replicas_of_a_swarm_are_replaced_by_ones_that_already_serve_and_a_bad_v
 @either
 def test_every_volume_network_secret_and_config_is_declared_and_used(stack: dict[str, Any]) -> None:
     for kind in ("volumes", "networks", "secrets", "configs"):
-        used = {_source(each) for service in stack["services"].values() for each in service.get(kind, [])}
+        used = {
+            _source(each)
+            for service in stack["services"].values()
+            for each in service.get(kind, [])
+        }
         assert {name for name in used if name and "/" not in name} == set(stack.get(kind, {})), kind
 
 
@@ -152,19 +204,39 @@ def _source(entry: str | dict[str, str]) -> str:
 
 
 def test_every_file_that_is_mounted_exists() -> None:
-    mounted = {_source(each) for service in COMPOSE["services"].values() for each in service.get("volumes", [])}
+    mounted = {
+        _source(each)
+        for service in COMPOSE["services"].values()
+        for each in service.get("volumes", [])
+    }
     configs = {config["file"] for config in SWARM["configs"].values()}
-    assert [path for path in mounted | configs if path.startswith("./") or "." in path if not (ROOT / path).exists()] == []
+    assert [
+        path
+        for path in mounted | configs
+        if path.startswith("./") or "." in path
+        if not (ROOT / path).exists()
+    ] == []
 
 
 def test_a_swarm_is_given_every_file_of_nginx_and_every_rule() -> None:
-    present = {str(path.relative_to(ROOT)) for folder in ("nginx", "postgres", "monitoring/prometheus/rules") for path in (ROOT / folder).iterdir()}
+    present = {
+        str(path.relative_to(ROOT))
+        for folder in ("nginx", "postgres", "monitoring/prometheus/rules")
+        for path in (ROOT / folder).iterdir()
+    }
     assert present <= {config["file"] for config in SWARM["configs"].values()}
 
 
 def test_every_target_of_prometheus_is_a_service_and_every_replica_is_a_target() -> None:
-    jobs = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    hosts = {target.partition(":")[0] for job in jobs for config in job["static_configs"] for target in config["targets"]}
+    jobs = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())[
+        "scrape_configs"
+    ]
+    hosts = {
+        target.partition(":")[0]
+        for job in jobs
+        for config in job["static_configs"]
+        for target in config["targets"]
+    }
     assert hosts - {"localhost"} <= set(COMPOSE["services"])
     assert {name for name in COMPOSE["services"] if name.startswith("app")} <= hosts
     assert set(COMPOSE["services"]["nginx"]["environment"]["APP_SERVERS"].split()) <= hosts
@@ -173,18 +245,31 @@ def test_every_target_of_prometheus_is_a_service_and_every_replica_is_a_target()
 def test_a_deployment_replaces_every_service_that_is_made_of_our_image() -> None:
     pattern = re.search(r"grep -vE '(\^.*\$)'", (ROOT / "deploy" / "deploy.sh").read_text())
     assert pattern
-    assert {name for name in COMPOSE["services"] if re.search(pattern[1], name)} == set(services_of_ours(COMPOSE))
+    assert {name for name in COMPOSE["services"] if re.search(pattern[1], name)} == set(
+        services_of_ours(COMPOSE)
+    )
 
 
 def test_workflows_may_read_and_nothing_else_and_end_by_themselves() -> None:
     for workflow in WORKFLOWS.values():
         assert workflow["permissions"] == {"contents": "read"}
-        assert all("permissions" not in job and ("uses" in job or job["timeout-minutes"] <= 60) for job in workflow["jobs"].values())
+        assert all(
+            "permissions" not in job and ("uses" in job or job["timeout-minutes"] <= 60)
+            for job in workflow["jobs"].values()
+        )
 
 
 def test_every_action_of_a_workflow_has_a_version() -> None:
-    used = [step["uses"] for workflow in WORKFLOWS.values() for job in workflow["jobs"].values() for step in job.get("steps", []) if "uses" in step]
-    assert [action for action in used if not re.fullmatch(r"actions/[\w-]+@v\d+(\.\d+)*", action)] == []
+    used = [
+        step["uses"]
+        for workflow in WORKFLOWS.values()
+        for job in workflow["jobs"].values()
+        for step in job.get("steps", [])
+        if "uses" in step
+    ]
+    assert [
+        action for action in used if not re.fullmatch(r"actions/[\w-]+@v\d+(\.\d+)*", action)
+    ] == []
 
 
 def test_nothing_is_deployed_before_everything_else_has_passed() -> None:
@@ -195,22 +280,41 @@ def test_nothing_is_deployed_before_everything_else_has_passed() -> None:
 
 def test_the_workflow_checks_what_the_local_run_checks() -> None:
     offered = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    in_ci = make_targets(" ".join(step.get("run", "") for job in CI.values() for step in job.get("steps", [])))
+    in_ci = make_targets(
+        " ".join(step.get("run", "") for job in CI.values() for step in job.get("steps", []))
+    )
     assert in_ci <= offered
     assert make_targets(re.sub(r"(?m)^step .*", "", (ROOT / ".ci" / "run").read_text())) <= in_ci
 
 
-@pytest.mark.parametrize(("text", "column"), [(FILES["docker-compose.yml"], "Compose"), (FILES["docker-stack.yml"], "Swarm")], ids=["compose", "swarm"])
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [(FILES["docker-compose.yml"], "Compose"), (FILES["docker-stack.yml"], "Swarm")],
+    ids=["compose", "swarm"],
+)
 def test_the_configuration_page_has_every_variable_of_the_stack(text: str, column: str) -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
-    rows = re.findall(r"^\| `([A-Z_]+)` \|(.*?)\| .* \| (both|Compose|Swarm) \|$", page, re.MULTILINE)
-    documented = {name: default.strip(" `") for name, default, where in rows if where in ("both", column)}
+    rows = re.findall(
+        r"^\| `([A-Z_]+)` \|(.*?)\| .* \| (both|Compose|Swarm) \|$", page, re.MULTILINE
+    )
+    documented = {
+        name: default.strip(" `") for name, default, where in rows if where in ("both", column)
+    }
     taken = dict(re.findall(r"\$\{([A-Z_]+):-((?:[^{}]|\$\{[^}]*\})*)\}", text))
-    taken |= {"GRAFANA_URL": documented["GRAFANA_URL"]} if column == "Swarm" else dict(re.findall(r"\$\{(GRAFANA_PORT):-(\d+)\}", text))
+    taken |= (
+        {"GRAFANA_URL": documented["GRAFANA_URL"]}
+        if column == "Swarm"
+        else dict(re.findall(r"\$\{(GRAFANA_PORT):-(\d+)\}", text))
+    )
     assert documented == taken
 
 
 def test_every_install_from_a_lock_takes_what_the_lock_names_and_resolves_nothing() -> None:
-    installs = [line for name in ("Makefile", "Dockerfile") for line in (ROOT / name).read_text().splitlines() if "--require-hashes" in line]
+    installs = [
+        line
+        for name in ("Makefile", "Dockerfile")
+        for line in (ROOT / name).read_text().splitlines()
+        if "--require-hashes" in line
+    ]
     assert len(installs) == 2
     assert all("--no-deps" in line and "--only-binary :all:" in line for line in installs)

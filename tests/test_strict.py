@@ -16,23 +16,55 @@ UNKNOWN = "is not known here"
     ("method", "path", "body"),
     [
         ("POST", "/users", {"username": "ada", "email": "ada@example.com"}),
-        ("POST", "/urls", {"original_url": "https://example.com/", "url": "https://example.com/", "is_active": True, "title": "t"}),
-        ("POST", "/shorten", {"url": "https://example.com/", "original_url": "https://example.com/"}),
+        (
+            "POST",
+            "/urls",
+            {
+                "original_url": "https://example.com/",
+                "url": "https://example.com/",
+                "is_active": True,
+                "title": "t",
+            },
+        ),
+        (
+            "POST",
+            "/shorten",
+            {"url": "https://example.com/", "original_url": "https://example.com/"},
+        ),
         ("PUT", "/urls/{url}", {"title": "t", "url": "https://example.org/"}),
         ("PUT", "/users/{user}", {"username": "bob"}),
         ("POST", "/events", {"event_type": "shared", "details": {"anything": 1}}),
     ],
 )
-def test_an_unknown_key_is_refused_by_name(client: FlaskClient, api: Api, method: str, path: str, body: dict[str, object]) -> None:
+def test_an_unknown_key_is_refused_by_name(
+    client: FlaskClient, api: Api, method: str, path: str, body: dict[str, object]
+) -> None:
     path = path.format(url=api.url()["id"], user=api.user("eve")["id"])
-    response = check(client.open(path, method=method, json={**body, "colour": "red", "id": 5}, headers=STRICT), 400)
+    response = check(
+        client.open(path, method=method, json={**body, "colour": "red", "id": 5}, headers=STRICT),
+        400,
+    )
     assert response.get_json()["errors"] == {"colour": UNKNOWN, "id": UNKNOWN}
     assert response.headers["Preference-Applied"] == "handling=strict"
     good = check(client.open(path, method=method, json=body, headers=STRICT), 200, 201)
     assert good.headers["Preference-Applied"] == "handling=strict"
 
 
-@pytest.mark.parametrize("path", ["/users", "/urls", "/events", "/products", "/logs", "/health", "/", "/openapi.json", "/urls/{url}/stats", "/urls/{url}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/users",
+        "/urls",
+        "/events",
+        "/products",
+        "/logs",
+        "/health",
+        "/",
+        "/openapi.json",
+        "/urls/{url}/stats",
+        "/urls/{url}",
+    ],
+)
 def test_an_unknown_query_parameter_is_too(client: FlaskClient, api: Api, path: str) -> None:
     path = path.format(url=api.url()["id"])
     check(client.get(f"{path}?colour=red"), 200)
@@ -42,7 +74,9 @@ def test_an_unknown_query_parameter_is_too(client: FlaskClient, api: Api, path: 
 
 
 def test_all_that_is_wrong_is_told_at_once(client: FlaskClient) -> None:
-    response = check(client.post("/users", json={"username": 1, "colour": "red"}, headers=STRICT), 400)
+    response = check(
+        client.post("/users", json={"username": 1, "colour": "red"}, headers=STRICT), 400
+    )
     assert set(response.get_json()["errors"]) == {"username", "email", "colour"}
     response = check(client.get("/events?page=x&type=a&event_type=b&kind=c", headers=STRICT), 400)
     assert set(response.get_json()["errors"]) == {"page", "kind"}
@@ -50,19 +84,43 @@ def test_all_that_is_wrong_is_told_at_once(client: FlaskClient) -> None:
 
 def test_every_parameter_that_is_documented_is_known(client: FlaskClient) -> None:
     for path, item in client.get("/openapi.json").get_json()["paths"].items():
-        names = [parameter["name"] for parameter in item.get("get", {}).get("parameters", ()) if parameter["in"] == "query"]
+        names = [
+            parameter["name"]
+            for parameter in item.get("get", {}).get("parameters", ())
+            if parameter["in"] == "query"
+        ]
         if names and "{" not in path:
-            check(client.get(f"{path}?{'&'.join(f'{name}=1' for name in names)}", headers=STRICT), 200)
+            check(
+                client.get(f"{path}?{'&'.join(f'{name}=1' for name in names)}", headers=STRICT), 200
+            )
 
 
-@pytest.mark.parametrize("prefer", ["handling=lenient", "strict", "handling", "respond-async", "", "handling=lenient, handling=strict", "x=handling=strict"])
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        "handling=lenient",
+        "strict",
+        "handling",
+        "respond-async",
+        "",
+        "handling=lenient, handling=strict",
+        "x=handling=strict",
+    ],
+)
 def test_another_preference_changes_nothing(client: FlaskClient, prefer: str) -> None:
     response = check(client.get("/users?colour=red", headers={"Prefer": prefer}), 200)
     assert "Preference-Applied" not in response.headers
 
 
 @pytest.mark.parametrize(
-    "prefer", ["Handling=Strict", 'handling="strict"', "wait=5, handling = strict", "handling=strict; x=y", "respond-async,handling=strict,handling=lenient"]
+    "prefer",
+    [
+        "Handling=Strict",
+        'handling="strict"',
+        "wait=5, handling = strict",
+        "handling=strict; x=y",
+        "respond-async,handling=strict,handling=lenient",
+    ],
 )
 def test_it_may_be_written_in_many_ways(client: FlaskClient, prefer: str) -> None:
     check(client.get("/users?colour=red", headers={"Prefer": prefer}), 400)
@@ -73,11 +131,20 @@ def test_a_redirect_ignores_its_query_all_the_same(client: FlaskClient, api: Api
 
 
 def test_many_and_long_unknown_names_make_no_large_answer(client: FlaskClient) -> None:
-    response = check(client.post("/events", json={"event_type": "x", **{f"{'n' * 150}{n}": 1 for n in range(300)}, "\ud800": 1}, headers=STRICT), 400)
+    response = check(
+        client.post(
+            "/events",
+            json={"event_type": "x", **{f"{'n' * 150}{n}": 1 for n in range(300)}, "\ud800": 1},
+            headers=STRICT,
+        ),
+        400,
+    )
     assert len(response.data) < 64_000
 
 
 def test_of_two_equal_keys_the_last_one_counts(client: FlaskClient) -> None:
     body = '{"event_type": "a", "event_type": "b"}'
-    made = check(client.post("/events", data=body, content_type="application/json", headers=STRICT), 201)
+    made = check(
+        client.post("/events", data=body, content_type="application/json", headers=STRICT), 201
+    )
     assert made.get_json()["event_type"] == "b"

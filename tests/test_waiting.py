@@ -33,7 +33,9 @@ class Request(threading.Thread):
 
     def __init__(self, api: Api, method: str, path: str, **options: Any) -> None:
         super().__init__()
-        self._send = lambda: api.client.application.test_client().open(path, method=method, **options)
+        self._send = lambda: api.client.application.test_client().open(
+            path, method=method, **options
+        )
         self.start()
 
     def run(self) -> None:
@@ -46,13 +48,23 @@ def nobody_writes_events() -> Iterator[Callable[[int], None]]:
     """Holds everybody up in the middle of a transaction; gives a function that waits until so many are."""
     with released(), db.atomic():
         db.execute_sql("LOCK TABLE events IN SHARE MODE")
-        yield lambda count: wait_for(lambda: db.execute_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0] == count)
+        yield lambda count: wait_for(
+            lambda: (
+                db.execute_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]
+                == count
+            )
+        )
 
 
 def test_a_link_that_is_made_while_its_owner_is_deleted_is_dead_too(shared: Api) -> None:
     user = shared.user()
     with nobody_writes_events() as held_up:
-        made = Request(shared, "POST", "/urls", json={"original_url": "https://example.com/", "user_id": user["id"]})
+        made = Request(
+            shared,
+            "POST",
+            "/urls",
+            json={"original_url": "https://example.com/", "user_id": user["id"]},
+        )
         held_up(1)
         deleted = Request(shared, "DELETE", f"/users/{user['id']}")
         held_up(2)
@@ -62,7 +74,9 @@ def test_a_link_that_is_made_while_its_owner_is_deleted_is_dead_too(shared: Api)
     assert shared.client.get(f"/{made.body['short_code']}").status_code == 404
 
 
-def test_a_link_that_is_changed_while_its_owner_is_deleted_is_changed_and_then_dead(shared: Api) -> None:
+def test_a_link_that_is_changed_while_its_owner_is_deleted_is_changed_and_then_dead(
+    shared: Api,
+) -> None:
     user = shared.user()
     url = shared.url(user_id=user["id"])
     with nobody_writes_events() as held_up:

@@ -49,7 +49,9 @@ def test_a_round_delivers_what_redis_missed(shared: Api, redis_server: Redis) ->
 
 
 @pytest.mark.services
-def test_the_first_round_warms_the_cache_up_as_soon_as_redis_is_there(shared: Api, redis_server: Redis) -> None:
+def test_the_first_round_warms_the_cache_up_as_soon_as_redis_is_there(
+    shared: Api, redis_server: Redis
+) -> None:
     code = shared.url()["short_code"]
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
@@ -66,7 +68,9 @@ def test_the_first_round_warms_the_cache_up_as_soon_as_redis_is_there(shared: Ap
 
 
 @pytest.mark.services
-def test_a_database_that_is_away_stops_no_worker(bound: Bound, redis_server: Redis, postgres_server: Postgres) -> None:
+def test_a_database_that_is_away_stops_no_worker(
+    bound: Bound, redis_server: Redis, postgres_server: Postgres
+) -> None:
     api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
     follow(api, api.url())
     worker = Worker()
@@ -81,7 +85,10 @@ def test_a_database_that_is_away_stops_no_worker(bound: Bound, redis_server: Red
 @pytest.mark.services
 def test_a_round_without_any_server_does_nothing(bound: Bound) -> None:
     nowhere = free_port()
-    bound(database_url=f"postgresql+pool://x@127.0.0.1:{nowhere}/x", redis_url=f"redis://127.0.0.1:{nowhere}/0")
+    bound(
+        database_url=f"postgresql+pool://x@127.0.0.1:{nowhere}/x",
+        redis_url=f"redis://127.0.0.1:{nowhere}/0",
+    )
     worker = Worker()
     worker.stopping.set()
     assert worker.turn() == 0

@@ -21,18 +21,28 @@ TABLES = ("users", "urls", "events", "products")
 
 
 def post_csv(client: FlaskClient, content: str | bytes) -> TestResponse:
-    file = FileStorage(BytesIO(content.encode() if isinstance(content, str) else content), "users.csv")
-    boundary, body = encode_multipart({"file": file})  # the client would leave a temporary file open
-    return client.post("/users/bulk", data=body, content_type=f"multipart/form-data; boundary={boundary}")
+    file = FileStorage(
+        BytesIO(content.encode() if isinstance(content, str) else content), "users.csv"
+    )
+    boundary, body = encode_multipart(
+        {"file": file}
+    )  # the client would leave a temporary file open
+    return client.post(
+        "/users/bulk", data=body, content_type=f"multipart/form-data; boundary={boundary}"
+    )
 
 
 def tables() -> dict[str, list[Any]]:
     """Every row of every table that imports write."""
-    return {table: db.execute_sql(f"SELECT * FROM {table} ORDER BY id").fetchall() for table in TABLES}
+    return {
+        table: db.execute_sql(f"SELECT * FROM {table} ORDER BY id").fetchall() for table in TABLES
+    }
 
 
 def counts() -> dict[str, int]:
-    return {table: db.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES}
+    return {
+        table: db.execute_sql(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES
+    }
 
 
 @contextmanager

@@ -51,11 +51,26 @@ class WebServer:
 
     def __enter__(self) -> WebServer:
         with self.output_file.open("ab") as output:
-            self.process = subprocess.Popen(self.command, stdout=output, stderr=output, cwd=ROOT, env=self.environment, start_new_session=True)
-        wait_for(lambda: self.answers() or self.process.poll() is not None, what=f"an answer (output in {self.output_file})")
+            self.process = subprocess.Popen(
+                self.command,
+                stdout=output,
+                stderr=output,
+                cwd=ROOT,
+                env=self.environment,
+                start_new_session=True,
+            )
+        wait_for(
+            lambda: self.answers() or self.process.poll() is not None,
+            what=f"an answer (output in {self.output_file})",
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def stop(self, name: signal.Signals = signal.SIGINT) -> int:
@@ -70,19 +85,35 @@ class WebServer:
         except OSError:
             return False
 
-    def get(self, path: str, method: str = "GET", headers: dict[str, str] | None = None, body: Any = None) -> Reply:
+    def get(
+        self,
+        path: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+    ) -> Reply:
         """One request on a connection of its own, so that any worker may take it."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=HANGS_SECONDS)
         try:
             content = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request(method, path, json.dumps(body) if body is not None else None, {**content, **(headers or {})})
+            connection.request(
+                method,
+                path,
+                json.dumps(body) if body is not None else None,
+                {**content, **(headers or {})},
+            )
             response = connection.getresponse()
             return Reply(response.status, Headers(response.getheaders()), response.read().decode())
         finally:
             connection.close()
 
     def workers(self) -> list[int]:
-        return [int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+            .read_text()
+            .split()
+        ]
 
     def output(self) -> str:
         return self.output_file.read_text()

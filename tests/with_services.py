@@ -20,7 +20,9 @@ def main(command: list[str]) -> int:
         try:
             for name, kind in (("TEST_DATABASE_URL", Postgres), ("TEST_REDIS_URL", Redis)):
                 if not environment.get(name):
-                    environment |= {name + process: _started(kind, stack).url for process in processes}  # type: ignore[attr-defined]
+                    environment |= {
+                        name + process: _started(kind, stack).url for process in processes
+                    }  # type: ignore[attr-defined]
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1

@@ -46,7 +46,9 @@ class Schema:
             lost = not has_tables() and (self._seen or self._waiting() > 0)
         if lost:
             self._seen = True  # or a Redis that stalls for a moment would be reason enough to make them after all
-            raise Lost("it has no tables, but clicks wait for it or it had some: restore a dump, or begin anew without one (docs/backup.md)")
+            raise Lost(
+                "it has no tables, but clicks wait for it or it had some: restore a dump, or begin anew without one (docs/backup.md)"
+            )
         return apply()
 
     def ensure(self) -> bool:

@@ -47,7 +47,9 @@ class CodeConverter(BaseConverter):
 def refuse_misfits() -> None:
     """What Werkzeug would let pass: //users as /users, an empty path as /, and a body that is too large where nobody reads it."""
     current = request._get_current_object()  # type: ignore[attr-defined]  # the proxy costs more than what is asked of it
-    if current.environ["PATH_INFO"].startswith("//") or isinstance(current.routing_exception, RequestRedirect):
+    if current.environ["PATH_INFO"].startswith("//") or isinstance(
+        current.routing_exception, RequestRedirect
+    ):
         abort(404)
     if "asgi.overloaded" in current.environ:
         raise Unavailable("Too many requests are waiting already")
@@ -66,12 +68,16 @@ def _refuse_large(current: Request) -> None:
 
 def _body(schema: type[Any], strictly: bool) -> Any:
     if not request.is_json:
-        raise InvalidInput(f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}")
+        raise InvalidInput(
+            f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}"
+        )
     data = request.get_data()
     if len(data) > limits.JSON_BYTES:
         raise TooLarge(limits.JSON_BYTES)
     values = _object(data)
-    return check(schema, values, unknown_names(schema, values) if strictly else None, own=_own(base_url()))
+    return check(
+        schema, values, unknown_names(schema, values) if strictly else None, own=_own(base_url())
+    )
 
 
 _own = lru_cache(maxsize=100)(Own.of)
@@ -181,7 +187,11 @@ def _respond(result: Any, status: int) -> Response:
     if isinstance(result, Response):
         return result
     payload, headers = result if isinstance(result, Answer) else (result, {})
-    response = empty(status) if payload is None else Response(encode(payload) + b"\n", status, mimetype="application/json")
+    response = (
+        empty(status)
+        if payload is None
+        else Response(encode(payload) + b"\n", status, mimetype="application/json")
+    )
     response.headers.extend(headers)
     return response
 
@@ -220,7 +230,11 @@ def listing(page: Page, query: ListQuery) -> Answer:
 
 def _around(page: Page, query: ListQuery) -> list[tuple[str, str]]:
     if query.after is not None:
-        return [("next", _with(after=_id_of(page.rows[-1]), per_page=size(query)))] if page.more else []
+        return (
+            [("next", _with(after=_id_of(page.rows[-1]), per_page=size(query)))]
+            if page.more
+            else []
+        )
     around = []
     if page.more:
         around.append(("next", _with(page=number(query) + 1, per_page=size(query))))

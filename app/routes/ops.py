@@ -75,6 +75,15 @@ def show_openapi() -> dict[str, Any]:
 @declares(answer=Index, page=True, headers=("Vary",))
 def show_index() -> Response | Answer:
     """What this is and where to go from here."""
-    index = {"name": "Holdfast", "version": VERSION, "documentation": f"{base_url()}/openapi.json", "endpoints": openapi.endpoints(current_app)}
+    index = {
+        "name": "Holdfast",
+        "version": VERSION,
+        "documentation": f"{base_url()}/openapi.json",
+        "endpoints": openapi.endpoints(current_app),
+    }
     vary = {"Vary": "Accept"}
-    return Response(render_template("index.html", **index), headers=vary) if prefers_html() else Answer(index, vary)
+    return (
+        Response(render_template("index.html", **index), headers=vary)
+        if prefers_html()
+        else Answer(index, vary)
+    )

@@ -50,7 +50,12 @@ def _click(short_code: str) -> Click:
     """The click of this request; the fast lane may have begun it and got no answer."""
     begun: Click | None = request.environ.get("asgi.scope", {}).get("unsure_click")
     headers = request.headers
-    return begun or Click(short_code, visitor(request.remote_addr or "", headers.get("User-Agent", ""), headers.get("Referer", "")))
+    return begun or Click(
+        short_code,
+        visitor(
+            request.remote_addr or "", headers.get("User-Agent", ""), headers.get("Referer", "")
+        ),
+    )
 
 
 class _Verbatim(Response):

@@ -7,7 +7,18 @@ from typing import Any
 from flask import Blueprint
 
 from app.routes.inputs import Answer, base_url, created, declares, listing
-from app.schemas import Event, ListQuery, ShortenUrl, Url, UrlCreate, UrlQuery, UrlStats, UrlUpdate, show_event, show_url
+from app.schemas import (
+    Event,
+    ListQuery,
+    ShortenUrl,
+    Url,
+    UrlCreate,
+    UrlQuery,
+    UrlStats,
+    UrlUpdate,
+    show_event,
+    show_url,
+)
 from app.services import events, paging, urls
 
 bp = Blueprint("urls", __name__)

@@ -65,7 +65,9 @@ def delete_user(user_id: int) -> None:
 def list_user_urls(user_id: int, query: ListQuery) -> Answer:
     """A user's links by id."""
     base = base_url()
-    return listing(paging.shown(urls.page_of_user(user_id, query), lambda url: show_url(url, base)), query)
+    return listing(
+        paging.shown(urls.page_of_user(user_id, query), lambda url: show_url(url, base)), query
+    )
 
 
 @bp.post("/users/bulk")

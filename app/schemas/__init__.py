@@ -6,7 +6,19 @@ from app.schemas import interface
 from app.schemas.addresses import Own, is_host, location
 from app.schemas.checking import check, in_our_words, load_object, unknown_names, validator
 from app.schemas.details import LONGEST_STORED_DETAILS, details_text
-from app.schemas.inputs import EventCreate, EventQuery, ListQuery, LogQuery, Query, ShortenUrl, UrlCreate, UrlQuery, UrlUpdate, UserCreate, UserUpdate
+from app.schemas.inputs import (
+    EventCreate,
+    EventQuery,
+    ListQuery,
+    LogQuery,
+    Query,
+    ShortenUrl,
+    UrlCreate,
+    UrlQuery,
+    UrlUpdate,
+    UserCreate,
+    UserUpdate,
+)
 from app.schemas.outputs import (
     BadRow,
     Error,

@@ -12,7 +12,9 @@ from urllib.parse import quote, unquote
 import idna
 
 _ADDRESS = re.compile(r"(?P<scheme>https?)://(?P<netloc>[^/?#]*)(?P<rest>.*)", re.I | re.A | re.S)
-_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]*))?", re.A)
+_HOST = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]*))?", re.A
+)
 _LEGAL = re.compile("[a-z0-9._-]+")
 _NUMBER = re.compile("0x[0-9a-f]*|[0-9]+")
 _RIGHT_TO_LEFT = frozenset(("R", "AL", "AN"))

@@ -56,7 +56,9 @@ Problems = dict[str, str]
 """What is wrong, by field."""
 
 
-def check(model: type[Model], values: Mapping[str, Any], unknown: Problems | None = None, **context: Any) -> Model:
+def check(
+    model: type[Model], values: Mapping[str, Any], unknown: Problems | None = None, **context: Any
+) -> Model:
     """`values` as `model`; raises InvalidInput that names every bad field in our own words.
 
     `unknown` is what is wrong already; `context` is for rules that depend on the request.

@@ -30,7 +30,12 @@ _LOG = {
 }
 
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "User": {"id": 1, "username": "ada", "email": "ada@example.com", "created_at": "2026-01-02T03:04:05"},
+    "User": {
+        "id": 1,
+        "username": "ada",
+        "email": "ada@example.com",
+        "created_at": "2026-01-02T03:04:05",
+    },
     "UserCreate": {"username": "ada", "email": "ada@example.com"},
     "UserUpdate": {"email": "ada@example.com"},
     "Url": _URL,
@@ -89,8 +94,18 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "LogEntry": _LOG,
     "LogSearch": {"count": 1, "logs": [_LOG]},
     "Health": {"status": "ok", "database": "connected", "cache": "disabled"},
-    "Readiness": {"status": "ready", "database": "connected", "cache": "connected", "schema_applied": True},
-    "Index": {"name": "Holdfast", "version": "0.1.0", "documentation": "http://localhost:8000/openapi.json", "endpoints": ["POST /users", "GET /{short_code}"]},
+    "Readiness": {
+        "status": "ready",
+        "database": "connected",
+        "cache": "connected",
+        "schema_applied": True,
+    },
+    "Index": {
+        "name": "Holdfast",
+        "version": "0.1.0",
+        "documentation": "http://localhost:8000/openapi.json",
+        "endpoints": ["POST /users", "GET /{short_code}"],
+    },
 }
 
 FILE = "username,email\nada,ada@example.com\ngrace,grace@example.com\nlinus,linus\n"

@@ -6,7 +6,19 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from app.schemas.rules import Details, Email, EventType, LogLimit, LogLines, OptionalTitle, QueryBoolean, QueryInteger, Target, Title, Username
+from app.schemas.rules import (
+    Details,
+    Email,
+    EventType,
+    LogLimit,
+    LogLines,
+    OptionalTitle,
+    QueryBoolean,
+    QueryInteger,
+    Target,
+    Title,
+    Username,
+)
 
 
 class Body(BaseModel):
@@ -64,7 +76,9 @@ class Query(BaseModel):
 class ListQuery(Query):
     page: QueryInteger = Field(1, description="from 1; smaller is 1")
     per_page: QueryInteger = Field(20, description="1 to 100; larger is 100")
-    after: QueryInteger | None = Field(None, description="only what comes after this id: constant cost at any depth")
+    after: QueryInteger | None = Field(
+        None, description="only what comes after this id: constant cost at any depth"
+    )
     count: QueryBoolean = Field(False, description="adds X-Total-Count")
 
 

@@ -136,7 +136,12 @@ class ImportRefusal(Error):
 
 
 def show_user(user: Any) -> dict[str, Any]:
-    return {"id": user.id, "username": user.username, "email": user.email, "created_at": user.created_at}
+    return {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "created_at": user.created_at,
+    }
 
 
 def show_url(url: Any, base_url: str) -> dict[str, Any]:
@@ -176,7 +181,9 @@ def encode(payload: Any) -> bytes:
 
 def definitions(shapes: Sequence[Any]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
     """The JSON Schema of each shape, by its position, and the named schemas that they refer to."""
-    adapters = [(position, "validation", TypeAdapter(shape)) for position, shape in enumerate(shapes)]
+    adapters = [
+        (position, "validation", TypeAdapter(shape)) for position, shape in enumerate(shapes)
+    ]
     schemas, rest = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     named = rest.get("$defs", {})
     for name in named.keys() & EXAMPLES.keys():

@@ -102,7 +102,13 @@ def _walk(value: Any, depth: int) -> None:
         raise _refuse("is nested too deeply")
     if isinstance(value, str):
         _storable(value)
-    children = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    children = (
+        [*value.keys(), *value.values()]
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list)
+        else ()
+    )
     for child in children:
         _walk(child, depth - 1)
 
@@ -197,7 +203,11 @@ WebAddress = Annotated[
 Target = Annotated[WebAddress, AfterValidator(_elsewhere)]
 Title = Annotated[str, _Text(255, "An example")]
 _MAYBE_BLANK = {**_Text(255, "An example", pattern=r"^[^\x00]*$").described(), "minLength": 0}
-OptionalTitle = Annotated[Title | None, BeforeValidator(_or_none), WithJsonSchema({"anyOf": [_MAYBE_BLANK, {"type": "null"}]})]
+OptionalTitle = Annotated[
+    Title | None,
+    BeforeValidator(_or_none),
+    WithJsonSchema({"anyOf": [_MAYBE_BLANK, {"type": "null"}]}),
+]
 EventType = Annotated[str, _Text(50, "shared")]
 Details = Annotated[dict[str, Any], AfterValidator(_details), _DETAILS]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
@@ -205,4 +215,9 @@ LogLines = Annotated[int, _Lenient(1000, 100)]
 LogLimit = Annotated[int, _Lenient(200, 50)]
 _BOOLEAN = WithJsonSchema({"type": "boolean", "examples": [True]})
 QueryBoolean = Annotated[bool, BeforeValidator(_query_boolean), _BOOLEAN]
-Timestamp = Annotated[datetime, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", "description": "UTC"})]
+Timestamp = Annotated[
+    datetime,
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$", "description": "UTC"}
+    ),
+]

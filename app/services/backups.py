@@ -37,7 +37,9 @@ def restore(path: Path) -> None:
     """Loads a dump into the database, all of it or nothing; refuses when there are tables already."""
     with released():
         if db.get_tables():
-            raise Refused("The database is not empty, and nothing was changed: a dump is restored into a new one only")
+            raise Refused(
+                "The database is not empty, and nothing was changed: a dump is restored into a new one only"
+            )
         _ENGINES[type(db.obj)].load(path)
 
 
@@ -58,11 +60,15 @@ def settle() -> Settled:
     """
     try:
         with released():
-            forgotten = sum(map(_forget, ("link:*", "answer:*"))) if cache.store.shared else 0  # first: without Redis nothing is done
+            forgotten = (
+                sum(map(_forget, ("link:*", "answer:*"))) if cache.store.shared else 0
+            )  # first: without Redis nothing is done
             applied = apply()
             return Settled(applied, forgotten, clicks.drain(), urls.warm_up())
     except Away:
-        raise Refused("Redis does not answer, and may hold links that are no more: start it, then settle again") from None
+        raise Refused(
+            "Redis does not answer, and may hold links that are no more: start it, then settle again"
+        ) from None
 
 
 # One step of a walk over all keys, because a script keeps everybody waiting.
@@ -95,18 +101,34 @@ def _load_postgres(path: Path) -> None:
     _run("pg_restore", "--single-transaction", "--exit-on-error", str(path))
 
 
-_NOT_FOR_PROGRAMS = ("password", "options", "connection_factory", "cursor_factory")  # the options end what takes longer than a request may
+_NOT_FOR_PROGRAMS = (
+    "password",
+    "options",
+    "connection_factory",
+    "cursor_factory",
+)  # the options end what takes longer than a request may
 
 
 def _run(name: str, *arguments: str) -> None:
     """One of PostgreSQL's own programs, on our database; its password is not on the command line, where everybody sees it."""
     program = shutil.which(name)
     if program is None:
-        raise Refused(f"{name} is not installed (Debian: postgresql-client); in the Compose stack, use deploy/backup.sh and deploy/restore.sh")
-    server = {name: value for name, value in db.obj.connect_params.items() if name not in _NOT_FOR_PROGRAMS}
+        raise Refused(
+            f"{name} is not installed (Debian: postgresql-client); in the Compose stack, use deploy/backup.sh and deploy/restore.sh"
+        )
+    server = {
+        name: value
+        for name, value in db.obj.connect_params.items()
+        if name not in _NOT_FOR_PROGRAMS
+    }
     address = make_dsn(dbname=db.obj.database, **server)
     environ = {"PATH": os.defpath, "PGPASSWORD": db.obj.connect_params.get("password") or ""}
-    done = subprocess.run([program, "--no-owner", "--no-privileges", f"--dbname={address}", *arguments], check=False, capture_output=True, env=environ)  # noqa: S603 - a fixed program, no shell
+    done = subprocess.run(  # noqa: S603 - a fixed program, no shell
+        [program, "--no-owner", "--no-privileges", f"--dbname={address}", *arguments],
+        check=False,
+        capture_output=True,
+        env=environ,
+    )
     if done.returncode:
         raise Refused(done.stderr.decode(errors="replace").strip())
 
@@ -126,4 +148,7 @@ def _load_sqlite(path: Path) -> None:
         raise Refused(f"{path} is not a dump of SQLite: {error}") from None
 
 
-_ENGINES = {Postgres: _Engine(_dump_postgres, _load_postgres), Sqlite: _Engine(_dump_sqlite, _load_sqlite)}
+_ENGINES = {
+    Postgres: _Engine(_dump_postgres, _load_postgres),
+    Sqlite: _Engine(_dump_sqlite, _load_sqlite),
+}

@@ -26,7 +26,9 @@ def create(data: EventCreate) -> Event:
                 urls.require(data.url_id)
                 _count(data.event_type, data.url_id, +1)
             details = json.dumps(data.details or {})
-            return Event.create(url=data.url_id, user=data.user_id, event_type=data.event_type, details=details)
+            return Event.create(
+                url=data.url_id, user=data.user_id, event_type=data.event_type, details=details
+            )
     except IntegrityError:
         raise Conflict("The link or the user was deleted at this moment") from None
 
@@ -63,7 +65,11 @@ def page(query: EventQuery) -> Page:
     clicks.drain()
     if not (paging.possible(query.url_id) and paging.possible(query.user_id)):
         return paging.nothing(query)
-    conditions: paging.Conditions = {f"{name} = ?": (value,) for name, value in (("url_id", query.url_id), ("user_id", query.user_id)) if value is not None}
+    conditions: paging.Conditions = {
+        f"{name} = ?": (value,)
+        for name, value in (("url_id", query.url_id), ("user_id", query.user_id))
+        if value is not None
+    }
     if query.event_type is not None:
         if "\x00" in query.event_type:
             return paging.nothing(query)
@@ -72,7 +78,11 @@ def page(query: EventQuery) -> Page:
 
 
 def _is_of_type(event_type: str) -> paging.Conditions:
-    return {"event_type IN (?, ?, ?)": CLICK_TYPES} if event_type in CLICK_TYPES else {"event_type = ?": (event_type,)}
+    return (
+        {"event_type IN (?, ?, ?)": CLICK_TYPES}
+        if event_type in CLICK_TYPES
+        else {"event_type = ?": (event_type,)}
+    )
 
 
 def page_of_url(url_id: int, query: ListQuery) -> Page:

@@ -14,7 +14,9 @@ _BATCH = 1000
 _LONGEST = 3500
 """Nginx reads no parameter of more than 4,096 bytes."""
 
-_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "$": "${dollar}"})  # there is no other way to write a dollar sign in a map
+_ESCAPES = str.maketrans(
+    {"\\": "\\\\", '"': '\\"', "$": "${dollar}"}
+)  # there is no other way to write a dollar sign in a map
 
 _HEAD = """# Links that worked when this was written, for deploy/fail-static.conf. A map knows no upper and lower case: codes that
 # differ in nothing else are under one key, as `code=address code=address`, and fail-static.conf picks the right one.
@@ -34,7 +36,10 @@ class LinksFile:
             alike: dict[str, list[str]] = {key: [] for key in _shared_keys()}
             yield _HEAD
             for url in _live_urls():
-                key, candidate = url.short_code.lower(), f"{url.short_code}={location(url.original_url)}"
+                key, candidate = (
+                    url.short_code.lower(),
+                    f"{url.short_code}={location(url.original_url)}",
+                )
                 self.count += 1
                 if key in alike:
                     alike[key].append(candidate)
@@ -50,7 +55,11 @@ class LinksFile:
 
     def _escaped(self, value: str) -> str:
         """As Nginx reads it back; what is too long for it is put together of variables that hold the parts."""
-        pieces = [character.translate(_ESCAPES) for character in value] if len(value.translate(_ESCAPES)) > _LONGEST else [value.translate(_ESCAPES)]
+        pieces = (
+            [character.translate(_ESCAPES) for character in value]
+            if len(value.translate(_ESCAPES)) > _LONGEST
+            else [value.translate(_ESCAPES)]
+        )
         while sum(map(len, pieces)) > _LONGEST:
             pieces = [self._part(text) for text in _joined(pieces)]
         return "".join(pieces)
@@ -78,14 +87,21 @@ def _live(*columns: Any) -> Any:
 
 def _shared_keys() -> list[str]:
     """What several live codes are without their upper case."""
-    rows = db.execute_sql("SELECT lower(short_code) FROM urls WHERE is_active AND deleted_at IS NULL GROUP BY 1 HAVING count(*) > 1")
+    rows = db.execute_sql(
+        "SELECT lower(short_code) FROM urls WHERE is_active AND deleted_at IS NULL GROUP BY 1 HAVING count(*) > 1"
+    )
     return [key for (key,) in rows.fetchall()]
 
 
 def _live_urls() -> Iterator[Any]:
     last = 0
     while True:
-        batch = list(_live(Url.id, Url.short_code, Url.original_url).where(Url.id > last).order_by(Url.id).limit(_BATCH))
+        batch = list(
+            _live(Url.id, Url.short_code, Url.original_url)
+            .where(Url.id > last)
+            .order_by(Url.id)
+            .limit(_BATCH)
+        )
         yield from batch
         if len(batch) < _BATCH:
             return

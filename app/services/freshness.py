@@ -33,7 +33,9 @@ def deliver(updates: Sequence[CacheUpdate]) -> int:
     """Tells Redis, also while it is being left alone; what it cannot be told stays written down. Returns how many it heard."""
     heard = 0
     for batch in _batches(updates):
-        if not cache.put_links([(update.short_code, update.entry) for update in batch], insist=True):
+        if not cache.put_links(
+            [(update.short_code, update.entry) for update in batch], insist=True
+        ):
             break
         if not _forget(batch):
             break  # or whoever delivers all that is due would never end
@@ -45,7 +47,9 @@ def _forget(updates: Sequence[CacheUpdate]) -> bool:
     try:
         CacheUpdate.delete().where(CacheUpdate.id.in_([update.id for update in updates])).execute()
         return True
-    except DatabaseUnavailable as error:  # the change itself is done and told; being told twice is harmless
+    except (
+        DatabaseUnavailable
+    ) as error:  # the change itself is done and told; being told twice is harmless
         log.warning("cache updates that were delivered will be delivered again: %s", error)
         return False
 
@@ -69,7 +73,10 @@ def due_entries() -> list[Entry]:
     """What a new connection to Redis must be told first; nothing while the database is away, for then Redis is all there is."""
     was_closed = db.is_closed()
     try:
-        return [(update.short_code, update.entry) for update in CacheUpdate.select().order_by(CacheUpdate.id)]
+        return [
+            (update.short_code, update.entry)
+            for update in CacheUpdate.select().order_by(CacheUpdate.id)
+        ]
     except DatabaseUnavailable:
         if db.in_transaction():
             raise  # which has failed with this query

@@ -32,7 +32,9 @@ class Probe(Generic[T]):
     def __init__(self, ask: Callable[[], T], silent: T) -> None:
         self._ask, self.silent = ask, silent
         self._lock = threading.Lock()
-        self._thread: ThreadPoolExecutor | None = None  # made by the first question, which comes after the fork
+        self._thread: ThreadPoolExecutor | None = (
+            None  # made by the first question, which comes after the fork
+        )
         self._pending: Future[T] | None = None
 
     def start(self) -> Future[T]:
@@ -51,7 +53,10 @@ def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
     wait(pending, patience_seconds)
     # Awake too late, this process was not run for a while, and maybe those asked were not either: they get as long again.
     wait(pending, min(patience_seconds, max(0.0, time.monotonic() - due)))
-    return [answer.result() if answer.done() else probe.silent for probe, answer in zip(probes, pending, strict=True)]
+    return [
+        answer.result() if answer.done() else probe.silent
+        for probe, answer in zip(probes, pending, strict=True)
+    ]
 
 
 class State(NamedTuple):
@@ -115,10 +120,17 @@ def ready() -> Readiness:
     """Ready when the database answers, takes writes, and its schema is there."""
     database, cached = _state()
     able = database.word == "connected" and schema.ready
-    report = {"status": "ready", "database": database.word, "cache": cached.word, "schema_applied": schema.ready}
+    report = {
+        "status": "ready",
+        "database": database.word,
+        "cache": cached.word,
+        "schema_applied": schema.ready,
+    }
     why = f" ({database.why})" if database.why else ""
     applied = "applied" if schema.ready else "not applied"
-    return Readiness(able, report, f"database {database.word}{why}, cache {cached.word}, schema {applied}")
+    return Readiness(
+        able, report, f"database {database.word}{why}, cache {cached.word}, schema {applied}"
+    )
 
 
 class ActiveUrls:
@@ -145,8 +157,16 @@ def _database_figures() -> list[Reading]:
         with released():
             return [
                 ("active_urls", "Links that work.", _active_urls.count()),
-                ("cache_updates_due", "Changes of links that Redis has yet to be told.", freshness.count_due()),
-                ("clicks_drained_total", "Clicks moved from the stream into the database, by all replicas, ever.", drained_total()),
+                (
+                    "cache_updates_due",
+                    "Changes of links that Redis has yet to be told.",
+                    freshness.count_due(),
+                ),
+                (
+                    "clicks_drained_total",
+                    "Clicks moved from the stream into the database, by all replicas, ever.",
+                    drained_total(),
+                ),
             ]
     except DatabaseUnavailable:
         return []
@@ -173,7 +193,9 @@ def _stream_figures() -> list[Reading]:
     ]
 
 
-_figures: list[Probe[list[Reading]]] = [Probe(figures, []) for figures in (_database_figures, _writable_figure, _stream_figures)]
+_figures: list[Probe[list[Reading]]] = [
+    Probe(figures, []) for figures in (_database_figures, _writable_figure, _stream_figures)
+]
 
 
 def readings() -> list[Reading]:

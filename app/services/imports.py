@@ -61,7 +61,11 @@ def load(paths: Sequence[str], strict: bool = False, progress: Progress = _quiet
         pairs = [(file, FileReport(file.name, _kind_of(file))) for file in files]
         notes = _run(pairs, strict, progress)
     reports = [report for _, report in pairs]
-    return LoadReport(reports, [f"{reports[number].name}:{line}: {note}" for number, line, note in notes[0]], notes[1] - len(notes[0]))
+    return LoadReport(
+        reports,
+        [f"{reports[number].name}:{line}: {note}" for number, line, note in notes[0]],
+        notes[1] - len(notes[0]),
+    )
 
 
 @contextmanager
@@ -88,7 +92,9 @@ def _kind_of(file: CsvFile) -> Kind:
     """The kind whose required columns the file has; the one that most of the file's columns belong to."""
     fitting = [kind for kind in KINDS if kind.required() <= set(file.columns)]
     if not fitting:
-        raise InvalidInput(f"{file.name} is neither users, URLs, events nor products: its columns are {', '.join(file.columns)[:200]}")
+        raise InvalidInput(
+            f"{file.name} is neither users, URLs, events nor products: its columns are {', '.join(file.columns)[:200]}"
+        )
     kind = max(fitting, key=lambda kind: len(kind.names() & set(file.columns)))
     _require_columns(file, kind)
     return kind
@@ -97,7 +103,10 @@ def _kind_of(file: CsvFile) -> Kind:
 def _require_columns(file: CsvFile, kind: Kind) -> None:
     missing = sorted(kind.required() - set(file.columns))
     if missing:
-        raise InvalidInput(f"{file.name} has no column {' and no column '.join(missing)}", errors=dict.fromkeys(missing, "is required"))
+        raise InvalidInput(
+            f"{file.name} has no column {' and no column '.join(missing)}",
+            errors=dict.fromkeys(missing, "is required"),
+        )
     twice = sorted(name for name in kind.names() if file.columns.count(name) > 1)
     if twice:
         message = f"{file.name} has more than one column {' and '.join(twice)}"
@@ -191,7 +200,9 @@ def _merge(reports: Sequence[FileReport]) -> Notes:
                 return _merge_once(reports)
             except (IntegrityError, DatabaseUnavailable):
                 continue  # somebody stored the same user or took the same id at this very moment, or each waited for the other
-        db.execute_sql(database.dialect().keep_out)  # whoever makes users all the time would otherwise win all the time
+        db.execute_sql(
+            database.dialect().keep_out
+        )  # whoever makes users all the time would otherwise win all the time
         return _merge_once(reports)
 
 

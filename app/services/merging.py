@@ -30,7 +30,10 @@ STAGING = {
     "events": "url_id BIGINT, user_id BIGINT, event_type TEXT {text}, timestamp TIMESTAMP, details TEXT",
     "products": "name TEXT, category TEXT, price NUMERIC(12, 2), stock BIGINT",
 }
-DROP_STAGING = [f"DROP TABLE IF EXISTS {table}" for table in (*(f"staged_{name}" for name in STAGING), "import_notes")]
+DROP_STAGING = [
+    f"DROP TABLE IF EXISTS {table}"
+    for table in (*(f"staged_{name}" for name in STAGING), "import_notes")
+]
 
 
 def _run(sql: str) -> Any:
@@ -43,13 +46,20 @@ def create_staging() -> None:
         _run(drop)
     for table, columns in STAGING.items():
         columns = columns.format(text=database.dialect().text)
-        _run(f"CREATE TEMPORARY TABLE staged_{table} (n BIGINT, file INTEGER, line BIGINT, id BIGINT, {columns}, target BIGINT, fate INTEGER DEFAULT {NEW})")
+        _run(
+            f"CREATE TEMPORARY TABLE staged_{table} (n BIGINT, file INTEGER, line BIGINT, id BIGINT, {columns}, target BIGINT, fate INTEGER DEFAULT {NEW})"
+        )
     _run("CREATE TEMPORARY TABLE import_notes (kind TEXT, file INTEGER, line BIGINT, note TEXT)")
 
 
 def merge(table: str) -> None:
     """Makes the rows of `table` that its staging table asks for; users come before urls, and urls before events."""
-    {"users": _merge_users, "urls": _merge_urls, "events": _merge_events, "products": _merge_products}[table]()
+    {
+        "users": _merge_users,
+        "urls": _merge_urls,
+        "events": _merge_events,
+        "products": _merge_products,
+    }[table]()
 
 
 # ---- users and urls: a row is the same as another when a unique column says so ----
@@ -61,7 +71,11 @@ def _merge_users() -> None:
 
 def _merge_urls() -> None:
     _resolve("urls", "user_id", "users")
-    _merge_by_keys("urls", ("short_code",), "user_id, short_code, original_url, title, is_active, created_at, updated_at")
+    _merge_by_keys(
+        "urls",
+        ("short_code",),
+        "user_id, short_code, original_url, title, is_active, created_at, updated_at",
+    )
 
 
 def _merge_by_keys(table: str, keys: Sequence[str], columns: str) -> None:
@@ -95,7 +109,9 @@ def _later_of_same(table: str, key: str, which: str, become: str) -> None:
     """Of the rows that share a key, all but the first."""
     staged = f"staged_{table}"
     shared = f"SELECT {key} AS shared_key, min(n) AS first FROM {staged} WHERE {which} GROUP BY {key} HAVING count(*) > 1"
-    _run(f"UPDATE {staged} SET {become} FROM ({shared}) AS shared WHERE {_of(staged, key)} = shared_key AND n > first AND {which}")
+    _run(
+        f"UPDATE {staged} SET {become} FROM ({shared}) AS shared WHERE {_of(staged, key)} = shared_key AND n > first AND {which}"
+    )
 
 
 def _choose_in_chains(table: str, keys: Sequence[str]) -> bool:
@@ -120,7 +136,9 @@ def _resolve(table: str, column: str, owner: str) -> None:
         f"WHERE became.id = staged_{table}.{column} AND became.target <> became.id AND became.n IN ({first})"
     )
     orphan = f"{column} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {owner} WHERE {owner}.id = staged_{table}.{column})"
-    noted = _run(f"INSERT INTO import_notes SELECT '{table}', file, line, '{column} refers to nothing, loaded without' FROM staged_{table} WHERE {orphan}")
+    noted = _run(
+        f"INSERT INTO import_notes SELECT '{table}', file, line, '{column} refers to nothing, loaded without' FROM staged_{table} WHERE {orphan}"
+    )
     if noted.rowcount:
         _run(f"UPDATE staged_{table} SET {column} = NULL WHERE {orphan}")
 
@@ -135,7 +153,9 @@ def _store_at_once(table: str, columns: str) -> bool:
         with suppress(IntegrityError), db.atomic():
             _run(database.dialect().past_ids.format(table=table, largest=largest))
             own_id = database.dialect().own_id.format(table=table)
-            _run(f"INSERT INTO {table} (id, {columns}) SELECT {own_id}, {columns} FROM staged_{table}")
+            _run(
+                f"INSERT INTO {table} (id, {columns}) SELECT {own_id}, {columns} FROM staged_{table}"
+            )
             return True
     _run(database.dialect().analyze.format(staged=f"staged_{table}"))
     return False
@@ -156,31 +176,45 @@ def _find_homeless(table: str, fate: int) -> None:
 
 
 def _insert(table: str, columns: str, fate: int) -> None:
-    largest = _run(f"SELECT max(id) FROM staged_{table} WHERE fate = {fate} AND target IS NULL").fetchone()[0]
+    largest = _run(
+        f"SELECT max(id) FROM staged_{table} WHERE fate = {fate} AND target IS NULL"
+    ).fetchone()[0]
     if largest:
         _run(database.dialect().past_ids.format(table=table, largest=largest))
     which = f"fate = {fate} AND target = {_HOMELESS}"
-    _run(database.dialect().new_ids.format(table=table, staged=f"staged_{table}", which=which, largest=largest or 0))
-    _run(f"INSERT INTO {table} (id, {columns}) SELECT coalesce(target, id), {columns} FROM staged_{table} WHERE fate = {fate}")
+    _run(
+        database.dialect().new_ids.format(
+            table=table, staged=f"staged_{table}", which=which, largest=largest or 0
+        )
+    )
+    _run(
+        f"INSERT INTO {table} (id, {columns}) SELECT coalesce(target, id), {columns} FROM staged_{table} WHERE fate = {fate}"
+    )
 
 
 # ---- events have no key: one is the same as another when all that it says is the same ----
 
 _CONTENT = ("coalesce({0}.url_id, 0)", "{0}.event_type", "{0}.timestamp", "{0}.details")
-_SAME_CONTENT = " AND ".join(f"{part.format('staged_events')} = {part.format('other')}" for part in _CONTENT)
+_SAME_CONTENT = " AND ".join(
+    f"{part.format('staged_events')} = {part.format('other')}" for part in _CONTENT
+)
 
 
 def _merge_events() -> None:
     _resolve("events", "url_id", "urls")
     _resolve("events", "user_id", "users")
     columns = "url_id, user_id, event_type, timestamp, details"
-    if _run("SELECT 1 FROM staged_events WHERE id IS NULL LIMIT 1").fetchone() or not _store_at_once("events", columns):
+    if _run(
+        "SELECT 1 FROM staged_events WHERE id IS NULL LIMIT 1"
+    ).fetchone() or not _store_at_once("events", columns):
         _find_out_which_events(columns)
     _count_clicks()
 
 
 def _find_out_which_events(columns: str) -> None:
-    _run(f"UPDATE staged_events SET fate = {STORED} FROM events AS other WHERE other.id = staged_events.id AND {_SAME_CONTENT}")
+    _run(
+        f"UPDATE staged_events SET fate = {STORED} FROM events AS other WHERE other.id = staged_events.id AND {_SAME_CONTENT}"
+    )
     _find_homeless("events", NEW)
     _find_repeats()
     _insert("events", columns, NEW)
@@ -213,7 +247,9 @@ def _as_keys(table: str) -> str:
 def _count_clicks() -> None:
     clicks = f"SELECT url_id, count(*) AS clicks FROM staged_events WHERE fate = {NEW} AND event_type IN ({_CLICKS}) AND url_id IS NOT NULL GROUP BY url_id"
     database.lock("drain")  # which counts many links at once too, in another order
-    _run(f"UPDATE urls SET click_count = click_count + more.clicks FROM ({clicks}) AS more WHERE more.url_id = urls.id")
+    _run(
+        f"UPDATE urls SET click_count = click_count + more.clicks FROM ({clicks}) AS more WHERE more.url_id = urls.id"
+    )
 
 
 # ---- products: by id, or by name and category ----
@@ -222,7 +258,9 @@ def _count_clicks() -> None:
 def _merge_products() -> None:
     stored = f"UPDATE staged_products SET fate = {STORED}, target = products.id FROM products WHERE"
     _run(f"{stored} products.id = staged_products.id")
-    _run(f"{stored} staged_products.id IS NULL AND products.name = staged_products.name AND products.category = staged_products.category")
+    _run(
+        f"{stored} staged_products.id IS NULL AND products.name = staged_products.name AND products.category = staged_products.category"
+    )
     _store("products", "name, category, price, stock", NEW)
 
 
@@ -232,15 +270,24 @@ def _merge_products() -> None:
 def counts(table: str) -> dict[int, tuple[int, int]]:
     """For each file: how many rows are new, and how many were there already, in the database or earlier in the import."""
     new = f"sum(CASE WHEN fate IN ({NEW}, {NEW_IN_CHAIN}) THEN 1 ELSE 0 END)"
-    return {file: (int(made), int(rows) - int(made)) for file, made, rows in _run(f"SELECT file, {new}, count(*) FROM staged_{table} GROUP BY file")}
+    return {
+        file: (int(made), int(rows) - int(made))
+        for file, made, rows in _run(
+            f"SELECT file, {new}, count(*) FROM staged_{table} GROUP BY file"
+        )
+    }
 
 
 def note_repeats(table: str) -> None:
     note = "'is the same as an earlier row, merged into id ' || target"
-    _run(f"INSERT INTO import_notes SELECT '{table}', file, line, {note} FROM staged_{table} WHERE fate = {REPEAT}")
+    _run(
+        f"INSERT INTO import_notes SELECT '{table}', file, line, {note} FROM staged_{table} WHERE fate = {REPEAT}"
+    )
 
 
 def notes(most: int) -> tuple[list[tuple[int, int, str]], int]:
     """The first `most` (file, line, note) of rows that were changed to fit, and how many there are."""
     total = _run("SELECT count(*) FROM import_notes").fetchone()[0]
-    return _run(f"SELECT file, line, note FROM import_notes ORDER BY file, line LIMIT {most}").fetchall(), int(total)
+    return _run(
+        f"SELECT file, line, note FROM import_notes ORDER BY file, line LIMIT {most}"
+    ).fetchall(), int(total)

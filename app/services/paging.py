@@ -29,12 +29,17 @@ Conditions = dict[str, tuple[Any, ...]]
 """What is true of the rows of a list: SQL, with a ? for each of its values."""
 
 
-def read(model: type[Table], conditions: Conditions, query: ListQuery, newest_first: bool = False) -> Page:
+def read(
+    model: type[Table], conditions: Conditions, query: ListQuery, newest_first: bool = False
+) -> Page:
     """The page of `model`'s rows, by id, that `query` asks for."""
     total = _count(model, conditions) if query.count else None
     per_page, offset = size(query), 0
     if query.after is not None:
-        conditions = {**conditions, "id < ?" if newest_first else "id > ?": (max(0, min(query.after, LARGEST_ID)),)}
+        conditions = {
+            **conditions,
+            "id < ?" if newest_first else "id > ?": (max(0, min(query.after, LARGEST_ID)),),
+        }
     else:
         offset = (number(query) - 1) * per_page
     if offset > LARGEST_ID:
@@ -46,7 +51,11 @@ def read(model: type[Table], conditions: Conditions, query: ListQuery, newest_fi
 
 def find(model: type[Table], identity: int, *conditions: str) -> Any:
     """The row with this id of which all `conditions` are true, or None; for reading, as it is no model."""
-    found = _rows(model, {"id = ?": (identity,), **dict.fromkeys(conditions, ())}, "") if possible(identity) else []
+    found = (
+        _rows(model, {"id = ?": (identity,), **dict.fromkeys(conditions, ())}, "")
+        if possible(identity)
+        else []
+    )
     return found[0] if found else None
 
 
@@ -60,13 +69,20 @@ def _rows(model: type[Table], conditions: Conditions, order: str) -> list[Any]:
     found = _select(shape.columns, model, conditions, order).fetchall()
     if dialect().typed:
         return [shape.row._make(row) for row in found]
-    return [shape.row._make([convert(value) for convert, value in zip(shape.converters, row, strict=True)]) for row in found]
+    return [
+        shape.row._make(
+            [convert(value) for convert, value in zip(shape.converters, row, strict=True)]
+        )
+        for row in found
+    ]
 
 
 def _select(what: str, model: type[Table], conditions: Conditions, order: str = "") -> Any:
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     sql = f"SELECT {what} FROM {model._meta.table_name} {where} {order}"  # noqa: S608 - all of it is ours but the values
-    return db.execute_sql(sql.replace("?", db.param), [value for values in conditions.values() for value in values])
+    return db.execute_sql(
+        sql.replace("?", db.param), [value for values in conditions.values() for value in values]
+    )
 
 
 class _Shape(NamedTuple):
@@ -88,7 +104,10 @@ def _bounded(field: Any) -> str:
     return f"substr({field.column_name}, 1, {longest})" if longest else str(field.column_name)
 
 
-_LONGEST_TEXT = {"original_url": 2048, "details": LONGEST_STORED_DETAILS + 1}  # one more shows that it is too long
+_LONGEST_TEXT = {
+    "original_url": 2048,
+    "details": LONGEST_STORED_DETAILS + 1,
+}  # one more shows that it is too long
 
 
 def nothing(query: ListQuery) -> Page:

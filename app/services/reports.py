@@ -41,7 +41,9 @@ class FileReport:
             skipped=self.skipped,
             failed=self.failed,
             total=stored + self.failed,
-            errors=[BadRowShape(line=bad.line, error=bad.reason, value=bad.value) for bad in self.errors],
+            errors=[
+                BadRowShape(line=bad.line, error=bad.reason, value=bad.value) for bad in self.errors
+            ],
         )
 
 

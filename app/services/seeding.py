@@ -16,7 +16,9 @@ def seed_once(folder: Path = _FOLDER) -> bool:
     """Loads all CSV files of `folder` unless that was done before or any row is there; whether it did."""
     with released(), patience(), db.atomic():
         database.lock("seeding")
-        if Fact.get_or_none(Fact.name == "seeded_at") or any(table.select().exists() for table in (User, Url, Event, Product)):
+        if Fact.get_or_none(Fact.name == "seeded_at") or any(
+            table.select().exists() for table in (User, Url, Event, Product)
+        ):
             return False
         imports.load([str(path) for path in sorted(folder.glob("*.csv"))])
         Fact.create(name="seeded_at", value=now().isoformat())

@@ -21,7 +21,19 @@ from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
 from app.services import freshness, paging, users
 from app.services.paging import Page
 
-ROUTE_NAMES = ("users", "urls", "events", "logs", "products", "shorten", "health", "ready", "metrics", "chaos", "openapi.json")
+ROUTE_NAMES = (
+    "users",
+    "urls",
+    "events",
+    "logs",
+    "products",
+    "shorten",
+    "health",
+    "ready",
+    "metrics",
+    "chaos",
+    "openapi.json",
+)
 RESERVED = frozenset((*ROUTE_NAMES, "openapi", "docs", "static", "robots", "nginx-health"))
 """Codes that are never given out, because they are, or may become, routes."""
 
@@ -129,7 +141,9 @@ def update(url_id: int, data: UrlUpdate) -> Url:
     updates: list[Any] = []
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
-        changes = {name: value for name, value in data.changes().items() if getattr(url, name) != value}
+        changes = {
+            name: value for name, value in data.changes().items() if getattr(url, name) != value
+        }
         for name, value in changes.items():
             setattr(url, name, value)
         if changes:
@@ -155,7 +169,13 @@ def _save(url: Url, **times: Any) -> list[Any]:
     url.version += 1
     for name, value in times.items():
         setattr(url, name, value)
-    Url.update(title=url.title, is_active=url.is_active, original_url=url.original_url, version=url.version, **times).where(Url.id == url.id).execute()
+    Url.update(
+        title=url.title,
+        is_active=url.is_active,
+        original_url=url.original_url,
+        version=url.version,
+        **times,
+    ).where(Url.id == url.id).execute()
     link = as_link(url) if url.deleted_at is None else Link(DELETED, url.version, url.id, "")
     return freshness.keep([(url.short_code, link)])
 
@@ -218,7 +238,11 @@ def peek(short_code: str) -> Found | None:
 
 def _look_up(short_code: str) -> Link | None:
     """The link as the database has it; the cache is told."""
-    url = Url.select(Url.id, Url.version, Url.is_active, Url.original_url).where(Url.short_code == short_code, Url.deleted_at.is_null()).first()
+    url = (
+        Url.select(Url.id, Url.version, Url.is_active, Url.original_url)
+        .where(Url.short_code == short_code, Url.deleted_at.is_null())
+        .first()
+    )
     if url is None:
         return None
     link = as_link(url)
@@ -239,8 +263,12 @@ def warm_up() -> int:
     """Puts all active links into Redis, many in one write; returns how many."""
     last = told = 0
     while True:
-        batch = list(_living().where(Url.is_active, Url.id > last).order_by(Url.id).limit(_WARM_UP_BATCH))
-        if not batch or not cache.put_links([(url.short_code, as_link(url).entry()) for url in batch]):
+        batch = list(
+            _living().where(Url.is_active, Url.id > last).order_by(Url.id).limit(_WARM_UP_BATCH)
+        )
+        if not batch or not cache.put_links(
+            [(url.short_code, as_link(url).entry()) for url in batch]
+        ):
             return told
         last, told = batch[-1].id, told + len(batch)
 

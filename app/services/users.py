@@ -24,7 +24,9 @@ def create(data: UserCreate) -> User:
         try:
             return User.create(**data.changes())
         except IntegrityError:
-            _refuse_taken(data.changes())  # else an import had just taken the id that this one was given
+            _refuse_taken(
+                data.changes()
+            )  # else an import had just taken the id that this one was given
     raise Conflict(_DISPUTED)
 
 
@@ -32,9 +34,17 @@ _DISPUTED = "Somebody else took and left the same username or email at this mome
 
 
 def _refuse_taken(values: dict[str, Any], but: int = 0) -> None:
-    if "username" in values and User.select().where(User.username == values["username"], User.id != but).exists():
+    if (
+        "username" in values
+        and User.select().where(User.username == values["username"], User.id != but).exists()
+    ):
         raise Conflict(f"Username already exists: {values['username']}")
-    if "email" in values and User.select().where(fn.lower(User.email) == _ascii_lower(values["email"]), User.id != but).exists():
+    if (
+        "email" in values
+        and User.select()
+        .where(fn.lower(User.email) == _ascii_lower(values["email"]), User.id != but)
+        .exists()
+    ):
         raise Conflict(f"Email already exists: {values['email']}")
 
 
@@ -63,7 +73,9 @@ def hold(user_id: int | None) -> None:
 
 
 def _found(select: Any, user_id: int) -> User:
-    user: User | None = select.where(User.id == user_id).first() if paging.possible(user_id) else None
+    user: User | None = (
+        select.where(User.id == user_id).first() if paging.possible(user_id) else None
+    )
     if user is None:
         raise _unknown(user_id)
     return user
@@ -99,7 +111,15 @@ def delete(user_id: int) -> None:
             database.lock(work)
         # Whoever is making a link for this user is waited for, and nobody begins to; who changes one of its links only needs it to be there.
         _found(database.for_update(User.select(User.id), "FOR NO KEY UPDATE"), user_id)
-        links = list(database.for_update(Url.select(Url.id, Url.short_code, Url.version).where(Url.user == user_id).order_by(Url.id)))
-        updates = freshness.keep([(url.short_code, Link(DELETED, url.version + 1, url.id, "")) for url in links])
+        links = list(
+            database.for_update(
+                Url.select(Url.id, Url.short_code, Url.version)
+                .where(Url.user == user_id)
+                .order_by(Url.id)
+            )
+        )
+        updates = freshness.keep(
+            [(url.short_code, Link(DELETED, url.version + 1, url.id, "")) for url in links]
+        )
         User.delete().where(User.id == user_id).execute()
     freshness.deliver(updates)

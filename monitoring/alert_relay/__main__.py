@@ -63,7 +63,13 @@ def main() -> None:
     os.umask(0o077)  # what it writes is for its owner only
     handler = logging.StreamHandler()
     names = {"asctime": "timestamp", "levelname": "level", "name": "logger"}
-    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S", rename_fields=names))
+    handler.setFormatter(
+        JsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "%Y-%m-%dT%H:%M:%S",
+            rename_fields=names,
+        )
+    )
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:

@@ -83,13 +83,17 @@ def read(body: bytes) -> Notification:
     group = payload.get("groupKey", "")
     if not isinstance(group, str):
         raise BadPayload("groupKey must be a string")
-    return Notification(payload, group, [_alert(entry, f"alerts[{index}]") for index, entry in enumerate(alerts)])
+    return Notification(
+        payload, group, [_alert(entry, f"alerts[{index}]") for index, entry in enumerate(alerts)]
+    )
 
 
 def _decoded(body: bytes) -> object:
     try:
         value = json.loads(body)
-        json.dumps(value, allow_nan=False)  # NaN, or a number beyond all floats, could not be written down again
+        json.dumps(
+            value, allow_nan=False
+        )  # NaN, or a number beyond all floats, could not be written down again
     except (ValueError, RecursionError):
         raise BadPayload("the body is not JSON") from None
     return value
@@ -100,7 +104,12 @@ def _alert(entry: object, where: str) -> Alert:
     status = raw.get("status")
     if status not in ("firing", "resolved"):
         raise BadPayload(f"{where}.status must be firing or resolved")
-    return Alert(raw, status, _texts(raw.get("labels"), f"{where}.labels"), _texts(raw.get("annotations", {}), f"{where}.annotations"))
+    return Alert(
+        raw,
+        status,
+        _texts(raw.get("labels"), f"{where}.labels"),
+        _texts(raw.get("annotations", {}), f"{where}.annotations"),
+    )
 
 
 def _texts(value: object, where: str) -> dict[str, str]:

@@ -27,15 +27,23 @@ class Answer:
 def post(url: str, body: dict[str, Any]) -> Answer:
     """Never raises for what the network or Discord do; no reason shows the webhook's address, which is a secret."""
     parts = urlsplit(url)
-    query = urlencode([*parse_qsl(parts.query), ("wait", "true")])  # else Discord answers before it has stored the message
+    query = urlencode(
+        [*parse_qsl(parts.query), ("wait", "true")]
+    )  # else Discord answers before it has stored the message
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     try:
-        with closing(kind(parts.hostname or "", parts.port, timeout=_PATIENCE_SECONDS)) as connection:
+        with closing(
+            kind(parts.hostname or "", parts.port, timeout=_PATIENCE_SECONDS)
+        ) as connection:
             headers = {"Content-Type": "application/json", "User-Agent": "Holdfast-alert-relay (1)"}
-            connection.request("POST", f"{parts.path or '/'}?{query}", json.dumps(body).encode(), headers)
+            connection.request(
+                "POST", f"{parts.path or '/'}?{query}", json.dumps(body).encode(), headers
+            )
             return _meaning(connection.getresponse())
     except (OSError, HTTPException) as error:
-        return Answer(again=True, reason=f"Discord cannot be reached: {type(error).__name__} {error}".strip())
+        return Answer(
+            again=True, reason=f"Discord cannot be reached: {type(error).__name__} {error}".strip()
+        )
 
 
 def _meaning(response: HTTPResponse) -> Answer:
@@ -43,8 +51,14 @@ def _meaning(response: HTTPResponse) -> Answer:
         return Answer(sent=True)
     text = response.read(_LONGEST_ANSWER)
     if response.status in (408, 429) or response.status >= 500:
-        return Answer(again=True, reason=f"Discord answered {response.status}", wait_seconds=_wait_seconds(response, text))
-    return Answer(reason=f"Discord answered {response.status}: {text[:500].decode('utf-8', 'replace')}")
+        return Answer(
+            again=True,
+            reason=f"Discord answered {response.status}",
+            wait_seconds=_wait_seconds(response, text),
+        )
+    return Answer(
+        reason=f"Discord answered {response.status}: {text[:500].decode('utf-8', 'replace')}"
+    )
 
 
 def _wait_seconds(response: HTTPResponse, text: bytes) -> float | None:
@@ -53,7 +67,11 @@ def _wait_seconds(response: HTTPResponse, text: bytes) -> float | None:
         asked = json.loads(text).get("retry_after")
     except (ValueError, AttributeError, RecursionError):
         asked = None
-    waits = [seconds for value in (response.getheader("Retry-After"), asked) if (seconds := _seconds(value)) is not None]
+    waits = [
+        seconds
+        for value in (response.getheader("Retry-After"), asked)
+        if (seconds := _seconds(value)) is not None
+    ]
     return min(max(waits), _LONGEST_WAIT_SECONDS) if waits else None
 
 

@@ -14,7 +14,9 @@ from monitoring.alert_relay.alerts import Alert
 
 log = logging.getLogger(__name__)
 
-_REPEATED_BY_MISTAKE_SECONDS = 300  # longer than Alertmanager tries again, shorter than any repeat_interval
+_REPEATED_BY_MISTAKE_SECONDS = (
+    300  # longer than Alertmanager tries again, shorter than any repeat_interval
+)
 _FORGOTTEN_SECONDS = 30 * 86400
 
 
@@ -54,7 +56,10 @@ def states(alerts: Sequence[Alert]) -> dict[str, str]:
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         groups: dict[str, dict[str, Any]] = json.loads(path.read_bytes())
-        return {name: {"at": float(known["at"]), "told": dict(known["told"])} for name, known in groups.items()}
+        return {
+            name: {"at": float(known["at"]), "told": dict(known["told"])}
+            for name, known in groups.items()
+        }
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -43,17 +43,24 @@ class Relay:
         self.records = Records(settings.alerts_log, settings.evidence_directory)
         self.spool = Spool(settings.spool_directory)
         self.news = News(settings.spool_directory / "told.json")
-        self.watchdog = watchdog.Watchdog(settings.watchdog_seconds, settings.spool_directory / "silence-told")
+        self.watchdog = watchdog.Watchdog(
+            settings.watchdog_seconds, settings.spool_directory / "silence-told"
+        )
         self.figures = Figures()
         self.wake = threading.Event()
         self._lock = threading.Lock()
-        for entry in self.spool.entries():  # a relay that was killed may have queued more than it wrote down
+        for entry in (
+            self.spool.entries()
+        ):  # a relay that was killed may have queued more than it wrote down
             self.news.told(str(entry.get("group", "")), dict(entry.get("told") or {}))
 
     def take(self, notification: Notification) -> None:
         """Raises OSError when it could not be stored: then Alertmanager shall try again."""
         alerts = [alert for alert in notification.alerts if alert.name != watchdog.ALERT_NAME]
-        if any(alert.name == watchdog.ALERT_NAME and not alert.resolved for alert in notification.alerts):
+        if any(
+            alert.name == watchdog.ALERT_NAME and not alert.resolved
+            for alert in notification.alerts
+        ):
             self.watchdog.see()
             self.wake.set()  # perhaps it is the end of a silence
         if not alerts and notification.alerts:
@@ -65,7 +72,9 @@ class Relay:
         self.wake.set()
 
     def _queue(self, notification: Notification) -> None:
-        for body, told in embeds.messages(self.news.pick(notification.group, notification.alerts), self.links):
+        for body, told in embeds.messages(
+            self.news.pick(notification.group, notification.alerts), self.links
+        ):
             self.spool.add({"body": body, "group": notification.group, "told": states(told)})
             self.news.told(notification.group, states(told))
         self.news.told_all(notification.group, notification.alerts)

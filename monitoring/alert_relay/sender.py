@@ -31,7 +31,9 @@ class Sender(threading.Thread):
             while not self.stopping.is_set():
                 self._turn()
         finally:
-            if not self.stopping.wait(1):  # a bug: without this thread the process is worth nothing, and Gunicorn starts another
+            if not self.stopping.wait(
+                1
+            ):  # a bug: without this thread the process is worth nothing, and Gunicorn starts another
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self) -> None:
@@ -68,7 +70,11 @@ class Sender(threading.Thread):
 
     def _wait(self, reason: str, asked_for: float | None) -> None:
         """As long as Discord asked for, else twice as long as the last time."""
-        seconds = min(_FIRST_WAIT_SECONDS * 2**self.failed_in_a_row, _LONGEST_WAIT_SECONDS) if asked_for is None else max(asked_for, 0.1)
+        seconds = (
+            min(_FIRST_WAIT_SECONDS * 2**self.failed_in_a_row, _LONGEST_WAIT_SECONDS)
+            if asked_for is None
+            else max(asked_for, 0.1)
+        )
         self.failed_in_a_row = min(self.failed_in_a_row + 1, 10)
         self.relay.figures.failures += 1
         self.relay.figures.failed(reason)

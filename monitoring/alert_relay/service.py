@@ -28,7 +28,9 @@ def create_app(relay: Relay, sender: Sender) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
     app.before_request(_name_request)
     app.after_request(_show_request_id)
-    app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, error.description or "", error))
+    app.register_error_handler(
+        HTTPException, lambda error: _error(error.code or 500, error.description or "", error)
+    )
     app.register_error_handler(alerts.BadPayload, lambda error: _error(400, str(error)))
     app.register_error_handler(OSError, _no_room)
 
@@ -47,7 +49,11 @@ def create_app(relay: Relay, sender: Sender) -> Flask:
 
     @app.get("/health")
     def show_health() -> tuple[dict[str, str], int]:
-        return ({"status": "ok"}, 200) if sender.is_alive() else ({"status": "the sender has died"}, 503)
+        return (
+            ({"status": "ok"}, 200)
+            if sender.is_alive()
+            else ({"status": "the sender has died"}, 503)
+        )
 
     @app.get("/metrics")
     def show_metrics() -> Response:
@@ -85,13 +91,36 @@ def _status(relay: Relay) -> dict[str, Any]:
 def _exposition(relay: Relay) -> str:
     figures = relay.figures
     instruments = (
-        ("alert_relay_queued", "gauge", "Messages that Discord has yet to get.", len(relay.spool.paths())),
+        (
+            "alert_relay_queued",
+            "gauge",
+            "Messages that Discord has yet to get.",
+            len(relay.spool.paths()),
+        ),
         ("alert_relay_sent_total", "counter", "Messages that Discord took.", figures.sent),
-        ("alert_relay_refused_total", "counter", "Messages that Discord refused for good.", figures.refused),
-        ("alert_relay_discord_failures_total", "counter", "Attempts that will be repeated.", figures.failures),
-        ("alert_relay_pipeline_silent", "gauge", "Whether the Watchdog alert stays away.", int(relay.watchdog.state() == "silent")),
+        (
+            "alert_relay_refused_total",
+            "counter",
+            "Messages that Discord refused for good.",
+            figures.refused,
+        ),
+        (
+            "alert_relay_discord_failures_total",
+            "counter",
+            "Attempts that will be repeated.",
+            figures.failures,
+        ),
+        (
+            "alert_relay_pipeline_silent",
+            "gauge",
+            "Whether the Watchdog alert stays away.",
+            int(relay.watchdog.state() == "silent"),
+        ),
     )
-    return "".join(f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n" for name, kind, text, value in instruments)
+    return "".join(
+        f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n"
+        for name, kind, text, value in instruments
+    )
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -116,13 +145,24 @@ def _no_room(error: OSError) -> Response:
 
 
 def _phrase(status: int) -> str:
-    return "Content Too Large" if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else HTTPStatus(status).phrase
+    return (
+        "Content Too Large"
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        else HTTPStatus(status).phrase
+    )
 
 
 def _error(status: int, message: str, source: HTTPException | None = None) -> Response:
     """The same shape as the application's."""
-    shown = {"error": _phrase(status), "message": message, "status": status, "request_id": g.get("request_id", "")}
+    shown = {
+        "error": _phrase(status),
+        "message": message,
+        "status": status,
+        "request_id": g.get("request_id", ""),
+    }
     response = Response(json.dumps(shown) + "\n", status, mimetype="application/json")
     if source:
-        response.headers.extend((name, value) for name, value in source.get_headers() if name != "Content-Type")
+        response.headers.extend(
+            (name, value) for name, value in source.get_headers() if name != "Content-Type"
+        )
     return response

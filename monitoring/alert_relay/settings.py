@@ -33,15 +33,21 @@ class Settings:
         given = _Given(environ, problems)
         defaults = cls()
         settings = cls(
-            discord_webhook_url=given.url("DISCORD_WEBHOOK_URL", given.secret("DISCORD_WEBHOOK_URL")),
+            discord_webhook_url=given.url(
+                "DISCORD_WEBHOOK_URL", given.secret("DISCORD_WEBHOOK_URL")
+            ),
             grafana_url=given.url("GRAFANA_URL", given.text("GRAFANA_URL")),
             runbook_url=given.url("RUNBOOK_URL", given.text("RUNBOOK_URL")),
             alerts_log=given.path("ALERTS_LOG", defaults.alerts_log),
             evidence_directory=given.path("EVIDENCE_DIRECTORY", defaults.evidence_directory),
             spool_directory=given.path("SPOOL_DIRECTORY", defaults.spool_directory),
             alert_relay_host=given.text("ALERT_RELAY_HOST") or defaults.alert_relay_host,
-            alert_relay_port=given.number("ALERT_RELAY_PORT", defaults.alert_relay_port, range(1, 65536)),
-            watchdog_seconds=given.number("WATCHDOG_SECONDS", defaults.watchdog_seconds, range(86401)),
+            alert_relay_port=given.number(
+                "ALERT_RELAY_PORT", defaults.alert_relay_port, range(1, 65536)
+            ),
+            watchdog_seconds=given.number(
+                "WATCHDOG_SECONDS", defaults.watchdog_seconds, range(86401)
+            ),
         )
         for name, folder in settings.folders().items():
             _make(name, folder, problems)
@@ -51,7 +57,11 @@ class Settings:
 
     def folders(self) -> dict[str, Path]:
         """Where it writes, by the setting that says so."""
-        return {"ALERTS_LOG": self.alerts_log.parent, "EVIDENCE_DIRECTORY": self.evidence_directory, "SPOOL_DIRECTORY": self.spool_directory}
+        return {
+            "ALERTS_LOG": self.alerts_log.parent,
+            "EVIDENCE_DIRECTORY": self.evidence_directory,
+            "SPOOL_DIRECTORY": self.spool_directory,
+        }
 
 
 @dataclass
@@ -77,7 +87,9 @@ class _Given:
 
     def url(self, name: str, value: str) -> str:
         if value and not is_url(value):
-            self.problems.append(f"{name} must be a URL that starts with http:// or https:// and names a host")
+            self.problems.append(
+                f"{name} must be a URL that starts with http:// or https:// and names a host"
+            )
         return value
 
     def path(self, name: str, default: Path) -> Path:
@@ -85,8 +97,12 @@ class _Given:
 
     def number(self, name: str, default: int, allowed: range) -> int:
         text = self.text(name)
-        if text and not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) in allowed):
-            self.problems.append(f"{name} must be a whole number from {allowed.start} to {allowed.stop - 1}, not {text!r}")
+        if text and not (
+            text.isascii() and text.isdigit() and len(text) < 10 and int(text) in allowed
+        ):
+            self.problems.append(
+                f"{name} must be a whole number from {allowed.start} to {allowed.stop - 1}, not {text!r}"
+            )
             return default
         return int(text or default)
 
@@ -94,7 +110,12 @@ class _Given:
 def is_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
-        return value.isascii() and value.isprintable() and " " not in value and _leads_to_a_host(parts.scheme, parts.hostname, parts.port)
+        return (
+            value.isascii()
+            and value.isprintable()
+            and " " not in value
+            and _leads_to_a_host(parts.scheme, parts.hostname, parts.port)
+        )
     except ValueError:
         return False
 

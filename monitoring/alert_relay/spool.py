@@ -27,7 +27,9 @@ class Spool:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         for draft in folder.glob("*.tmp"):
             draft.unlink()
-        self.ticks = files.Ticks(max((int(path.stem) for path in self.paths() if path.stem.isdigit()), default=0))
+        self.ticks = files.Ticks(
+            max((int(path.stem) for path in self.paths() if path.stem.isdigit()), default=0)
+        )
 
     def close(self) -> None:
         self._lock.close()
@@ -57,7 +59,9 @@ class Spool:
 
     def refuse(self, path: Path, entry: Entry, reason: str) -> None:
         """Puts it where it bothers nobody and can be looked at, and put back."""
-        with suppress(OSError):  # on a full disk it goes there without the reason, which is in the process' log, too
+        with suppress(
+            OSError
+        ):  # on a full disk it goes there without the reason, which is in the process' log, too
             files.write(path, {**entry, "reason": reason}, durable=True)
         path.rename(self.refused / path.name)
         files.sync(self.folder)

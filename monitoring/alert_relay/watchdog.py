@@ -13,7 +13,9 @@ ALERT_NAME = "Watchdog"
 class Watchdog:
     """Knows when the last one came; that people were told of the silence is a file, so that they are told once."""
 
-    def __init__(self, seconds: int, told: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: int, told: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.seconds, self._told, self._clock = seconds, told, clock
         self._latest = clock()  # a relay that has just started cannot know
         self._seen = False

@@ -7,7 +7,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from monitoring.grafana.panels import GREEN, ORANGE, RED, Row, dashboard, gauge, graph, stat, text, up_or_down
+from monitoring.grafana.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    Row,
+    dashboard,
+    gauge,
+    graph,
+    stat,
+    text,
+    up_or_down,
+)
 from monitoring.grafana.servers import SERVERS
 
 HERE = Path(__file__).parent
@@ -42,46 +53,101 @@ _GLANCE: Row = (
     5,
     (
         up_or_down("Replicas", {"{{instance}}": f"up{{{_REPLICAS}}}"}),
-        stat("Alerts firing", {"": 'count(ALERTS{alertstate="firing", alertname!="Watchdog"}) or vector(0)'}, limits={1: RED}),
+        stat(
+            "Alerts firing",
+            {"": 'count(ALERTS{alertstate="firing", alertname!="Watchdog"}) or vector(0)'},
+            limits={1: RED},
+        ),
         gauge("p95", "holdfast:latency_seconds:p95", "s", {0.5: ORANGE, 2: RED}, 3),
-        gauge("5xx share", "holdfast:errors:ratio30s", "percentunit", {0.01: ORANGE, 0.05: RED}, 0.1),
+        gauge(
+            "5xx share", "holdfast:errors:ratio30s", "percentunit", {0.01: ORANGE, 0.05: RED}, 0.1
+        ),
         stat("Requests per second", {"": "holdfast:requests:rate30s"}, "reqps"),
         stat("Active links", {"": "max(active_urls)"}),
-        stat("Budget left: errors", {"": _budget_left("errors", 0.001)}, "percentunit", {0: ORANGE, 0.25: GREEN}, RED),
-        stat("Budget left: slowness", {"": _budget_left("slow", 0.01)}, "percentunit", {0: ORANGE, 0.25: GREEN}, RED),
+        stat(
+            "Budget left: errors",
+            {"": _budget_left("errors", 0.001)},
+            "percentunit",
+            {0: ORANGE, 0.25: GREEN},
+            RED,
+        ),
+        stat(
+            "Budget left: slowness",
+            {"": _budget_left("slow", 0.01)},
+            "percentunit",
+            {0: ORANGE, 0.25: GREEN},
+            RED,
+        ),
     ),
 )
 _LATENCY: Row = (
     "Latency (health checks and scrapes are left out)",
     8,
     (
-        graph("p50, p95, p99", {f"p{round(part * 100)}": _percentile(part, _TRAFFIC) for part in (0.5, 0.95, 0.99)}, "s", {0.5: ORANGE, 2: RED}),
+        graph(
+            "p50, p95, p99",
+            {f"p{round(part * 100)}": _percentile(part, _TRAFFIC) for part in (0.5, 0.95, 0.99)},
+            "s",
+            {0.5: ORANGE, 2: RED},
+        ),
         graph("p95 by endpoint", {"{{endpoint}}": _percentile(0.95, _TRAFFIC, "endpoint")}, "s"),
-        graph("Redirects", {f"p{round(part * 100)}": _percentile(part, _REDIRECTS) for part in (0.5, 0.95, 0.99)}, "s", {0.1: RED}),
+        graph(
+            "Redirects",
+            {f"p{round(part * 100)}": _percentile(part, _REDIRECTS) for part in (0.5, 0.95, 0.99)},
+            "s",
+            {0.1: RED},
+        ),
     ),
 )
 _WORK: Row = (
     "Traffic",
     8,
     (
-        graph("Requests by status", {"{{status}}": _rate("http_requests_total", "status", _TRAFFIC)}, "reqps"),
-        graph("Requests by endpoint", {"{{endpoint}}": _rate("http_requests_total", "endpoint", _TRAFFIC)}, "reqps"),
-        graph("Requests by replica", {"{{instance}}": _rate("http_requests_total", "instance", _TRAFFIC)}, "reqps"),
-        graph("Links", {"followed": _rate("redirects_total"), "created": _rate("urls_created_total")}, "ops"),
+        graph(
+            "Requests by status",
+            {"{{status}}": _rate("http_requests_total", "status", _TRAFFIC)},
+            "reqps",
+        ),
+        graph(
+            "Requests by endpoint",
+            {"{{endpoint}}": _rate("http_requests_total", "endpoint", _TRAFFIC)},
+            "reqps",
+        ),
+        graph(
+            "Requests by replica",
+            {"{{instance}}": _rate("http_requests_total", "instance", _TRAFFIC)},
+            "reqps",
+        ),
+        graph(
+            "Links",
+            {"followed": _rate("redirects_total"), "created": _rate("urls_created_total")},
+            "ops",
+        ),
     ),
 )
 _ERRORS: Row = (
     "Errors",
     8,
     (
-        graph("4xx and 5xx share", {"4xx": _share("4.."), "5xx": _share("5..")}, "percentunit", {0.05: RED}),
+        graph(
+            "4xx and 5xx share",
+            {"4xx": _share("4.."), "5xx": _share("5..")},
+            "percentunit",
+            {0.05: RED},
+        ),
         graph(
             "5xx by endpoint",
-            {"{{endpoint}}": f"{_rate('http_requests_total', 'endpoint', _FAILED)} or on() vector(0)"},
+            {
+                "{{endpoint}}": f"{_rate('http_requests_total', 'endpoint', _FAILED)} or on() vector(0)"
+            },
             "reqps",
             about="What Nginx answers without a replica (502, 504) is not here: its exporter counts no statuses.",
         ),
-        graph("Calls of Redis that failed", {"{{instance}}": _rate("cache_failures_total", "instance")}, "ops"),
+        graph(
+            "Calls of Redis that failed",
+            {"{{instance}}": _rate("cache_failures_total", "instance")},
+            "ops",
+        ),
         graph(
             "Burn rate of the redirects' budgets",
             {
@@ -102,7 +168,9 @@ _SATURATION: tuple[Row, Row] = (
         (
             graph(
                 "Processor time by worker",
-                {"{{instance}}": f"rate(process_cpu_seconds_total{{{_REPLICAS}}}[$__rate_interval]) / process_workers{{{_REPLICAS}}}"},
+                {
+                    "{{instance}}": f"rate(process_cpu_seconds_total{{{_REPLICAS}}}[$__rate_interval]) / process_workers{{{_REPLICAS}}}"
+                },
                 "percentunit",
                 {0.9: RED},
             ),
@@ -115,16 +183,36 @@ _SATURATION: tuple[Row, Row] = (
                 "bytes",
             ),
             graph("Worker processes", {"{{instance}}": f"process_workers{{{_REPLICAS}}}"}),
-            graph("Uptime", {"{{instance}}": f"time() - process_start_time_seconds{{{_REPLICAS}}}"}, "s"),
+            graph(
+                "Uptime",
+                {"{{instance}}": f"time() - process_start_time_seconds{{{_REPLICAS}}}"},
+                "s",
+            ),
         ),
     ),
     (
         "Saturation of PostgreSQL and Redis",
         8,
         (
-            graph("PostgreSQL connections", {"taken": "sum(pg_stat_activity_count)", "max_connections": "max(pg_settings_max_connections)"}),
-            graph("Connections that replicas use", {"{{instance}}": f"database_connections_in_use{{{_REPLICAS}}}"}),
-            graph("Redis memory", {"used": "max(redis_memory_used_bytes)", "maxmemory": "max(redis_memory_max_bytes)"}, "bytes"),
+            graph(
+                "PostgreSQL connections",
+                {
+                    "taken": "sum(pg_stat_activity_count)",
+                    "max_connections": "max(pg_settings_max_connections)",
+                },
+            ),
+            graph(
+                "Connections that replicas use",
+                {"{{instance}}": f"database_connections_in_use{{{_REPLICAS}}}"},
+            ),
+            graph(
+                "Redis memory",
+                {
+                    "used": "max(redis_memory_used_bytes)",
+                    "maxmemory": "max(redis_memory_max_bytes)",
+                },
+                "bytes",
+            ),
         ),
     ),
 )
@@ -138,31 +226,53 @@ _CLICKS: Row = (
             "percentunit",
             about="Below the target for two minutes: CacheHitRatioLow.",
         ),
-        graph("Cache lookups", {"hits": _rate("cache_hits_total"), "misses": _rate("cache_misses_total")}, "ops"),
-        graph("Clicks that wait", {"clicks": "max(click_backlog)", "changes of links untold": "max(cache_updates_due)"}),
+        graph(
+            "Cache lookups",
+            {"hits": _rate("cache_hits_total"), "misses": _rate("cache_misses_total")},
+            "ops",
+        ),
+        graph(
+            "Clicks that wait",
+            {"clicks": "max(click_backlog)", "changes of links untold": "max(cache_updates_due)"},
+        ),
         graph("Age of the oldest click", {"age": "max(click_backlog_age_seconds)"}, "s", {30: RED}),
-        graph("Clicks stored", {"by the stream": "max(rate(clicks_drained_total[$__rate_interval]))"}, "ops"),
+        graph(
+            "Clicks stored",
+            {"by the stream": "max(rate(clicks_drained_total[$__rate_interval]))"},
+            "ops",
+        ),
     ),
 )
 
 
 def _quick_reference() -> str:
     """The first step of every entry of the runbook."""
-    entries = re.findall(r"^## (\w+)\n\n.*?^\*\*First:\*\* (.+?)\n\n", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    entries = re.findall(
+        r"^## (\w+)\n\n.*?^\*\*First:\*\* (.+?)\n\n",
+        RUNBOOK.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
     lines = [f"| {name} | {_in_table(first)} |" for name, first in entries]
-    return "\n".join(["`docs/runbook.md` has the rest.", "", "| Alert | First |", "|---|---|", *lines])
+    return "\n".join(
+        ["`docs/runbook.md` has the rest.", "", "| Alert | First |", "|---|---|", *lines]
+    )
 
 
 def _in_table(text: str) -> str:
     """On one line, in one cell, and without links to files that Grafana does not have."""
-    return re.sub(r"\[([^]]+)]\(([^)#]+)[^)]*\)", r"\1 (docs/\2)", " ".join(text.split())).replace("|", r"\|")
+    return re.sub(r"\[([^]]+)]\(([^)#]+)[^)]*\)", r"\1 (docs/\2)", " ".join(text.split())).replace(
+        "|", r"\|"
+    )
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
     """Each dashboard under the name of its file."""
     runbook: Row = ("Runbook", 22, (text("Quick reference", _quick_reference()),))
     rows = (_GLANCE, _LATENCY, _WORK, _ERRORS, *_SATURATION, _CLICKS, runbook)
-    built = (dashboard("holdfast", "Holdfast", rows), dashboard("holdfast-servers", "Holdfast: servers", SERVERS))
+    built = (
+        dashboard("holdfast", "Holdfast", rows),
+        dashboard("holdfast-servers", "Holdfast: servers", SERVERS),
+    )
     return {f"{each['uid']}.json": each for each in built}
 
 

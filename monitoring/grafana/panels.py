@@ -18,10 +18,24 @@ def _panel(kind: str, title: str, queries: dict[str, str], unit: str, about: str
     """`queries` maps the legend of a series to its query."""
     instant = kind in ("stat", "gauge")
     targets = [
-        {"refId": chr(65 + number), "datasource": SOURCE, "expr": query, "legendFormat": legend, "instant": instant, "range": not instant}
+        {
+            "refId": chr(65 + number),
+            "datasource": SOURCE,
+            "expr": query,
+            "legendFormat": legend,
+            "instant": instant,
+            "range": not instant,
+        }
         for number, (legend, query) in enumerate(queries.items())
     ]
-    defaults: dict[str, Any] = {"unit": unit, "min": 0, "mappings": [], "thresholds": _steps({}), "color": {"mode": "palette-classic"}, "custom": {}}
+    defaults: dict[str, Any] = {
+        "unit": unit,
+        "min": 0,
+        "mappings": [],
+        "thresholds": _steps({}),
+        "color": {"mode": "palette-classic"},
+        "custom": {},
+    }
     return {
         "type": kind,
         "title": title,
@@ -35,13 +49,28 @@ def _panel(kind: str, title: str, queries: dict[str, str], unit: str, about: str
 
 def _steps(limits: dict[float, str], base: str = GREEN) -> dict[str, Any]:
     """`limits` maps a value to the colour that begins with it."""
-    return {"mode": "absolute", "steps": [{"color": base, "value": None}, *({"color": color, "value": value} for value, color in limits.items())]}
+    return {
+        "mode": "absolute",
+        "steps": [
+            {"color": base, "value": None},
+            *({"color": color, "value": value} for value, color in limits.items()),
+        ],
+    }
 
 
-def stat(title: str, queries: dict[str, str], unit: str = "short", limits: dict[float, str] | None = None, base: str = GREEN) -> Panel:
+def stat(
+    title: str,
+    queries: dict[str, str],
+    unit: str = "short",
+    limits: dict[float, str] | None = None,
+    base: str = GREEN,
+) -> Panel:
     """The newest value, large; coloured by `limits`."""
     panel = _panel("stat", title, queries, unit, "")
-    panel["fieldConfig"]["defaults"] |= {"color": {"mode": "thresholds"}, "thresholds": _steps(limits or {}, base)}
+    panel["fieldConfig"]["defaults"] |= {
+        "color": {"mode": "thresholds"},
+        "thresholds": _steps(limits or {}, base),
+    }
     del panel["fieldConfig"]["defaults"]["min"]
     panel["options"] = {
         "colorMode": "background" if limits else "value",
@@ -65,7 +94,11 @@ def up_or_down(title: str, queries: dict[str, str]) -> Panel:
 def gauge(title: str, query: str, unit: str, limits: dict[float, str], most: float) -> Panel:
     """The newest value on a dial that ends at `most`."""
     panel = _panel("gauge", title, {"": query}, unit, "")
-    panel["fieldConfig"]["defaults"] |= {"max": most, "color": {"mode": "thresholds"}, "thresholds": _steps(limits)}
+    panel["fieldConfig"]["defaults"] |= {
+        "max": most,
+        "color": {"mode": "thresholds"},
+        "thresholds": _steps(limits),
+    }
     panel["options"] = {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "showThresholdLabels": False,
@@ -75,7 +108,13 @@ def gauge(title: str, query: str, unit: str, limits: dict[float, str], most: flo
     return panel
 
 
-def graph(title: str, queries: dict[str, str], unit: str = "short", limits: dict[float, str] | None = None, about: str = "") -> Panel:
+def graph(
+    title: str,
+    queries: dict[str, str],
+    unit: str = "short",
+    limits: dict[float, str] | None = None,
+    about: str = "",
+) -> Panel:
     """Lines over time; `limits`, where alerts begin, are lines across."""
     panel = _panel("timeseries", title, queries, unit, about)
     panel["fieldConfig"]["defaults"]["thresholds"] = _steps(limits or {}, "transparent")
@@ -96,7 +135,12 @@ def graph(title: str, queries: dict[str, str], unit: str = "short", limits: dict
 
 
 def text(title: str, markdown: str) -> Panel:
-    return {"type": "text", "title": title, "options": {"mode": "markdown", "content": markdown}, "fieldConfig": {"defaults": {}, "overrides": []}}
+    return {
+        "type": "text",
+        "title": title,
+        "options": {"mode": "markdown", "content": markdown},
+        "fieldConfig": {"defaults": {}, "overrides": []},
+    }
 
 
 def dashboard(uid: str, title: str, rows: Sequence[Row]) -> dict[str, Any]:
@@ -111,7 +155,16 @@ def dashboard(uid: str, title: str, rows: Sequence[Row]) -> dict[str, Any]:
         "refresh": "5s",
         "time": {"from": "now-30m", "to": "now"},
         "timezone": "browser",
-        "links": [{"type": "dashboards", "tags": ["holdfast"], "title": "Holdfast", "asDropdown": False, "includeVars": True, "keepTime": True}],
+        "links": [
+            {
+                "type": "dashboards",
+                "tags": ["holdfast"],
+                "title": "Holdfast",
+                "asDropdown": False,
+                "includeVars": True,
+                "keepTime": True,
+            }
+        ],
         "annotations": {"list": [_ALERTS]},
         "templating": {"list": [_INSTANCE]},
         "panels": [{"id": number, **panel} for number, panel in enumerate(_placed(rows), 1)],
@@ -122,7 +175,13 @@ def _placed(rows: Sequence[Row]) -> Iterator[Panel]:
     """Row under row; within a row side by side, all of one width."""
     y = 0
     for title, height, panels in rows:
-        yield {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"h": 1, "w": _WIDTH, "x": 0, "y": y}}
+        yield {
+            "type": "row",
+            "title": title,
+            "collapsed": False,
+            "panels": [],
+            "gridPos": {"h": 1, "w": _WIDTH, "x": 0, "y": y},
+        }
         width = _WIDTH // len(panels)
         for column, panel in enumerate(panels):
             yield {**panel, "gridPos": {"h": height, "w": width, "x": column * width, "y": y + 1}}

@@ -19,7 +19,9 @@ SERVERS: tuple[Row, ...] = (
         "At a glance",
         5,
         (
-            up_or_down("Servers", {"PostgreSQL": "pg_up", "Redis": "redis_up", "Nginx": "nginx_up"}),
+            up_or_down(
+                "Servers", {"PostgreSQL": "pg_up", "Redis": "redis_up", "Nginx": "nginx_up"}
+            ),
             up_or_down("Watched", {"{{job}} {{instance}}": "up"}),
         ),
     ),
@@ -27,8 +29,21 @@ SERVERS: tuple[Row, ...] = (
         "PostgreSQL",
         8,
         (
-            graph("Connections by state", {"{{state}}": "sum by (state) (pg_stat_activity_count)", "max_connections": "max(pg_settings_max_connections)"}),
-            graph("Transactions", {"committed": _rate("pg_stat_database_xact_commit"), "rolled back": _rate("pg_stat_database_xact_rollback")}, "ops"),
+            graph(
+                "Connections by state",
+                {
+                    "{{state}}": "sum by (state) (pg_stat_activity_count)",
+                    "max_connections": "max(pg_settings_max_connections)",
+                },
+            ),
+            graph(
+                "Transactions",
+                {
+                    "committed": _rate("pg_stat_database_xact_commit"),
+                    "rolled back": _rate("pg_stat_database_xact_rollback"),
+                },
+                "ops",
+            ),
             graph(
                 "Rows",
                 {
@@ -38,25 +53,53 @@ SERVERS: tuple[Row, ...] = (
                 },
                 "rowsps",
             ),
-            graph("Size", {"{{datname}}": 'pg_database_size_bytes{datname!~"template.*"}'}, "bytes"),
+            graph(
+                "Size", {"{{datname}}": 'pg_database_size_bytes{datname!~"template.*"}'}, "bytes"
+            ),
         ),
     ),
     (
         "Redis",
         8,
         (
-            graph("Memory", {"used": "redis_memory_used_bytes", "maxmemory": "redis_memory_max_bytes"}, "bytes"),
+            graph(
+                "Memory",
+                {"used": "redis_memory_used_bytes", "maxmemory": "redis_memory_max_bytes"},
+                "bytes",
+            ),
             graph("Commands", {"commands": _rate("redis_commands_processed_total")}, "ops"),
-            graph("Keys", {"keys": "sum(redis_db_keys)", "evicted": "redis_evicted_keys_total", "expired": "redis_expired_keys_total"}),
-            graph("Clients", {"connected": "redis_connected_clients", "blocked": "redis_blocked_clients"}),
+            graph(
+                "Keys",
+                {
+                    "keys": "sum(redis_db_keys)",
+                    "evicted": "redis_evicted_keys_total",
+                    "expired": "redis_expired_keys_total",
+                },
+            ),
+            graph(
+                "Clients",
+                {"connected": "redis_connected_clients", "blocked": "redis_blocked_clients"},
+            ),
         ),
     ),
     (
         "Nginx",
         8,
         (
-            graph("Requests", {"requests": _rate("nginx_http_requests_total")}, "reqps", about="Of all kinds; its exporter counts no statuses."),
-            graph("Connections", {"active": "nginx_connections_active", "writing": "nginx_connections_writing", "waiting": "nginx_connections_waiting"}),
+            graph(
+                "Requests",
+                {"requests": _rate("nginx_http_requests_total")},
+                "reqps",
+                about="Of all kinds; its exporter counts no statuses.",
+            ),
+            graph(
+                "Connections",
+                {
+                    "active": "nginx_connections_active",
+                    "writing": "nginx_connections_writing",
+                    "waiting": "nginx_connections_waiting",
+                },
+            ),
         ),
     ),
     (
@@ -64,13 +107,31 @@ SERVERS: tuple[Row, ...] = (
         8,
         (
             graph(
-                "Processor", {"{{instance}}": '1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[$__rate_interval]))'}, "percentunit", {0.8: RED}
+                "Processor",
+                {
+                    "{{instance}}": '1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[$__rate_interval]))'
+                },
+                "percentunit",
+                {0.8: RED},
             ),
-            graph("Memory", {"{{instance}}": "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes"}, "percentunit", {0.85: RED}),
-            graph("Disk left", {"{{instance}} {{device}}": _DISK}, "percentunit", {0.05: RED, 0.15: ORANGE}),
+            graph(
+                "Memory",
+                {"{{instance}}": "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes"},
+                "percentunit",
+                {0.85: RED},
+            ),
+            graph(
+                "Disk left",
+                {"{{instance}} {{device}}": _DISK},
+                "percentunit",
+                {0.05: RED, 0.15: ORANGE},
+            ),
             graph(
                 "Network errors",
-                {"received": _rate("node_network_receive_errs_total", "device"), "sent": _rate("node_network_transmit_errs_total", "device")},
+                {
+                    "received": _rate("node_network_receive_errs_total", "device"),
+                    "sent": _rate("node_network_transmit_errs_total", "device"),
+                },
                 "ops",
                 {10: RED},
             ),
@@ -83,7 +144,10 @@ SERVERS: tuple[Row, ...] = (
             stat("Alerts at Alertmanager", {"": 'sum(alertmanager_alerts{state="active"})'}),
             graph(
                 "Notifications to the relay",
-                {"sent": _rate("alertmanager_notifications_total", "integration"), "failed": _rate("alertmanager_notifications_failed_total", "integration")},
+                {
+                    "sent": _rate("alertmanager_notifications_total", "integration"),
+                    "failed": _rate("alertmanager_notifications_failed_total", "integration"),
+                },
                 "ops",
             ),
             graph(

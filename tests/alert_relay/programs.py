@@ -20,9 +20,17 @@ class Relay(Program):
 
     def __init__(self, **environ: str) -> None:
         super().__init__(**environ)
-        self.log, self.evidence, self.spool = self.folder / "alerts.log", self.folder / "alerts.d", self.folder / "spool"
+        self.log, self.evidence, self.spool = (
+            self.folder / "alerts.log",
+            self.folder / "alerts.d",
+            self.folder / "spool",
+        )
         own = {"ALERT_RELAY_HOST": "127.0.0.1", "ALERT_RELAY_PORT": str(self.port)}
-        folders = {"ALERTS_LOG": str(self.log), "EVIDENCE_DIRECTORY": str(self.evidence), "SPOOL_DIRECTORY": str(self.spool)}
+        folders = {
+            "ALERTS_LOG": str(self.log),
+            "EVIDENCE_DIRECTORY": str(self.evidence),
+            "SPOOL_DIRECTORY": str(self.spool),
+        }
         self.environ = {**self.environ, **own, **folders, **environ}
 
     @property
@@ -50,9 +58,13 @@ class Relay(Program):
 
     def wait_until(self, **expected: Any) -> None:
         """Until GET / shows these."""
-        wait_for(lambda: expected.items() <= self.status().items(), what=f"{expected} in {self.status()}")
+        wait_for(
+            lambda: expected.items() <= self.status().items(), what=f"{expected} in {self.status()}"
+        )
 
-    def call(self, path: str, body: bytes | None = None, content_type: str = "application/json") -> tuple[int, bytes]:
+    def call(
+        self, path: str, body: bytes | None = None, content_type: str = "application/json"
+    ) -> tuple[int, bytes]:
         request = urllib.request.Request(self.url + path, body, {"Content-Type": content_type})
         try:
             with urllib.request.urlopen(request, timeout=HANGS_SECONDS) as response:
@@ -72,18 +84,30 @@ class Alertmanager(Server):
             raise Missing("Alertmanager is not installed: apt-get install prometheus-alertmanager")
         ours = (ROOT / "monitoring/alertmanager/alertmanager.yml").read_text()
         text = (
-            ours.replace("http://alert-relay:9094", relay.url).replace("group_wait: 10s", "group_wait: 2s").replace("group_interval: 15s", "group_interval: 2s")
+            ours.replace("http://alert-relay:9094", relay.url)
+            .replace("group_wait: 10s", "group_wait: 2s")
+            .replace("group_interval: 15s", "group_interval: 2s")
         )
         assert text.count(relay.url) == 1
-        (self.folder / "alertmanager.yml").write_text(re.sub("group_interval: 5s", "group_interval: 1s", text))
+        (self.folder / "alertmanager.yml").write_text(
+            re.sub("group_interval: 5s", "group_interval: 1s", text)
+        )
         self.folder.chmod(0o755)
 
     def options(self) -> dict[str, Any]:
         return {"cwd": self.folder}
 
     def command(self) -> list[str]:
-        own = f"--config.file={self.folder}/alertmanager.yml", f"--storage.path={Path(self.folder, 'data')}"
-        return [str(self.program), *own, f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="]
+        own = (
+            f"--config.file={self.folder}/alertmanager.yml",
+            f"--storage.path={Path(self.folder, 'data')}",
+        )
+        return [
+            str(self.program),
+            *own,
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--cluster.listen-address=",
+        ]
 
     def answers(self) -> bool:
         try:
@@ -96,6 +120,8 @@ class Alertmanager(Server):
     def post(self, *alerts: dict[str, Any]) -> None:
         """Each alert as Prometheus sends it: labels, annotations, startsAt, endsAt."""
         address = f"http://127.0.0.1:{self.port}/api/v2/alerts"
-        request = urllib.request.Request(address, json.dumps(alerts).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            address, json.dumps(alerts).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=HANGS_SECONDS) as response:
             assert response.status == 200

@@ -25,7 +25,9 @@ def alertmanager(relay: Relay) -> Iterator[Alertmanager]:
         manager.destroy()
 
 
-def an(name: str, severity: str = "critical", instance: str = "app1", ends: bool = False, **labels: str) -> dict[str, Any]:
+def an(
+    name: str, severity: str = "critical", instance: str = "app1", ends: bool = False, **labels: str
+) -> dict[str, Any]:
     now = datetime.now(UTC)
     given = {"alertname": name, "severity": severity, "instance": instance, **labels}
     return {
@@ -41,25 +43,35 @@ def shows(discord: Discord, *titles: str) -> None:
     assert discord.titles == list(titles)
 
 
-def test_an_alert_and_its_resolution_arrive_once(alertmanager: Alertmanager, discord: Discord) -> None:
+def test_an_alert_and_its_resolution_arrive_once(
+    alertmanager: Alertmanager, discord: Discord
+) -> None:
     alertmanager.post(an("InstanceDown"))
     shows(discord, "🔴 Critical: InstanceDown (app1)")
     alertmanager.post(an("InstanceDown", ends=True))
     shows(discord, "🔴 Critical: InstanceDown (app1)", "🟢 Resolved: InstanceDown (app1)")
 
 
-def test_a_critical_alert_silences_its_warning_and_no_other(alertmanager: Alertmanager, discord: Discord) -> None:
+def test_a_critical_alert_silences_its_warning_and_no_other(
+    alertmanager: Alertmanager, discord: Discord
+) -> None:
     alertmanager.post(an("Slow", "warning"), an("Slow", "warning", "app2"), an("Slow"))
     shows(discord, "🔴 Critical: Slow (app1)", "🟠 Warning: Slow (app2)")
 
 
-def test_warnings_that_arise_together_are_one_message(alertmanager: Alertmanager, discord: Discord) -> None:
+def test_warnings_that_arise_together_are_one_message(
+    alertmanager: Alertmanager, discord: Discord
+) -> None:
     alertmanager.post(*[an("Slow", "warning", f"app{number}") for number in (1, 2, 3)])
     wait_for(lambda: bool(discord.told), what="a message")
-    assert [sorted(told.titles) for told in discord.told] == [[f"🟠 Warning: Slow (app{number})" for number in (1, 2, 3)]]
+    assert [sorted(told.titles) for told in discord.told] == [
+        [f"🟠 Warning: Slow (app{number})" for number in (1, 2, 3)]
+    ]
 
 
-def test_when_no_replica_is_left_each_one_is_not_named(alertmanager: Alertmanager, discord: Discord) -> None:
+def test_when_no_replica_is_left_each_one_is_not_named(
+    alertmanager: Alertmanager, discord: Discord
+) -> None:
     alertmanager.post(an("AllInstancesDown", instance=""))
     shows(discord, "🔴 Critical: AllInstancesDown")
     alertmanager.post(an("InstanceDown"), an("InstanceDown", instance="app2"))
@@ -67,13 +79,17 @@ def test_when_no_replica_is_left_each_one_is_not_named(alertmanager: Alertmanage
     shows(discord, "🔴 Critical: AllInstancesDown", "🔴 Critical: RedisDown (app1)")
 
 
-def test_the_watchdog_reaches_the_relay_and_not_discord(alertmanager: Alertmanager, relay: Relay, discord: Discord) -> None:
+def test_the_watchdog_reaches_the_relay_and_not_discord(
+    alertmanager: Alertmanager, relay: Relay, discord: Discord
+) -> None:
     alertmanager.post(an("Watchdog", "none", ""))
     relay.wait_until(watchdog="ok")
     assert (relay.status()["queued"], discord.told) == (0, [])
 
 
-def test_nothing_is_lost_or_told_twice_while_discord_and_then_the_relay_are_away(alertmanager: Alertmanager, relay: Relay, discord: Discord) -> None:
+def test_nothing_is_lost_or_told_twice_while_discord_and_then_the_relay_are_away(
+    alertmanager: Alertmanager, relay: Relay, discord: Discord
+) -> None:
     alertmanager.post(an("A"))
     shows(discord, "🔴 Critical: A (app1)")
     discord.close()

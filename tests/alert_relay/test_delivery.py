@@ -20,7 +20,9 @@ from tests.servers import wait_for
 def fire(relay: Relay, *numbers: int) -> list[str]:
     """One notification for each number; returns the titles that Discord shall see."""
     for number in numbers:
-        assert relay.post(notification(alert(instance=f"app{number}"), group=f"group {number}")) == 200
+        assert (
+            relay.post(notification(alert(instance=f"app{number}"), group=f"group {number}")) == 200
+        )
     return [f"🔴 Critical: InstanceDown (app{number})" for number in numbers]
 
 
@@ -28,10 +30,15 @@ def test_an_alert_and_its_resolution_reach_discord(relay: Relay, discord: Discor
     assert relay.post(notification(alert())) == 200
     assert relay.post(notification(resolved())) == 200
     relay.wait_until(sent=2, queued=0, last_error=None)
-    assert discord.titles == ["🔴 Critical: InstanceDown (app1)", "🟢 Resolved: InstanceDown (app1)"]
+    assert discord.titles == [
+        "🔴 Critical: InstanceDown (app1)",
+        "🟢 Resolved: InstanceDown (app1)",
+    ]
 
 
-def test_what_came_while_discord_was_away_arrives_once_and_in_order(relay: Relay, discord: Discord) -> None:
+def test_what_came_while_discord_was_away_arrives_once_and_in_order(
+    relay: Relay, discord: Discord
+) -> None:
     discord.close()
     expected = fire(relay, 1, 2, 3, 4, 5)
     relay.wait_until(queued=5)
@@ -41,7 +48,9 @@ def test_what_came_while_discord_was_away_arrives_once_and_in_order(relay: Relay
     assert discord.titles == expected
 
 
-def test_a_killed_relay_loses_nothing_and_tells_nothing_twice(relay: Relay, discord: Discord) -> None:
+def test_a_killed_relay_loses_nothing_and_tells_nothing_twice(
+    relay: Relay, discord: Discord
+) -> None:
     told = fire(relay, 1)
     relay.wait_until(sent=1)
     discord.close()
@@ -54,7 +63,9 @@ def test_a_killed_relay_loses_nothing_and_tells_nothing_twice(relay: Relay, disc
     assert discord.titles == expected
 
 
-def test_what_is_queued_is_known_even_if_the_relay_died_before_it_wrote_that_down(relay: Relay, discord: Discord) -> None:
+def test_what_is_queued_is_known_even_if_the_relay_died_before_it_wrote_that_down(
+    relay: Relay, discord: Discord
+) -> None:
     discord.close()
     expected = fire(relay, 1, 2)
     relay.kill()
@@ -69,15 +80,24 @@ def test_what_is_queued_is_known_even_if_the_relay_died_before_it_wrote_that_dow
 
 @pytest.mark.parametrize(
     "failure",
-    [Failure(429, header=0.7), Failure(429, body=0.7), Failure(429, header=0.1, body=0.7), Failure(503, header=0.7)],
+    [
+        Failure(429, header=0.7),
+        Failure(429, body=0.7),
+        Failure(429, header=0.1, body=0.7),
+        Failure(503, header=0.7),
+    ],
     ids=["header", "body", "the longer one", "503"],
 )
-def test_discord_is_asked_again_when_it_said(relay: Relay, discord: Discord, failure: Failure) -> None:
+def test_discord_is_asked_again_when_it_said(
+    relay: Relay, discord: Discord, failure: Failure
+) -> None:
     discord.failures = [failure, failure]
     expected = fire(relay, 1, 2)
     relay.wait_until(sent=2, queued=0, failed=2)
     assert discord.titles == expected
-    pauses = [later - earlier for earlier, later in zip(discord.calls, discord.calls[1:], strict=False)]
+    pauses = [
+        later - earlier for earlier, later in zip(discord.calls, discord.calls[1:], strict=False)
+    ]
     assert min(pauses[:2]) >= 0.7
 
 
@@ -85,12 +105,16 @@ def test_a_server_error_is_followed_by_growing_pauses(relay: Relay, discord: Dis
     discord.failures = [Failure(500), Failure(502)]
     expected = fire(relay, 1)
     relay.wait_until(sent=1)
-    first, second = (later - earlier for earlier, later in zip(discord.calls, discord.calls[1:], strict=False))
+    first, second = (
+        later - earlier for earlier, later in zip(discord.calls, discord.calls[1:], strict=False)
+    )
     assert (discord.titles, first >= 0.5, second >= 1) == (expected, True, True)
     assert re.findall(r"again in (\S+) s", (relay.folder / "log").read_text()) == ["0.5", "1.0"]
 
 
-def test_a_message_that_discord_refuses_is_kept_and_holds_up_nobody(relay: Relay, discord: Discord) -> None:
+def test_a_message_that_discord_refuses_is_kept_and_holds_up_nobody(
+    relay: Relay, discord: Discord
+) -> None:
     discord.failures = [Failure(404)]
     expected = fire(relay, 1, 2)
     relay.wait_until(sent=1, refused=1, queued=0)
@@ -129,10 +153,16 @@ def test_only_what_is_new_in_a_group_is_told(relay: Relay, discord: Discord) -> 
     relay.post(notification(alert(instance="app1"), alert(instance="app2")))
     relay.post(notification(resolved(instance="app1"), alert(instance="app2")))
     relay.wait_until(sent=3, queued=0)
-    assert [title.split(":")[0] for title in discord.titles] == ["🔴 Critical", "🔴 Critical", "🟢 Resolved"]
+    assert [title.split(":")[0] for title in discord.titles] == [
+        "🔴 Critical",
+        "🔴 Critical",
+        "🟢 Resolved",
+    ]
 
 
-@pytest.mark.parametrize("failure", [Failure(429, header=200), Failure(hangs=True)], ids=["waiting", "sending"])
+@pytest.mark.parametrize(
+    "failure", [Failure(429, header=200), Failure(hangs=True)], ids=["waiting", "sending"]
+)
 def test_sigterm_ends_it_at_once(
     relay_with: RelayFactory,
     discord: Discord,
@@ -152,7 +182,9 @@ def seconds_to_end(relay: Relay) -> float:
     return time.monotonic() - began
 
 
-def test_what_was_not_sent_at_sigterm_is_sent_after_the_next_start(relay: Relay, discord: Discord) -> None:
+def test_what_was_not_sent_at_sigterm_is_sent_after_the_next_start(
+    relay: Relay, discord: Discord
+) -> None:
     discord.failures = [Failure(429, header=200)]
     expected = fire(relay, 1, 2)
     wait_for(lambda: bool(discord.calls), what="a call")
@@ -165,7 +197,10 @@ def test_what_was_not_sent_at_sigterm_is_sent_after_the_next_start(relay: Relay,
 def test_a_worker_that_dies_is_replaced(relay: Relay, discord: Discord) -> None:
     [worker] = relay.children()
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: worker not in relay.children() and bool(relay.children()) and relay.answers(), what="another worker")
+    wait_for(
+        lambda: worker not in relay.children() and bool(relay.children()) and relay.answers(),
+        what="another worker",
+    )
     expected = fire(relay, 1)
     relay.wait_until(sent=1)
     assert discord.titles == expected
@@ -175,11 +210,17 @@ def test_the_webhooks_address_is_shown_nowhere(relay: Relay, discord: Discord) -
     discord.failures = [Failure(500), Failure(404)]
     fire(relay, 1)
     relay.wait_until(refused=1)
-    shown = (relay.folder / "log").read_text() + json.dumps(relay.status()) + relay.call("/metrics")[1].decode()
+    shown = (
+        (relay.folder / "log").read_text()
+        + json.dumps(relay.status())
+        + relay.call("/metrics")[1].decode()
+    )
     assert "very-secret" not in shown
 
 
-def test_the_silence_of_the_pipeline_is_told_once_and_so_is_its_end(relay_with: RelayFactory, discord: Discord) -> None:
+def test_the_silence_of_the_pipeline_is_told_once_and_so_is_its_end(
+    relay_with: RelayFactory, discord: Discord
+) -> None:
     relay = relay_with(DISCORD_WEBHOOK_URL=discord.url, WATCHDOG_SECONDS="1")
     relay.wait_until(sent=1, watchdog="silent")
     relay.kill()

@@ -15,7 +15,10 @@ LINKS = Links("http://localhost:3000", "https://example.org/holdfast/")
 
 
 def told(*given: dict[str, Any], links: Links = LINKS) -> list[dict[str, Any]]:
-    read = [alerts.Alert(each, each["status"], each["labels"], each["annotations"]) for each in notification(*given)["alerts"]]
+    read = [
+        alerts.Alert(each, each["status"], each["labels"], each["annotations"])
+        for each in notification(*given)["alerts"]
+    ]
     return [body for body, _ in messages(read, links)]
 
 
@@ -45,7 +48,11 @@ def test_colour_and_title_say_how_bad_it_is(given: dict[str, Any], colour: int, 
 
 
 def test_it_says_what_where_when_and_how_much() -> None:
-    given = resolved("Slow", job="holdfast", annotations={"summary": "Slow answers", "description": "p95 is 2 s", "value": "2.1"})
+    given = resolved(
+        "Slow",
+        job="holdfast",
+        annotations={"summary": "Slow answers", "description": "p95 is 2 s", "value": "2.1"},
+    )
     assert embed(given)["description"] == "Slow answers\np95 is 2 s"
     assert fields(given, Links()) == {
         "Severity": "critical",
@@ -62,7 +69,9 @@ def test_a_firing_alert_has_no_end() -> None:
 
 
 def test_links_lead_to_the_alerts_dashboard_and_to_its_runbook_entry() -> None:
-    given = alert(annotations={"dashboard": "/d/holdfast", "runbook_url": "docs/runbook.md#instancedown"})
+    given = alert(
+        annotations={"dashboard": "/d/holdfast", "runbook_url": "docs/runbook.md#instancedown"}
+    )
     links = "[Dashboard](http://localhost:3000/d/holdfast) · [Runbook](https://example.org/holdfast/docs/runbook.md#instancedown)"
     assert fields(given)["Links"] == links
     assert fields(given, Links())["Links"] == r"docs/runbook.md\#instancedown"
@@ -77,11 +86,17 @@ def test_an_alert_that_names_whole_addresses_needs_no_base() -> None:
 
 def test_the_title_is_a_link_only_where_discord_takes_the_host() -> None:
     assert "url" not in embed(alert())
-    assert embed(alert(), Links("https://grafana.example.org"))["url"] == "https://grafana.example.org"
+    assert (
+        embed(alert(), Links("https://grafana.example.org"))["url"] == "https://grafana.example.org"
+    )
 
 
 def test_formatting_and_mentions_in_labels_are_only_text() -> None:
-    given = alert("*a_b*", instance="<@1> [x](http://x)", annotations={"summary": "@everyone `x` # ||y|| ~~z~~"})
+    given = alert(
+        "*a_b*",
+        instance="<@1> [x](http://x)",
+        annotations={"summary": "@everyone `x` # ||y|| ~~z~~"},
+    )
     [message] = told(given)
     assert message["allowed_mentions"] == {"parse": []}
     assert message["embeds"][0]["title"] == r"🔴 Critical: \*a\_b\* (\<@1\> \[x\]\(http://x\))"
@@ -89,15 +104,31 @@ def test_formatting_and_mentions_in_labels_are_only_text() -> None:
 
 
 def test_ten_alerts_are_one_message_and_the_eleventh_begins_another() -> None:
-    assert [len(message["embeds"]) for message in told(*[alert(instance=f"app{n}") for n in range(25)])] == [10, 10, 5]
+    assert [
+        len(message["embeds"]) for message in told(*[alert(instance=f"app{n}") for n in range(25)])
+    ] == [10, 10, 5]
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 9000, "_" * 9000, "🔴" * 9000, "\ud800" * 9000, "\x00\x1b" * 50, " ", "", "\\" * 9000], ids=lambda text: ascii(text)[1:9]
+    "text",
+    ["x" * 9000, "_" * 9000, "🔴" * 9000, "\ud800" * 9000, "\x00\x1b" * 50, " ", "", "\\" * 9000],
+    ids=lambda text: ascii(text)[1:9],
 )
 def test_no_text_breaks_discords_limits_or_loses_an_alert(text: str) -> None:
-    annotations = dict.fromkeys(("summary", "description", "value", "runbook_url", "dashboard"), text)
-    given = [alert(text, severity=text, instance=f"{text}{n}", other=text, annotations=annotations, startsAt=text) for n in range(30)]
+    annotations = dict.fromkeys(
+        ("summary", "description", "value", "runbook_url", "dashboard"), text
+    )
+    given = [
+        alert(
+            text,
+            severity=text,
+            instance=f"{text}{n}",
+            other=text,
+            annotations=annotations,
+            startsAt=text,
+        )
+        for n in range(30)
+    ]
     shown = told(*given)
     assert [problems(message) for message in shown] == [[]] * len(shown)
     assert sum(len(message["embeds"]) for message in shown) == 30

@@ -22,7 +22,12 @@ class Clock:
 
 
 def an(instance: str, status: str = "firing", started: str = "1") -> Alert:
-    return Alert({"fingerprint": instance, "startsAt": started}, status, {"alertname": "Down", "instance": instance}, {})
+    return Alert(
+        {"fingerprint": instance, "startsAt": started},
+        status,
+        {"alertname": "Down", "instance": instance},
+        {},
+    )
 
 
 class Group:

@@ -22,7 +22,9 @@ def _discord_away(ground: Ground) -> None:
         try:
             with hit.fault():
                 kill(hit, "app3")
-                wait_for(lambda: get_json(f"{relay}/")["queued"] > 0, what="news that cannot be told")
+                wait_for(
+                    lambda: get_json(f"{relay}/")["queued"] > 0, what="news that cannot be told"
+                )
                 hit.lasts(60)
         finally:
             discord.open()

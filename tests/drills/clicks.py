@@ -22,7 +22,9 @@ def _stopped(ground: Ground) -> None:
         finally:
             ground.stack.start("worker")
         hit.mended()
-        wait_for(lambda: ground.backlog_seconds() < 2, what="clicks that wait no longer than they should")
+        wait_for(
+            lambda: ground.backlog_seconds() < 2, what="clicks that wait no longer than they should"
+        )
         hit.healed()
 
 

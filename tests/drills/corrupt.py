@@ -57,7 +57,9 @@ def _poisoned_cache(ground: Ground) -> None:
 
 def _poison(held: redis.Redis, keys: list[Any], first: int) -> None:
     """Each key another one; now and then it becomes a list, which is no text at all."""
-    for key, poison in zip(keys, itertools.islice(itertools.cycle((*_POISONS, None)), first, None), strict=False):
+    for key, poison in zip(
+        keys, itertools.islice(itertools.cycle((*_POISONS, None)), first, None), strict=False
+    ):
         if poison is not None:
             held.set(key, poison, ex=3600)
         else:
@@ -83,7 +85,10 @@ def _clock_set_back(ground: Ground) -> None:
             held.xadd(STREAM, {"click": click.line().encode() + entry}, id=f"{ahead}-0")
             time.sleep(5)
             last = held.xinfo_stream(STREAM)["last-generated-id"]
-            require(int(last.split(b"-")[0]) == ahead and int(last.split(b"-")[1]) > 100, f"the stream did not go on behind {ahead}: {last!r}")
+            require(
+                int(last.split(b"-")[0]) == ahead and int(last.split(b"-")[1]) > 100,
+                f"the stream did not go on behind {ahead}: {last!r}",
+            )
         hit.mended()
     stored = ground.stack.sql(f"SELECT count(*) FROM events WHERE details LIKE '%{name}%'")
     require(stored == "1", f"the click from the future is stored {stored} times")
@@ -99,8 +104,13 @@ def _no_room_for_logs(ground: Ground) -> None:
     with ground.strike("logs-disk-full") as hit:
         with _full_logs(stack, "app1"), hit.fault():
             for number in range(50):
-                url = call(own, "POST", "/urls", {"original_url": f"https://example.com/full/{number}"})
-                require(fetch(f"{own}/{url['short_code']}")[0] == 302, "a replica without room for its log does not redirect")
+                url = call(
+                    own, "POST", "/urls", {"original_url": f"https://example.com/full/{number}"}
+                )
+                require(
+                    fetch(f"{own}/{url['short_code']}")[0] == 302,
+                    "a replica without room for its log does not redirect",
+                )
             require(get_json(f"{own}/logs") == [], "the log directory is not full")
             time.sleep(3)
         hit.mended()

@@ -91,7 +91,9 @@ class Hit:
         self.within = 1.0
         self.outcome = Outcome(name)
         self.told: list[Expected] = []
-        self.destroyed: Collection[str] = ()  # names of requests whose clicks the fault itself has deleted
+        self.destroyed: Collection[
+            str
+        ] = ()  # names of requests whose clicks the fault itself has deleted
         self.began = self.ended = float("inf")
         self.healed_at = self._last_bad = 0.0
         self._judged = 0
@@ -126,7 +128,9 @@ class Hit:
     def expect(self, *alerts: Wanted) -> None:
         """Waits until each was told, so many seconds after the fault began."""
         for alert in alerts:
-            name, severity, seconds = (alert, "any", _TOLD_SECONDS) if isinstance(alert, str) else alert
+            name, severity, seconds = (
+                (alert, "any", _TOLD_SECONDS) if isinstance(alert, str) else alert
+            )
             expected = self.ground.alerts.expect(self.name, name, severity)
             expected.began, expected.counted = self.began_at, self.counted
             self.told.append(expected)
@@ -143,7 +147,9 @@ class Hit:
         """When the last answer came that was not what a client wants to see."""
         new = self.load.answers[self._judged :]
         self._judged += len(new)
-        self._last_bad = max((self._last_bad, *(answer.at for answer in new if bad(answer, self.ground.targets))))
+        self._last_bad = max(
+            (self._last_bad, *(answer.at for answer in new if bad(answer, self.ground.targets)))
+        )
         return self._last_bad
 
 
@@ -153,14 +159,21 @@ class Ground:
     def __init__(self, stack: Stack, alerts: Alerts) -> None:
         self.stack, self.alerts = stack, alerts
         self.codes = links.make(stack.url())
-        self.targets = {f"/{code}": f"https://example.com/{number}" for number, code in enumerate(self.codes)}
+        self.targets = {
+            f"/{code}": f"https://example.com/{number}" for number, code in enumerate(self.codes)
+        }
         self.outcomes: list[Outcome] = []
 
     @contextmanager
-    def strike(self, name: str, *, rate: float = 100, clients: int = 20, paths: Sequence[str] | None = None) -> Iterator[Hit]:
+    def strike(
+        self, name: str, *, rate: float = 100, clients: int = 20, paths: Sequence[str] | None = None
+    ) -> Iterator[Hit]:
         """Load from before the fault until all is well again; then the line of the table."""
         since = f"{time.time() - 1:.0f}"
-        with Watch(self.stack) as watch, Steady(self.stack.url(), paths or links.mixed(self.codes), rate, clients, name) as load:
+        with (
+            Watch(self.stack) as watch,
+            Steady(self.stack.url(), paths or links.mixed(self.codes), rate, clients, name) as load,
+        ):
             hit = Hit(self, name, load)
             wait_for(lambda: len(load.answers) > rate, what="the load")
             yield hit
@@ -172,7 +185,14 @@ class Ground:
         """No bad answer for a while, and every replica ready."""
         calm_since = max(time.monotonic(), hit.ended if hit.ended < float("inf") else 0)
         try:
-            wait_for(lambda: time.monotonic() - max(calm_since, hit.last_bad(), watch.last_bad) > _CALM_SECONDS, 60, "a calm moment")
+            wait_for(
+                lambda: (
+                    time.monotonic() - max(calm_since, hit.last_bad(), watch.last_bad)
+                    > _CALM_SECONDS
+                ),
+                60,
+                "a calm moment",
+            )
             recovered = max(hit.last_bad(), watch.last_bad, hit.healed_at) - hit.ended
             judge_recovery(hit.outcome, max(0.0, recovered), hit.slower())
         except TimeoutError:
@@ -181,7 +201,9 @@ class Ground:
 
     def _judge(self, hit: Hit, since: str) -> None:
         answers, outcome = hit.load.answers, hit.outcome
-        outcome.told = [seconds for seconds in map(self.alerts.told, hit.told) if seconds is not None]
+        outcome.told = [
+            seconds for seconds in map(self.alerts.told, hit.told) if seconds is not None
+        ]
         judge_answers(outcome, answers, self.targets, hit.rules())
         try:
             self.wait_drained()
@@ -210,7 +232,9 @@ class Ground:
     def stored(self, label: str) -> Counter[str]:
         """How many clicks each request with this label is."""
         agent = "(details::json)->>'user_agent'"
-        rows = self.stack.sql(f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE '%\"{label}-%' GROUP BY 1")
+        rows = self.stack.sql(
+            f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE '%\"{label}-%' GROUP BY 1"
+        )
         pairs = (row.rsplit("|", 1) for row in rows.splitlines())
         return Counter({name: int(count) for name, count in pairs})
 
@@ -218,20 +242,31 @@ class Ground:
         """Links whose counter is not the number of their clicks."""
         codes = ", ".join(f"'{code}'" for code in self.codes)
         clicks = "(SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked')"
-        found = self.stack.sql(f"SELECT short_code, click_count, {clicks} FROM urls WHERE short_code IN ({codes}) AND click_count <> {clicks}")
-        return [f"the counter of {row.split('|')[0]} differs from its clicks" for row in found.splitlines()]
+        found = self.stack.sql(
+            f"SELECT short_code, click_count, {clicks} FROM urls WHERE short_code IN ({codes}) AND click_count <> {clicks}"
+        )
+        return [
+            f"the counter of {row.split('|')[0]} differs from its clicks"
+            for row in found.splitlines()
+        ]
 
     def wait_cached(self, seconds: float = 15) -> None:
         """Until Redis knows each link of the load again."""
         with closing(self.redis()) as client:
-            wait_for(lambda: client.exists(*(f"link:{code}" for code in self.codes)) == len(self.codes), seconds, "every link in the cache")
+            wait_for(
+                lambda: client.exists(*(f"link:{code}" for code in self.codes)) == len(self.codes),
+                seconds,
+                "every link in the cache",
+            )
 
     def wait_silent(self, names: Collection[str], seconds: float = 150) -> None:
         """Until the end of each of these alerts was told: one that goes on is not told again."""
         deadline = fair() + seconds
         while self._alarming().intersection(names):
             if fair() > deadline:
-                raise TimeoutError(f"the end of {', '.join(names)} was not told within {seconds:g} s")
+                raise TimeoutError(
+                    f"the end of {', '.join(names)} was not told within {seconds:g} s"
+                )
             time.sleep(0.5)
 
     def _alarming(self) -> set[str]:
@@ -240,5 +275,7 @@ class Ground:
         for title in self.alerts.discord.titles:
             state, _, what = title.partition(": ")
             last[what] = "Resolved" not in state
-        firing = {alert["labels"]["alertname"] for alert in self.stack.prometheus("alerts")["alerts"]}
+        firing = {
+            alert["labels"]["alertname"] for alert in self.stack.prometheus("alerts")["alerts"]
+        }
         return firing | {what.split(" (")[0] for what, bad_news in last.items() if bad_news}

@@ -17,22 +17,34 @@ from tests.stack.compose import REPLICAS, Stack, docker, fetch
 from tests.stack.pace import wait_for
 from tests.stack.report import require
 
-_ADDRESSES = ["https://example.com/", 'https://example.com/"$uri"\\{};#', "https://straße.example/日本?q=ü", "https://example.com/" + "$" * 2000]
+_ADDRESSES = [
+    "https://example.com/",
+    'https://example.com/"$uri"\\{};#',
+    "https://straße.example/日本?q=ü",
+    "https://example.com/" + "$" * 2000,
+]
 _GONE = ("nginx", *REPLICAS, "worker", "redis", "postgres")
 
 
 def rehearse(stack: Stack) -> str:
     """Exports the links, stops everything, and follows each link where Nginx is alone."""
     base = stack.url()
-    made = [links.call(base, "POST", "/urls", {"original_url": address}) for address in _ADDRESSES * 5]
+    made = [
+        links.call(base, "POST", "/urls", {"original_url": address}) for address in _ADDRESSES * 5
+    ]
     inactive, deleted, *live = made
     links.call(base, "PUT", f"/urls/{inactive['id']}", {"is_active": False})
     links.call(base, "DELETE", f"/urls/{deleted['id']}")
     expected = {url["short_code"]: links.follow(base, url["short_code"]) for url in live}
-    require({status for status, _ in expected.values()} == {302}, "the service does not follow its links")
+    require(
+        {status for status, _ in expected.values()} == {302},
+        "the service does not follow its links",
+    )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "links.conf"
-        file.write_text(stack.compose("exec", "-T", "app1", "flask", "--app", "app", "links", "export", "-"))
+        file.write_text(
+            stack.compose("exec", "-T", "app1", "flask", "--app", "app", "links", "export", "-")
+        )
         Path(folder).chmod(0o755)
         with _stopped(stack), _alone(stack, file) as alone:
             found = {code: links.follow(alone, code) for code in expected}
@@ -59,8 +71,20 @@ def _stopped(stack: Stack) -> Iterator[None]:
 def _alone(stack: Stack, file: Path) -> Iterator[str]:
     """Nginx' own image with two files; where it is."""
     name, port = f"{stack.project}-fail-static", free_port()
-    mounts = (f"{ROOT}/deploy/fail-static.conf:/etc/nginx/nginx.conf:ro", f"{file}:/etc/nginx/links.conf:ro")
-    docker("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:8080", *(f"-v{mount}" for mount in mounts), "nginx:1.30-alpine")
+    mounts = (
+        f"{ROOT}/deploy/fail-static.conf:/etc/nginx/nginx.conf:ro",
+        f"{file}:/etc/nginx/links.conf:ro",
+    )
+    docker(
+        "run",
+        "-d",
+        "--name",
+        name,
+        "-p",
+        f"127.0.0.1:{port}:8080",
+        *(f"-v{mount}" for mount in mounts),
+        "nginx:1.30-alpine",
+    )
     try:
         base = f"http://127.0.0.1:{port}"
         wait_for(lambda: _answers(base), what="Nginx alone")

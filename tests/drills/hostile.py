@@ -75,11 +75,21 @@ class SlowClients:
 
 
 def _slow_clients(ground: Ground) -> None:
-    with ground.strike("slow-clients") as hit, hit.fault(), SlowClients(ground.stack.ports["APP_PORT"]) as slow:
+    with (
+        ground.strike("slow-clients") as hit,
+        hit.fault(),
+        SlowClients(ground.stack.ports["APP_PORT"]) as slow,
+    ):
         wait_for(lambda: slow.most == _SLOW_CLIENTS, what=f"{_SLOW_CLIENTS} open connections")
         wait_for(lambda: slow.open == 0, _SLOW_SECONDS + 15, "the end of the slow clients")
-    require(len(slow.cut_off) >= _SLOW_CLIENTS / 2, f"{len(slow.cut_off)} of those that never end their headers were cut off")
-    require(min(slow.cut_off) > _MOST_HEADER_SECONDS - 2, f"a slow client was cut off after {min(slow.cut_off):.1f} s")
+    require(
+        len(slow.cut_off) >= _SLOW_CLIENTS / 2,
+        f"{len(slow.cut_off)} of those that never end their headers were cut off",
+    )
+    require(
+        min(slow.cut_off) > _MOST_HEADER_SECONDS - 2,
+        f"a slow client was cut off after {min(slow.cut_off):.1f} s",
+    )
 
 
 # ---- large bodies ----
@@ -95,7 +105,11 @@ def _large_bodies(ground: Ground) -> None:
         file = b"x" * (_LARGEST_FILE - 1000)
         for answer in senders.map(lambda _: upload(ground.stack, file), range(_AT_ONCE)):
             _require_refused(answer, 400)
-    killed = {service: now - before[service] for service, now in oom_kills(ground.stack).items() if now > before[service]}
+    killed = {
+        service: now - before[service]
+        for service, now in oom_kills(ground.stack).items()
+        if now > before[service]
+    }
     require(not killed, f"processes that were out of memory: {killed}")
 
 
@@ -105,7 +119,10 @@ def _require_refused(answer: tuple[int, bytes, Any], status: int) -> None:
     require(found == status, f"{found}, not {status}: {body[:300]!r}")
     require(headers["Content-Type"] == "application/json", headers["Content-Type"])
     error = json.loads(body)
-    require(error.keys() >= {"error", "message", "status", "request_id"} and error["status"] == status, error)
+    require(
+        error.keys() >= {"error", "message", "status", "request_id"} and error["status"] == status,
+        error,
+    )
 
 
 def _send(stack: Stack, size: int) -> tuple[int, bytes, Any]:
@@ -129,7 +146,9 @@ def _oom_kills(stack: Stack, service: str) -> int:
 # ---- garbage for a CSV file ----
 
 _HEAD = b"username,email\n"
-_GOOD = b"".join(b"drill-garbage-%d,drill-garbage-%d@example.com\n" % (number, number) for number in range(2000))
+_GOOD = b"".join(
+    b"drill-garbage-%d,drill-garbage-%d@example.com\n" % (number, number) for number in range(2000)
+)
 
 
 def _garbage() -> dict[str, bytes]:
@@ -155,8 +174,16 @@ def _garbage_csv(ground: Ground) -> None:
             _require_refused(upload(stack, content), 400)
             _refused_by_load_csv(stack, content)
         report = json.loads(upload(stack, _HEAD + b'"' * 99_999 + b"\n" + b"\x00,,,\n" * 50_000)[1])
-    require(report["imported"] == 0 and report["failed"] == report["total"] > 0 and len(report["errors"]) <= 100, str(report)[:300])
-    require(stack.sql("SELECT count(*) FROM users") == before, "a file that was refused has left users behind")
+    require(
+        report["imported"] == 0
+        and report["failed"] == report["total"] > 0
+        and len(report["errors"]) <= 100,
+        str(report)[:300],
+    )
+    require(
+        stack.sql("SELECT count(*) FROM users") == before,
+        "a file that was refused has left users behind",
+    )
 
 
 def upload(stack: Stack, content: bytes) -> tuple[int, bytes, Any]:
@@ -164,7 +191,12 @@ def upload(stack: Stack, content: bytes) -> tuple[int, bytes, Any]:
     edge = "drill-7c1f"
     start = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="users.csv"\r\nContent-Type: text/csv\r\n\r\n'
     body = start.encode() + content + f"\r\n--{edge}--\r\n".encode()
-    return fetch(f"{stack.url()}/users/bulk", "POST", body, Content_Type=f"multipart/form-data; boundary={edge}")
+    return fetch(
+        f"{stack.url()}/users/bulk",
+        "POST",
+        body,
+        Content_Type=f"multipart/form-data; boundary={edge}",
+    )
 
 
 def _refused_by_load_csv(stack: Stack, content: bytes) -> None:
@@ -174,7 +206,10 @@ def _refused_by_load_csv(stack: Stack, content: bytes) -> None:
     command = ["docker", "exec", "-i", f"{stack.project}-app1-1", "python", "load_csv.py", "-"]
     done = subprocess.run(command, input=content, capture_output=True, check=False, timeout=60)
     said = done.stderr.decode(errors="replace").strip()
-    require(done.returncode == 1 and said.startswith("load_csv.py: ") and "\n" not in said, f"load_csv.py, exit code {done.returncode}: {said[-500:]}")
+    require(
+        done.returncode == 1 and said.startswith("load_csv.py: ") and "\n" not in said,
+        f"load_csv.py, exit code {done.returncode}: {said[-500:]}",
+    )
 
 
 DRILLS = [

@@ -31,7 +31,10 @@ _GATE = 20_005
 
 
 def _csv(name: str) -> bytes:
-    return b"username,email\n" + b"".join(b"%s-%d,%s-%d@example.com\n" % (name.encode(), number, name.encode(), number) for number in range(_ROWS))
+    return b"username,email\n" + b"".join(
+        b"%s-%d,%s-%d@example.com\n" % (name.encode(), number, name.encode(), number)
+        for number in range(_ROWS)
+    )
 
 
 # ---- imports ----
@@ -40,7 +43,11 @@ def _csv(name: str) -> bytes:
 def _bulk_import(ground: Ground, drill: str, moment: str) -> None:
     """The replica that imports is killed as soon as the database is busy with a statement that begins like `moment`."""
     stack, name = ground.stack, f"bulk-{secrets.token_hex(4)}"
-    with ground.strike(drill) as hit, _rows_of(stack, name) as count, ThreadPoolExecutor(1) as sender:
+    with (
+        ground.strike(drill) as hit,
+        _rows_of(stack, name) as count,
+        ThreadPoolExecutor(1) as sender,
+    ):
         with hit.fault():
             answer = sender.submit(_status_of_upload, stack, _csv(name))
             os.kill(stack.pid(_importer(stack, moment)), signal.SIGKILL)
@@ -48,7 +55,10 @@ def _bulk_import(ground: Ground, drill: str, moment: str) -> None:
         stack.wait_healthy(*REPLICAS)
         require(count() in (0, _ROWS), f"half an import: {count()} rows")
         status, body, _ = upload(stack, _csv(name))
-        require(status == 201 and json.loads(body)["imported"] == _ROWS == count(), f"the second time: {status} {body[:300]!r}")
+        require(
+            status == 201 and json.loads(body)["imported"] == _ROWS == count(),
+            f"the second time: {status} {body[:300]!r}",
+        )
 
 
 def _status_of_upload(stack: Stack, content: bytes) -> int:
@@ -83,7 +93,10 @@ def _load_csv(ground: Ground) -> None:
             require(done.result(60).returncode == 137, "load_csv.py was not killed")
         require(count() in (0, _ROWS), f"half an import: {count()} rows")
         again = _run_load_csv(stack, _csv(name))
-        require(again.returncode == 0 and count() == _ROWS, f"the second time: {again.stderr[-300:]!r}, {count()} rows")
+        require(
+            again.returncode == 0 and count() == _ROWS,
+            f"the second time: {again.stderr[-300:]!r}, {count()} rows",
+        )
 
 
 def _run_load_csv(stack: Stack, content: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -124,7 +137,12 @@ def _migration(ground: Ground) -> None:
             query(gate, f"SELECT pg_advisory_lock({_GATE})")
             first = _migrate(stack)
             wait_for(
-                lambda: bool(query(gate, f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE} AND NOT granted")),
+                lambda: bool(
+                    query(
+                        gate,
+                        f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE} AND NOT granted",
+                    )
+                ),
                 60,
                 "the migration's middle",
             )
@@ -132,11 +150,17 @@ def _migration(ground: Ground) -> None:
             second = _migrate(stack)
             query(gate, f"SELECT pg_advisory_unlock({_GATE})")
         require(docker("wait", first) == "137", "the first migration was not killed")
-        require(docker("wait", second) == "0", f"the second migration failed: {docker('logs', second)[-500:]}")
+        require(
+            docker("wait", second) == "0",
+            f"the second migration failed: {docker('logs', second)[-500:]}",
+        )
         for container in (first, second):
             docker("rm", container)
         with closing(psycopg2.connect(url)) as migrated, closing(connect(stack)) as own:
-            require(_schema(migrated) == _schema(own), "the schema is not what it is in the stack's own database")
+            require(
+                _schema(migrated) == _schema(own),
+                "the schema is not what it is in the stack's own database",
+            )
 
 
 @contextmanager
@@ -166,20 +190,36 @@ CREATE EVENT TRIGGER gate ON ddl_command_start EXECUTE FUNCTION pass_the_gate()
 
 def _migrate(stack: Stack) -> str:
     """A container of the one-shot service, on that database; without Redis, which would tell it of clicks that wait for the stack's own."""
-    return stack.compose("run", "-d", "--no-deps", "-e", f"DATABASE_NAME={_DATABASE}", "-e", "REDIS_HOST=", "-e", "AUTO_SEED=false", "migrate").splitlines()[-1]
+    return stack.compose(
+        "run",
+        "-d",
+        "--no-deps",
+        "-e",
+        f"DATABASE_NAME={_DATABASE}",
+        "-e",
+        "REDIS_HOST=",
+        "-e",
+        "AUTO_SEED=false",
+        "migrate",
+    ).splitlines()[-1]
 
 
 def _schema(connection: Any) -> list[Any]:
-    columns = (
-        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
-    )
+    columns = "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
     indexes = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
     return [query(connection, columns), query(connection, indexes)]
 
 
 DRILLS = [
-    Drill("import-killed-reading", partial(_bulk_import, drill="import-killed-reading", moment="COPY staged_users")),
-    Drill("import-killed-storing", partial(_bulk_import, drill="import-killed-storing", moment="INSERT INTO users"), short=True),
+    Drill(
+        "import-killed-reading",
+        partial(_bulk_import, drill="import-killed-reading", moment="COPY staged_users"),
+    ),
+    Drill(
+        "import-killed-storing",
+        partial(_bulk_import, drill="import-killed-storing", moment="INSERT INTO users"),
+        short=True,
+    ),
     Drill("load-csv-killed", _load_csv),
     Drill("migration-killed", _migration, short=True),
 ]

@@ -11,7 +11,18 @@ from tests.stack.load import AGAIN, BROKEN, Answer
 RECOVERY_SECONDS = 15
 REFUSED = 503
 
-HEAD = ("drill", "requests", "failed", "refused", "answered", "stored", "double", "told after", "recovered after", "as expected?")
+HEAD = (
+    "drill",
+    "requests",
+    "failed",
+    "refused",
+    "answered",
+    "stored",
+    "double",
+    "told after",
+    "recovered after",
+    "as expected?",
+)
 LEGEND = """failed: answered neither as asked nor with 503, or not at all; refused: 503 with Retry-After, within a second;
 answered, stored: redirects, and their clicks in the database, +n that the fault itself deleted; double: clicks stored twice, +n of
 requests that Nginx or the client had to send to a second replica because the first one died; told after: from the fault to the alert
@@ -54,18 +65,38 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
     def row(self) -> tuple[str, ...]:
-        counts = (self.requests, self.failed, self.refused, self.answered, f"{self.stored}+{self.destroyed}" if self.destroyed else self.stored)
+        counts = (
+            self.requests,
+            self.failed,
+            self.refused,
+            self.answered,
+            f"{self.stored}+{self.destroyed}" if self.destroyed else self.stored,
+        )
         double = f"{self.double}+{self.repeated}" if self.repeated else str(self.double)
         told = ", ".join(f"{seconds:.1f} s" for seconds in self.told) or "-"
         recovered = "-" if self.recovered is None else f"{self.recovered:.1f} s"
-        return (self.drill, *map(str, counts), double, told, recovered, "FAIL: " + "; ".join(self.wrong) if self.wrong else "yes")
+        return (
+            self.drill,
+            *map(str, counts),
+            double,
+            told,
+            recovered,
+            "FAIL: " + "; ".join(self.wrong) if self.wrong else "yes",
+        )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     rows = [HEAD, *(outcome.row() for outcome in outcomes)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD) - 1)]
     return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=True)), row[-1]]) for row in rows
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=True)),
+                row[-1],
+            ]
+        )
+        for row in rows
     )
 
 
@@ -76,7 +107,9 @@ def bad(answer: Answer, targets: Mapping[str, str]) -> bool:
     return answer.status not in (200, 302)
 
 
-def judge_answers(outcome: Outcome, answers: Sequence[Answer], targets: Mapping[str, str], rules: Rules) -> None:
+def judge_answers(
+    outcome: Outcome, answers: Sequence[Answer], targets: Mapping[str, str], rules: Rules
+) -> None:
     reasons: Counter[str] = Counter()
     for answer in answers:
         redirect = answer.path in targets
@@ -94,7 +127,9 @@ def _reason(answer: Answer, rules: Rules, *, redirect: bool) -> str:
     if answer.status == 302:
         return "a redirect to a wrong place"
     if not rules.allow(answer, redirect=redirect):
-        return f"{answer.status} {answer.note}".strip() + (" for a redirect" if redirect else " for a read")
+        return f"{answer.status} {answer.note}".strip() + (
+            " for a redirect" if redirect else " for a read"
+        )
     if answer.status == REFUSED and not answer.retry_after:
         return "503 without Retry-After"
     if answer.status == REFUSED and answer.seconds > rules.within * rules.slower:
@@ -109,19 +144,33 @@ def slowest_beside(answer: Answer, answers: Sequence[Answer], targets: Mapping[s
     return max((each.seconds for each in right if began <= each.at <= answer.at), default=0.0)
 
 
-def judge_clicks(outcome: Outcome, answers: Sequence[Answer], stored: Counter[str], resent: Collection[str], destroyed: Collection[str] = ()) -> None:
+def judge_clicks(
+    outcome: Outcome,
+    answers: Sequence[Answer],
+    stored: Counter[str],
+    resent: Collection[str],
+    destroyed: Collection[str] = (),
+) -> None:
     """`stored` counts the click events of each request's name. A request that was sent to two replicas may be two clicks: the first one may have died
     after it had counted. Of one whose connection broke nobody knows whether it is a click; any other one that was not answered with 302 is none."""
     by_name = {answer.name: answer for answer in answers}
     answered = {name for name, answer in by_name.items() if answer.status == 302}
     resent = {*resent, *(name for name, answer in by_name.items() if answer.note == AGAIN)}
     twice = {name for name, times in stored.items() if times > 1}
-    uncalled = {name for name in stored.keys() - answered - resent if name not in by_name or by_name[name].status != BROKEN}
+    uncalled = {
+        name
+        for name in stored.keys() - answered - resent
+        if name not in by_name or by_name[name].status != BROKEN
+    }
     outcome.answered, outcome.stored = len(answered), len(answered & stored.keys())
     outcome.double, outcome.repeated = len(twice - resent), len(twice & resent)
     unstored = answered - stored.keys()
     outcome.destroyed, lost = len(unstored & set(destroyed)), unstored - set(destroyed)
-    for names, words in ((lost, "clicks lost"), (twice - resent, "clicks stored twice"), (uncalled, "clicks of requests that were refused")):
+    for names, words in (
+        (lost, "clicks lost"),
+        (twice - resent, "clicks stored twice"),
+        (uncalled, "clicks of requests that were refused"),
+    ):
         if names:
             outcome.wrong.append(f"{len(names)} {words}, such as {', '.join(sorted(names)[:3])}")
     if not answered:
@@ -131,4 +180,6 @@ def judge_clicks(outcome: Outcome, answers: Sequence[Answer], stored: Counter[st
 def judge_recovery(outcome: Outcome, seconds: float | None, slower: float = 1.0) -> None:
     outcome.recovered = seconds
     if seconds is None or seconds > RECOVERY_SECONDS * slower:
-        outcome.wrong.append("it did not recover" if seconds is None else f"it took {seconds:.1f} s to recover")
+        outcome.wrong.append(
+            "it did not recover" if seconds is None else f"it took {seconds:.1f} s to recover"
+        )

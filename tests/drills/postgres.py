@@ -22,7 +22,9 @@ _FULL_SECONDS = 10
 _LOCKED_SECONDS = 10
 _REFUSAL_SECONDS = 1
 _TRIES = 8
-_OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'drill'"
+_OTHERS = (
+    "FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'drill'"
+)
 
 
 def connect(stack: Stack) -> Any:
@@ -98,7 +100,10 @@ def _take_all(stack: Stack, held: ExitStack) -> Any:
 def _slow(ground: Ground) -> None:
     """Reads of the locked table wait for as long as they may wait for their locks; cached redirects do not even notice."""
     paths = [f"/{code}" for code in ground.codes]
-    with ground.strike("postgres-slow", paths=paths) as hit, closing(connect(ground.stack)) as connection:
+    with (
+        ground.strike("postgres-slow", paths=paths) as hit,
+        closing(connect(ground.stack)) as connection,
+    ):
         connection.autocommit = False
         with hit.fault():
             query(connection, "LOCK TABLE urls IN ACCESS EXCLUSIVE MODE")
@@ -107,7 +112,10 @@ def _slow(ground: Ground) -> None:
             connection.rollback()
     refused = [each for each in reads.answers if each.status == 503]
     require(refused, "nobody noticed the lock")
-    require({each.status for each in reads.answers} <= {200, 503}, f"reads of the locked table: {reads.failed()}")
+    require(
+        {each.status for each in reads.answers} <= {200, 503},
+        f"reads of the locked table: {reads.failed()}",
+    )
     for each in refused:
         late = each.seconds - _REFUSAL_SECONDS
         excused = late < 0 or late < slowest_beside(each, hit.load.answers, ground.targets)

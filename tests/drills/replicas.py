@@ -16,7 +16,9 @@ from tests.stack.compose import REPLICAS, Stack, docker, fetch
 from tests.stack.pace import wait_for
 from tests.stack.report import require
 
-INSTANCE = "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+INSTANCE = (
+    "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+)
 
 
 def kill(hit: Hit, service: str) -> None:
@@ -57,7 +59,9 @@ def up(migrator, db):
     db.execute_sql("ALTER TABLE urls ADD COLUMN drill VARCHAR(20)")
     db.execute_sql("CREATE INDEX urls_drill ON urls (updated_at, id)")
 """
-_DOCKERFILE = "ARG BEFORE\nFROM $BEFORE\nCOPY --chown=root:root 0900_drill.py app/migrations/0900_drill.py\n"
+_DOCKERFILE = (
+    "ARG BEFORE\nFROM $BEFORE\nCOPY --chown=root:root 0900_drill.py app/migrations/0900_drill.py\n"
+)
 
 
 class Writer:
@@ -81,7 +85,9 @@ class Writer:
         body = json.dumps({"url": "https://example.com/written"}).encode()
         while not self._stop.wait(0.1):
             try:
-                self.statuses[fetch(f"{self.base}/shorten", "POST", body, Content_Type="application/json")[0]] += 1
+                self.statuses[
+                    fetch(f"{self.base}/shorten", "POST", body, Content_Type="application/json")[0]
+                ] += 1
             except (OSError, HTTPException):
                 self.statuses[0] += 1
 
@@ -95,7 +101,16 @@ def build_next(stack: Stack) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Dockerfile").write_text(_DOCKERFILE)
         Path(folder, "0900_drill.py").write_text(f'"""A harmless change."""\n{_MIGRATION}')
-        docker("build", "-q", "--build-arg", f"BEFORE={stack.image}", "-t", next_image(stack), folder, timeout=120)
+        docker(
+            "build",
+            "-q",
+            "--build-arg",
+            f"BEFORE={stack.image}",
+            "-t",
+            next_image(stack),
+            folder,
+            timeout=120,
+        )
     stack.environ["HOLDFAST_IMAGE"] = next_image(stack)
 
 
@@ -107,8 +122,14 @@ def _rolling_update(ground: Ground) -> None:
         stack.compose("run", "--rm", "--no-deps", "-T", "migrate")
         for service in (*REPLICAS, "worker"):
             stack.compose("up", "-d", "--no-deps", "--wait", service)
-    require(not any(stack.inspect(replica)["Image"] == image for replica, image in before.items()), "a replica runs the old image")
-    require(stack.sql("SELECT count(*) FROM schema_migration WHERE name = '0900_drill'") == "1", "the migration was not applied")
+    require(
+        not any(stack.inspect(replica)["Image"] == image for replica, image in before.items()),
+        "a replica runs the old image",
+    )
+    require(
+        stack.sql("SELECT count(*) FROM schema_migration WHERE name = '0900_drill'") == "1",
+        "the migration was not applied",
+    )
     require(writer.statuses.keys() == {201}, f"writes meanwhile: {dict(writer.statuses)}")
 
 

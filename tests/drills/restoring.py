@@ -52,7 +52,10 @@ class View:
 
     def __init__(self, connection: Any, last: dict[str, int] | None = None) -> None:
         self._cursor = connection.cursor()
-        self.last = last or {table: self.ask(f"SELECT coalesce(max(id), 0) FROM {table}") for table in ("events", "click_claims")}
+        self.last = last or {
+            table: self.ask(f"SELECT coalesce(max(id), 0) FROM {table}")
+            for table in ("events", "click_claims")
+        }
         self.last.setdefault("due", int(time.time()) + _REHEARSAL_SECONDS)
 
     def ask(self, sql: str) -> Any:
@@ -62,15 +65,24 @@ class View:
     def state(self) -> State:
         self._cursor.execute(_TABLES)
         found: State = {}
-        for table in (table for (table,) in self._cursor.fetchall() if table != "cache_updates"):  # which comes to its end meanwhile
-            self._cursor.execute(_SUM.format(_AS_DUMPED.get(table, f"SELECT * FROM {table}").format(**self.last)))
+        for table in (
+            table for (table,) in self._cursor.fetchall() if table != "cache_updates"
+        ):  # which comes to its end meanwhile
+            self._cursor.execute(
+                _SUM.format(_AS_DUMPED.get(table, f"SELECT * FROM {table}").format(**self.last))
+            )
             found[table] = self._cursor.fetchone()
         return found
 
 
 @contextmanager
 def view(stack: Stack, last: dict[str, int] | None = None) -> Iterator[View]:
-    login = {"host": stack.address("postgres"), "user": "holdfast", "dbname": "holdfast", "password": stack.secret("database_password")}
+    login = {
+        "host": stack.address("postgres"),
+        "user": "holdfast",
+        "dbname": "holdfast",
+        "password": stack.secret("database_password"),
+    }
     with closing(psycopg2.connect(**login)) as connection:
         connection.set_session("REPEATABLE READ")
         yield View(connection, last)
@@ -80,7 +92,14 @@ def run_script(stack: Stack, name: str, *arguments: str) -> tuple[float, str]:
     """After how many seconds it was done, and what it said."""
     began = time.monotonic()
     environ = {**stack.environ, "COMPOSE_PROJECT_NAME": stack.project}
-    done = subprocess.run([str(ROOT / "deploy" / name), *arguments], check=False, capture_output=True, text=True, env=environ, timeout=150)
+    done = subprocess.run(
+        [str(ROOT / "deploy" / name), *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=150,
+    )
     require(done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"[-2000:])
     return time.monotonic() - began, done.stdout
 
@@ -96,21 +115,44 @@ class Links:
 
     @classmethod
     def make(cls, base: str) -> Links:
-        changed, deleted = (links.call(base, "POST", "/urls", {"original_url": f"https://example.com/{name}"}) for name in ("changed", "deleted"))
+        changed, deleted = (
+            links.call(base, "POST", "/urls", {"original_url": f"https://example.com/{name}"})
+            for name in ("changed", "deleted")
+        )
         return cls(base, changed, deleted)
 
     def go_on(self) -> None:
-        links.call(self.base, "PUT", f"/urls/{self.changed['id']}", {"original_url": "https://example.com/newer"})
+        links.call(
+            self.base,
+            "PUT",
+            f"/urls/{self.changed['id']}",
+            {"original_url": "https://example.com/newer"},
+        )
         links.call(self.base, "DELETE", f"/urls/{self.deleted['id']}")
         self.later = links.make(self.base, 5)
 
     def check(self) -> None:
         """They are as dumped, although Redis had newer entries."""
-        require(links.follow(self.base, self.changed["short_code"]) == (302, "https://example.com/changed"), "a change that is lost is still followed")
-        require(links.follow(self.base, self.deleted["short_code"])[0] == 302, "a link whose deletion is lost does not work")
-        require({links.follow(self.base, code)[0] for code in self.later} == {404}, "links that are lost are still followed")
-        again = links.call(self.base, "POST", "/urls", {"original_url": "https://example.com/again"})
-        require(links.call(self.base, "GET", f"/urls/{again['id']}")["click_count"] == 0, "a new link has the clicks of a lost one")
+        require(
+            links.follow(self.base, self.changed["short_code"])
+            == (302, "https://example.com/changed"),
+            "a change that is lost is still followed",
+        )
+        require(
+            links.follow(self.base, self.deleted["short_code"])[0] == 302,
+            "a link whose deletion is lost does not work",
+        )
+        require(
+            {links.follow(self.base, code)[0] for code in self.later} == {404},
+            "links that are lost are still followed",
+        )
+        again = links.call(
+            self.base, "POST", "/urls", {"original_url": "https://example.com/again"}
+        )
+        require(
+            links.call(self.base, "GET", f"/urls/{again['id']}")["click_count"] == 0,
+            "a new link has the clicks of a lost one",
+        )
 
 
 @dataclass
@@ -136,24 +178,41 @@ class Rehearsal:
 
     def away(self) -> float:
         """For how long not every redirect was answered."""
-        bad = [answer.at for answer in self.load.answers if "?" not in answer.path and answer.status != 302]
+        bad = [
+            answer.at
+            for answer in self.load.answers
+            if "?" not in answer.path and answer.status != 302
+        ]
         return max(bad) - min(bad) if bad else 0.0
 
     def wrong(self) -> list[str]:
         since, until = self.dumped - _BEHIND_SECONDS, self.destroyed
         told = {
-            "tables that differ from the dump": [name for name, before, after in self.tables if before != after],
-            "redirects to a wrong place": [answer.name for answer in self.answered() if answer.location != self.targets[answer.path]],
+            "tables that differ from the dump": [
+                name for name, before, after in self.tables if before != after
+            ],
+            "redirects to a wrong place": [
+                answer.name
+                for answer in self.answered()
+                if answer.location != self.targets[answer.path]
+            ],
             "clicks stored twice": [name for name, times in self.stored.items() if times > 1],
             "clicks lost that were answered before the dump, or after the end of the database": [
                 answer.name for answer in self.lost() if not since <= answer.at <= until
             ],
         }
-        return [f"{len(names)} {words}: {', '.join(names[:3])}" for words, names in told.items() if names]
+        return [
+            f"{len(names)} {words}: {', '.join(names[:3])}"
+            for words, names in told.items()
+            if names
+        ]
 
     def report(self) -> str:
         after = {answer.name for answer in self.answered() if answer.at > self.destroyed}
-        lines = [f"{name:16}{rows:>8,} rows {'equal' if (rows, digest) == restored else 'DIFFERENT'}" for name, (rows, digest), restored in self.tables]
+        lines = [
+            f"{name:16}{rows:>8,} rows {'equal' if (rows, digest) == restored else 'DIFFERENT'}"
+            for name, (rows, digest), restored in self.tables
+        ]
         return "\n".join(
             [
                 self.restore_said,
@@ -171,12 +230,23 @@ class Rehearsal:
 def rehearse(stack: Stack) -> Rehearsal:
     """Dumps under load, goes on, destroys PostgreSQL with its volume, lets it come back empty, restores, and compares."""
     codes, own = links.make(stack.url(), 30), Links.make(stack.url())
-    with tempfile.TemporaryDirectory() as folder, Steady(stack.url(), links.mixed(codes), 100, label="restore") as load:
-        done, dump = Rehearsal(load, {f"/{code}": f"https://example.com/{number}" for number, code in enumerate(codes)}), f"{folder}/holdfast.dump"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Steady(stack.url(), links.mixed(codes), 100, label="restore") as load,
+    ):
+        done, dump = (
+            Rehearsal(
+                load,
+                {f"/{code}": f"https://example.com/{number}" for number, code in enumerate(codes)},
+            ),
+            f"{folder}/holdfast.dump",
+        )
         _wait_answers(load, 300)
         with view(stack) as at_dump:
             done.dumped = time.monotonic()
-            done.dump_seconds, _ = run_script(stack, "backup.sh", dump, f"--snapshot={at_dump.ask('SELECT pg_export_snapshot()')}")
+            done.dump_seconds, _ = run_script(
+                stack, "backup.sh", dump, f"--snapshot={at_dump.ask('SELECT pg_export_snapshot()')}"
+            )
             before, last = at_dump.state(), at_dump.last
         own.go_on()
         _wait_answers(load, 300)
@@ -199,7 +269,11 @@ def rehearse(stack: Stack) -> Rehearsal:
 def _wait_answers(load: Steady, count: int) -> None:
     """So many redirects more."""
     wanted = sum(answer.status == 302 for answer in list(load.answers)) + count
-    wait_for(lambda: sum(answer.status == 302 for answer in list(load.answers)) >= wanted, 60, f"{count} redirects")
+    wait_for(
+        lambda: sum(answer.status == 302 for answer in list(load.answers)) >= wanted,
+        60,
+        f"{count} redirects",
+    )
 
 
 def _destroy(stack: Stack, done: Rehearsal) -> None:
@@ -218,8 +292,14 @@ def _come_back_without(stack: Stack) -> None:
         what="the worker's complaint that the tables are gone",
     )
     status, body, _ = fetch(f"http://{stack.address('app1', 'front')}:8000/health/ready")
-    require((status, b"database connected" in body, b"schema not applied" in body) == (503, True, True), f"a replica on an empty database says {body!r}")
-    require(stack.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").strip() == "0", "tables were made in the place of the lost ones")
+    require(
+        (status, b"database connected" in body, b"schema not applied" in body) == (503, True, True),
+        f"a replica on an empty database says {body!r}",
+    )
+    require(
+        stack.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").strip() == "0",
+        "tables were made in the place of the lost ones",
+    )
 
 
 def _waiting(stack: Stack) -> int:
@@ -229,8 +309,12 @@ def _waiting(stack: Stack) -> int:
 
 def _stored(stack: Stack, label: str) -> Counter[str]:
     agent = "(details::json)->>'user_agent'"
-    rows = stack.sql(f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE '%\"{label}-%' GROUP BY 1")
-    return Counter({name: int(count) for name, count in (row.rsplit("|", 1) for row in rows.splitlines())})
+    rows = stack.sql(
+        f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE '%\"{label}-%' GROUP BY 1"
+    )
+    return Counter(
+        {name: int(count) for name, count in (row.rsplit("|", 1) for row in rows.splitlines())}
+    )
 
 
 def _restore(ground: Ground) -> None:
@@ -239,7 +323,16 @@ def _restore(ground: Ground) -> None:
     failed = sum(answer.status not in (200, 302, 503) for answer in done.load.answers)
     refused = sum(answer.status == 503 for answer in done.load.answers)
     answered, stored = len(done.answered()), len(done.answered()) - len(done.lost())
-    line = Outcome("database-lost", len(done.load.answers), failed, refused, answered, stored, recovered=done.restore_seconds, wrong=done.wrong())
+    line = Outcome(
+        "database-lost",
+        len(done.load.answers),
+        failed,
+        refused,
+        answered,
+        stored,
+        recovered=done.restore_seconds,
+        wrong=done.wrong(),
+    )
     ground.outcomes.append(line)
 
 

@@ -13,7 +13,20 @@ from contextlib import suppress
 from typing import Any
 
 from tests.discord import Discord
-from tests.drills import alerting, clicks, corrupt, fail_static, hostile, killed, leaking, nginx, postgres, redis, replicas, restoring
+from tests.drills import (
+    alerting,
+    clicks,
+    corrupt,
+    fail_static,
+    hostile,
+    killed,
+    leaking,
+    nginx,
+    postgres,
+    redis,
+    replicas,
+    restoring,
+)
 from tests.drills.drill import Drill, Ground
 from tests.drills.outcome import LEGEND, Outcome, table
 from tests.stack.alerts import Alerts
@@ -23,7 +36,20 @@ from tests.stack.pace import Stretch, fair
 NO_ENGINE = 3
 _SHORT_SECONDS, _SECONDS = 8 * 60, 75 * 60  # on an idle machine
 _CANNOT = (Broken, subprocess.TimeoutExpired)
-_MODULES = (replicas, clicks, redis, postgres, nginx, hostile, corrupt, killed, leaking, alerting, fail_static, restoring)
+_MODULES = (
+    replicas,
+    clicks,
+    redis,
+    postgres,
+    nginx,
+    hostile,
+    corrupt,
+    killed,
+    leaking,
+    alerting,
+    fail_static,
+    restoring,
+)
 
 
 class Overdue(Exception):
@@ -37,8 +63,12 @@ def all_drills() -> list[Drill]:
 def chosen(drills: Sequence[Drill], names: Sequence[str], *, short: bool) -> list[Drill]:
     unknown = set(names) - {drill.name for drill in drills}
     if unknown:
-        sys.exit(f"there is no drill {', '.join(sorted(unknown))}; there are {', '.join(drill.name for drill in drills)}")
-    return [drill for drill in drills if (drill.name in names if names else drill.short or not short)]
+        sys.exit(
+            f"there is no drill {', '.join(sorted(unknown))}; there are {', '.join(drill.name for drill in drills)}"
+        )
+    return [
+        drill for drill in drills if (drill.name in names if names else drill.short or not short)
+    ]
 
 
 def main() -> int:
@@ -52,10 +82,14 @@ def main() -> int:
         return NO_ENGINE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     with Discord(host=host_address()) as discord:
-        stack = Stack(f"hf{secrets.token_hex(3)}", AUTO_SEED="true", DISCORD_WEBHOOK_URL=discord.url)
+        stack = Stack(
+            f"hf{secrets.token_hex(3)}", AUTO_SEED="true", DISCORD_WEBHOOK_URL=discord.url
+        )
         try:
             stack.up()
-            outcomes = run(Ground(stack, Alerts(discord)), drills, _SHORT_SECONDS if given.short else _SECONDS)
+            outcomes = run(
+                Ground(stack, Alerts(discord)), drills, _SHORT_SECONDS if given.short else _SECONDS
+            )
         finally:
             signal.alarm(0)
             stack.down()
@@ -75,7 +109,9 @@ def run(ground: Ground, drills: Sequence[Drill], seconds: float) -> list[Outcome
             _run_one(ground, drill, left)
         else:
             ground.outcomes.append(Outcome(drill.name, wrong=["no time was left"]))
-        print(f"{time.monotonic() - began:4.0f} s  {'  '.join(ground.outcomes[-1].row())}", flush=True)
+        print(
+            f"{time.monotonic() - began:4.0f} s  {'  '.join(ground.outcomes[-1].row())}", flush=True
+        )
     return ground.outcomes
 
 

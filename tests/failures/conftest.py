@@ -22,7 +22,10 @@ class Installation:
     client: Client
 
     def urls(self, count: int) -> list[dict[str, Any]]:
-        return [self.client.json("POST", "/urls", {"original_url": f"https://example.com/{number}"}) for number in range(count)]
+        return [
+            self.client.json("POST", "/urls", {"original_url": f"https://example.com/{number}"})
+            for number in range(count)
+        ]
 
 
 @pytest.fixture

@@ -57,7 +57,9 @@ class Client:
                     self._port,
                     timeout=HANGS_SECONDS,
                 )
-            self._connection.request(method, path, json.dumps(body) if body is not None else None, {**content, **headers})
+            self._connection.request(
+                method, path, json.dumps(body) if body is not None else None, {**content, **headers}
+            )
             response = self._connection.getresponse()
             return response.status, response.headers.get("Location", ""), response.read()
         except (OSError, http.client.HTTPException):
@@ -131,7 +133,9 @@ class Load:
             if number >= self.total:
                 break
             name = f"request-{number}"
-            self.statuses[name] = client.request("GET", f"/{self.codes[number % len(self.codes)]}", **{"User-Agent": name})[0]
+            self.statuses[name] = client.request(
+                "GET", f"/{self.codes[number % len(self.codes)]}", **{"User-Agent": name}
+            )[0]
             if self.statuses[name] == LOST:
                 time.sleep(0.05)  # whoever is to be reached has just died
         client.close()
@@ -183,7 +187,10 @@ class Yardstick:
 @contextmanager
 def slow_redis(server: Redis) -> Iterator[Yardstick]:
     """Counts writes for which Holdfast would not have waited."""
-    with redis.Redis.from_url(server.url) as client, Yardstick(lambda: client.set("yardstick", 1), 0.25) as yardstick:
+    with (
+        redis.Redis.from_url(server.url) as client,
+        Yardstick(lambda: client.set("yardstick", 1), 0.25) as yardstick,
+    ):
         yield yardstick
 
 

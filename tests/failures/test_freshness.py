@@ -56,7 +56,14 @@ class Link:
             while ended and ended[0][0] < follow.asked:
                 oldest = max(oldest, heappop(ended)[1])
             oldest = max(oldest, bisect_left(confirmed_at, follow.asked) - 1)
-            shown = next((index for index in range(oldest, len(self.changes)) if self._explains(self.changes[index], follow)), None)
+            shown = next(
+                (
+                    index
+                    for index in range(oldest, len(self.changes))
+                    if self._explains(self.changes[index], follow)
+                ),
+                None,
+            )
             if shown is None:
                 found.append(follow)
             else:
@@ -69,7 +76,10 @@ class Link:
     def clicks(self) -> range:
         """How many there may be."""
         shown = [follow.target for follow in self.follows]
-        redirects, refused = sum(target.startswith("http") for target in shown), shown.count(REFUSED)
+        redirects, refused = (
+            sum(target.startswith("http") for target in shown),
+            shown.count(REFUSED),
+        )
         return range(redirects, redirects + refused + 1)
 
 
@@ -78,12 +88,25 @@ def link(*follows: Seen) -> Link:
     return Link(1, "code", [Seen(0, 0, "a"), Seen(10, 20, "b"), Seen(30, 40, "c")], list(follows))
 
 
-@pytest.mark.parametrize("follow", [Seen(21, 22, "a"), Seen(41, 42, "b"), Seen(1, 9, "b"), Seen(21, 29, "c"), Seen(21, 22, "d")])
+@pytest.mark.parametrize(
+    "follow",
+    [Seen(21, 22, "a"), Seen(41, 42, "b"), Seen(1, 9, "b"), Seen(21, 29, "c"), Seen(21, 22, "d")],
+)
 def test_an_answer_that_is_too_old_or_too_new_is_noticed(follow: Seen) -> None:
     assert link(follow).impossible() == [follow]
 
 
-@pytest.mark.parametrize("follow", [Seen(1, 2, "a"), Seen(11, 12, "a"), Seen(11, 12, "b"), Seen(19, 50, "a"), Seen(19, 50, "c"), Seen(41, 42, "c")])
+@pytest.mark.parametrize(
+    "follow",
+    [
+        Seen(1, 2, "a"),
+        Seen(11, 12, "a"),
+        Seen(11, 12, "b"),
+        Seen(19, 50, "a"),
+        Seen(19, 50, "c"),
+        Seen(41, 42, "c"),
+    ],
+)
 def test_during_a_change_both_answers_are_right(follow: Seen) -> None:
     assert link(follow).impossible() == []
 
@@ -105,17 +128,32 @@ class Replicas:
     changing: dict[int, Link] = field(default_factory=dict)
 
     def rows(self, sql: str) -> list[Any]:
-        with closing(psycopg2.connect(self.postgres_url.replace("+pool", ""))) as connection, connection, connection.cursor() as cursor:
+        with (
+            closing(psycopg2.connect(self.postgres_url.replace("+pool", ""))) as connection,
+            connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(sql)
             return list(cursor.fetchall())
 
     def miscounted(self) -> list[tuple[Link, int, int]]:
         """Links whose counter or number of events is not that of their redirects."""
         wait_for(lambda: self.held.xlen("clicks") == 0, 60, "the end of the stream")
-        events = dict(self.rows("SELECT url_id, count(*) FROM events WHERE event_type = 'clicked' GROUP BY url_id"))
+        events = dict(
+            self.rows(
+                "SELECT url_id, count(*) FROM events WHERE event_type = 'clicked' GROUP BY url_id"
+            )
+        )
         counted = self.rows("SELECT id, click_count FROM urls ORDER BY id")
-        counts = [(link, count, events.get(link.id, 0)) for link, (_, count) in zip(self.links, counted, strict=True)]
-        return [(link, count, stored) for link, count, stored in counts if count != stored or stored not in link.clicks()]
+        counts = [
+            (link, count, events.get(link.id, 0))
+            for link, (_, count) in zip(self.links, counted, strict=True)
+        ]
+        return [
+            (link, count, stored)
+            for link, count, stored in counts
+            if count != stored or stored not in link.clicks()
+        ]
 
 
 _INSERT = f"""
@@ -139,7 +177,10 @@ def replicas(postgres_server: Postgres) -> Iterator[Replicas]:
             server.start()
         held = stack.enter_context(redis_client.Redis.from_url(redis.url))
         three = Replicas(database_url, [app.port for app in apps], held)
-        three.links += [Link(url_id, code, [Seen(0, 0, target)]) for url_id, code, target in sorted(three.rows(_INSERT))]
+        three.links += [
+            Link(url_id, code, [Seen(0, 0, target)])
+            for url_id, code, target in sorted(three.rows(_INSERT))
+        ]
         yield three
 
 
@@ -168,9 +209,13 @@ class Follower(Someone):
     def act(self) -> None:
         with ExitStack() as stack:
             lines = [stack.enter_context(closing(Line(port))) for port in self.replicas.ports]
-            while not self.over.wait(self.random.uniform(0, 0.1)):  # all at full speed would leave the writers nothing of two cores
+            while not self.over.wait(
+                self.random.uniform(0, 0.1)
+            ):  # all at full speed would leave the writers nothing of two cores
                 changing = list(self.replicas.changing.values())
-                link = self.random.choice(changing if changing and self.random.random() < 0.7 else self.replicas.links)
+                link = self.random.choice(
+                    changing if changing and self.random.random() < 0.7 else self.replicas.links
+                )
                 asked = time.monotonic()
                 status, location = self.random.choice(lines).follow(link.code)
                 link.follows.append(Seen(asked, time.monotonic(), location or str(status)))
@@ -189,7 +234,9 @@ class Writer(Someone):
         for number, link in enumerate(self.links * ROUNDS):
             self.replicas.changing[self.number] = link
             if self.random.random() < 0.5:
-                self.replicas.held.delete(f"link:{link.code}")  # its time to live is over: readers find the row that is about to change
+                self.replicas.held.delete(
+                    f"link:{link.code}"
+                )  # its time to live is over: readers find the row that is about to change
             for again in range(self.random.randint(1, 3)):
                 self._change(link, f"https://example.com/{link.code}/{number}/{again}")
         for client in self.clients:
@@ -228,7 +275,9 @@ def test_no_answer_is_older_than_a_confirmed_change(replicas: Replicas) -> None:
     refused = sum(client.refused for writer in writers for client in writer.clients)
     assert refused <= WRITERS * slow.times
     assert [trouble for someone in (*writers, *followers) for trouble in someone.trouble] == []
-    assert [(link.code, follow, link.changes) for link in replicas.links for follow in link.impossible()] == []
+    assert [
+        (link.code, follow, link.changes) for link in replicas.links for follow in link.impossible()
+    ] == []
     assert [link.code for link in replicas.links if len(link.changes) == 1] == []
     assert {INACTIVE, GONE} < {follow.target for link in replicas.links for follow in link.follows}
     assert replicas.miscounted() == []

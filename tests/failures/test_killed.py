@@ -83,7 +83,9 @@ def test_redis_hangs_for_two_seconds(installation: Installation) -> None:
     assert_exact(load, urls, installation.client)
 
 
-def test_redis_hangs_again_and_again_for_about_as_long_as_a_call_may_take(installation: Installation) -> None:
+def test_redis_hangs_again_and_again_for_about_as_long_as_a_call_may_take(
+    installation: Installation,
+) -> None:
     load, urls = run(installation, FEWER)
     with load:
         for step in range(1, 5):

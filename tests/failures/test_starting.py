@@ -34,7 +34,12 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
 def start_together(database_url: str, folder: Path) -> tuple[int, str]:
     """How many of the twelve did not come up, and what they wrote."""
-    environ = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "LOG_FILE": f"{folder}/log", "LOG_LEVEL": "WARNING"}
+    environ = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "LOG_FILE": f"{folder}/log",
+        "LOG_LEVEL": "WARNING",
+    }
     command = [sys.executable, "-c", _START]
     ended = subprocess.run(
         command,

@@ -39,13 +39,19 @@ class History:
     follows: list[Seen] = field(default_factory=list)
 
     def wrong(self) -> list[Seen]:
-        return [seen for seen in self.follows if not any(self._explains(change, seen) for change in self.changes)]
+        return [
+            seen
+            for seen in self.follows
+            if not any(self._explains(change, seen) for change in self.changes)
+        ]
 
     def _explains(self, change: Seen, seen: Seen) -> bool:
         """It saw this change, which was not replaced by another one that was confirmed before it asked."""
         if change.target != seen.target or change.asked > seen.answered:
             return False
-        return not any(change.answered < later.asked and later.answered < seen.asked for later in self.changes)
+        return not any(
+            change.answered < later.asked and later.answered < seen.asked for later in self.changes
+        )
 
     def clicks(self) -> int:
         return sum(bool(seen.target) for seen in self.follows)
@@ -64,7 +70,9 @@ class Someone(threading.Thread):
     def run(self) -> None:
         for step in range(STEPS):
             link = self.random.choice(self.links)
-            act = self.random.choices((self.follow, self.retarget, self.deactivate, self.create), (70, 15, 12, 3))[0]
+            act = self.random.choices(
+                (self.follow, self.retarget, self.deactivate, self.create), (70, 15, 12, 3)
+            )[0]
             try:
                 act(link, f"https://example.com/{self.number}/{step}")
             except AssertionError as error:
@@ -131,11 +139,17 @@ class Owner(threading.Thread):
     def run(self) -> None:
         for step in range(8):
             name = f"u{self.number}-{step}"
-            user = self.client.json("POST", "/users", {"username": name, "email": f"{name}@example.com"})
+            user = self.client.json(
+                "POST", "/users", {"username": name, "email": f"{name}@example.com"}
+            )
             link = {"original_url": "https://example.com/", "user_id": user["id"]}
             self.known += [self.client.json("POST", "/urls", link) for _ in range(2)]
             for again in range(6):
-                self.statuses[self.client.request(*self.something(self.random.choice(self.known), f"{name}-{again}"))[0]] += 1
+                self.statuses[
+                    self.client.request(
+                        *self.something(self.random.choice(self.known), f"{name}-{again}")
+                    )[0]
+                ] += 1
         self.client.close()
 
     def something(self, url: dict[str, Any], name: str) -> tuple[Any, ...]:
@@ -146,15 +160,25 @@ class Owner(threading.Thread):
                 ("GET", "/events?per_page=1"),
                 ("PUT", link, {"title": name}),
                 ("PUT", owner, {"username": name}),
-                ("POST", "/urls", {"original_url": "https://example.com/", "user_id": url["user_id"]}),
-                ("POST", "/events", {"event_type": "click", "url_id": url["id"], "user_id": url["user_id"]}),
+                (
+                    "POST",
+                    "/urls",
+                    {"original_url": "https://example.com/", "user_id": url["user_id"]},
+                ),
+                (
+                    "POST",
+                    "/events",
+                    {"event_type": "click", "url_id": url["id"], "user_id": url["user_id"]},
+                ),
                 ("DELETE", link),
                 ("DELETE", owner),
             ]
         )
 
 
-def test_changes_and_deletions_never_wait_for_each_other_in_a_circle(installation: Installation) -> None:
+def test_changes_and_deletions_never_wait_for_each_other_in_a_circle(
+    installation: Installation,
+) -> None:
     known: list[dict[str, Any]] = []
     owners = [Owner(number, installation.app.port, known) for number in range(20)]
     log = Path(installation.postgres.folder, "log")

@@ -32,7 +32,10 @@ def _forgetful() -> None:
 @pytest.fixture
 def products(app: Flask) -> list[dict[str, Any]]:
     """The catalogue, as it is answered."""
-    rows = [{"name": f"Plan {n}", "category": "plans", "price": n + 0.5, "stock": n} for n in range(1, 4)]
+    rows = [
+        {"name": f"Plan {n}", "category": "plans", "price": n + 0.5, "stock": n}
+        for n in range(1, 4)
+    ]
     return [{"id": Product.create(**row).id, **row} for row in rows]
 
 
@@ -41,4 +44,9 @@ def names(api: Api) -> dict[str, Any]:
     """One of everything."""
     user = api.user("somebody")
     url = api.url(user_id=user["id"])
-    return {"user": user["id"], "url": url["id"], "code": url["short_code"], "event": api.event(url_id=url["id"])["id"]}
+    return {
+        "user": user["id"],
+        "url": url["id"],
+        "code": url["short_code"],
+        "event": api.event(url_id=url["id"])["id"],
+    }

@@ -36,7 +36,9 @@ def _post(client: FlaskClient, *parts: bytes, end: bytes = b"--edge--\r\n") -> T
         ("; filename*=UTF-8''users.csv", ""),
     ],
 )
-def test_the_file_is_found_with_and_without_a_name(client: FlaskClient, api: Api, more: str, kind: str) -> None:
+def test_the_file_is_found_with_and_without_a_name(
+    client: FlaskClient, api: Api, more: str, kind: str
+) -> None:
     content = "username,email\nMüller,m@example.com\n".encode()
     answer = _post(client, _part("note", b"x"), _part("file", content, more, kind))
     assert (answer.status_code, answer.json["created"]) == (201, 1), answer.text
@@ -79,7 +81,9 @@ def test_a_form_of_very_many_parts_is_refused_for_what_it_is(client: FlaskClient
         ([], "The request must be multipart/form-data with a CSV file"),
     ],
 )
-def test_a_form_without_one_file_is_refused(client: FlaskClient, parts: list[bytes], message: str) -> None:
+def test_a_form_without_one_file_is_refused(
+    client: FlaskClient, parts: list[bytes], message: str
+) -> None:
     answer = _post(client, *parts)
     assert (answer.status_code, counts()["users"]) == (400, 0)
     assert answer.json["message"].startswith(message)
@@ -133,7 +137,9 @@ def test_only_the_first_hundred_bad_rows_are_put_into_words(client: FlaskClient)
     assert (body["failed"], list(body["errors"])) == (150, [f"line {n}" for n in range(2, 102)])
 
 
-def test_rows_that_are_there_already_are_no_error_beside_bad_ones(client: FlaskClient, api: Api) -> None:
+def test_rows_that_are_there_already_are_no_error_beside_bad_ones(
+    client: FlaskClient, api: Api
+) -> None:
     api.user("ada")
     answer = post_csv(client, FILE + b"bob,nowhere\n")
     assert (answer.status_code, answer.json["skipped"], answer.json["failed"]) == (201, 1, 1)

@@ -51,7 +51,9 @@ ENDLESS = '"\n' + f'",{"b" * 100_000},"\n' * 20
 def test_what_other_programs_write_is_read(client: FlaskClient, api: Api, content: str) -> None:
     answer = post_csv(client, content)
     assert (answer.status_code, answer.json.get("total")) == (201, 1), answer.text
-    assert [(user["username"], user["email"]) for user in api.get("/users")] == [("ada", "ada@example.com")]
+    assert [(user["username"], user["email"]) for user in api.get("/users")] == [
+        ("ada", "ada@example.com")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,9 @@ def test_another_encoding_is_refused_with_advice(client: FlaskClient, content: b
     ],
     ids=range(9),
 )
-def test_a_header_that_cannot_be_used_is_refused(client: FlaskClient, content: str, message: str) -> None:
+def test_a_header_that_cannot_be_used_is_refused(
+    client: FlaskClient, content: str, message: str
+) -> None:
     answer = post_csv(client, content)
     assert (answer.status_code, counts()["users"]) == (400, 0)
     assert answer.json["message"].startswith(message), answer.json["message"]
@@ -132,4 +136,6 @@ def test_a_row_that_is_too_long_is_one_bad_row(client: FlaskClient) -> None:
     rows = f"{'a,' * 1_000_000}\n" + ADA + ENDLESS + "bob,bob@example.com\n"
     report = post_csv(client, "username,email\n" + rows).json
     assert report["created"] == 2
-    assert {"line": 2, "error": "is longer than 1,048,576 characters", "value": ""} in report["errors"]
+    assert {"line": 2, "error": "is longer than 1,048,576 characters", "value": ""} in report[
+        "errors"
+    ]

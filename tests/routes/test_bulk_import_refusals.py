@@ -45,9 +45,15 @@ GOOD = b"".join(b"user%d,user%d@example.com,\n" % (n, n) for n in range(1500))
         HEADER + GOOD + b"ada,ada@example.com,\n\xc3",
     ],
 )
-def test_what_is_no_csv_file_of_users_is_refused_and_nothing_is_stored(client: FlaskClient, content: bytes) -> None:
+def test_what_is_no_csv_file_of_users_is_refused_and_nothing_is_stored(
+    client: FlaskClient, content: bytes
+) -> None:
     answer = post_csv(client, content)
-    assert (answer.status_code, answer.json["error"], answer.json["status"]) == (400, "Bad Request", 400)
+    assert (answer.status_code, answer.json["error"], answer.json["status"]) == (
+        400,
+        "Bad Request",
+        400,
+    )
     assert answer.json["message"].startswith("The file ")
     assert counts()["users"] == 0
 
@@ -70,7 +76,9 @@ def test_a_missing_column_is_named(client: FlaskClient) -> None:
         {"data": b"file", "content_type": "multipart/form-data"},
     ],
 )
-def test_a_request_without_a_file_is_refused(client: FlaskClient, request_parts: dict[str, Any]) -> None:
+def test_a_request_without_a_file_is_refused(
+    client: FlaskClient, request_parts: dict[str, Any]
+) -> None:
     answer = client.post("/users/bulk", **request_parts)
     assert (answer.status_code, answer.json["errors"]) == (400, {"file": "is required"})
     assert counts()["users"] == 0
@@ -82,7 +90,10 @@ def test_more_than_10_mib_are_refused(client: FlaskClient) -> None:
 
 
 def test_100_000_users_fit_into_one_upload(client: FlaskClient) -> None:
-    content = "id,username,email,created_at\n" + "".join(f"{n},person.{n:06},person.{n:06}@mail.example.com,2024-01-31 10:20:30\n" for n in range(1, 100_001))
+    content = "id,username,email,created_at\n" + "".join(
+        f"{n},person.{n:06},person.{n:06}@mail.example.com,2024-01-31 10:20:30\n"
+        for n in range(1, 100_001)
+    )
     assert len(content) < 10 * 1024 * 1024
     assert post_csv(client, content).json["created"] == 100_000
 
@@ -101,7 +112,10 @@ def test_uploads_of_the_same_users_at_once_all_succeed_and_store_each_user_once(
     def upload(number: int) -> Any:
         rows = [f"{number * 10 + n},ada{n},ada{n}@example.com" for n in range(300)]
         try:
-            return post_csv(app.test_client(), "id,username,email\n" + "\n".join(rows[::-1] if number % 2 else rows))
+            return post_csv(
+                app.test_client(),
+                "id,username,email\n" + "\n".join(rows[::-1] if number % 2 else rows),
+            )
         finally:
             release()
 
@@ -113,11 +127,19 @@ def test_uploads_of_the_same_users_at_once_all_succeed_and_store_each_user_once(
 
 
 def test_users_created_while_a_file_of_them_is_imported_are_stored_once(app: Flask) -> None:
-    content = "id,username,email\n" + "\n".join(f"{n + 1},ada{n},ada{n}@example.com" for n in range(300))
+    content = "id,username,email\n" + "\n".join(
+        f"{n + 1},ada{n},ada{n}@example.com" for n in range(300)
+    )
 
     def create(number: int) -> int:
         try:
-            return app.test_client().post("/users", json={"username": f"ada{number}", "email": f"ADA{number}@example.com"}).status_code
+            return (
+                app.test_client()
+                .post(
+                    "/users", json={"username": f"ada{number}", "email": f"ADA{number}@example.com"}
+                )
+                .status_code
+            )
         finally:
             release()
 
@@ -132,21 +154,54 @@ def test_users_created_while_a_file_of_them_is_imported_are_stored_once(app: Fla
 
 _FIELDS = st.one_of(
     st.text(max_size=20),
-    st.sampled_from(["ada", "a@b.example", "A@B.example", '"', "'", "\x00", "5", "-5", "9" * 19, "2024-01-31T10:00:00Z", "\ud800", "\r", "\n", ",", ";"]),
+    st.sampled_from(
+        [
+            "ada",
+            "a@b.example",
+            "A@B.example",
+            '"',
+            "'",
+            "\x00",
+            "5",
+            "-5",
+            "9" * 19,
+            "2024-01-31T10:00:00Z",
+            "\ud800",
+            "\r",
+            "\n",
+            ",",
+            ";",
+        ]
+    ),
 )
 _ROWS = st.lists(st.lists(_FIELDS, max_size=5), max_size=8)
 
 
 def _looks_like_a_file(rows: list[list[str]]) -> bytes:
-    return b"id,username,email,created_at\n" + "\n".join(",".join(row) for row in rows).encode("utf-8", "surrogatepass")
+    return b"id,username,email,created_at\n" + "\n".join(",".join(row) for row in rows).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
-@hypothesis(deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.one_of(st.binary(max_size=300), _ROWS.map(_looks_like_a_file), st.binary(max_size=100).map(lambda junk: HEADER + junk)))
+@hypothesis(
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        _ROWS.map(_looks_like_a_file),
+        st.binary(max_size=100).map(lambda junk: HEADER + junk),
+    )
+)
 @example(HEADER + b'"')
 @example(HEADER + b'a,"b\n')
 @example(HEADER + b"a" * 150_000 + b"\x00\nb,b@example.com,\n")
-def test_any_bytes_are_either_refused_with_nothing_stored_or_counted_row_by_row(client: FlaskClient, content: bytes) -> None:
+def test_any_bytes_are_either_refused_with_nothing_stored_or_counted_row_by_row(
+    client: FlaskClient, content: bytes
+) -> None:
     before = tables()
     answer = post_csv(client, content)
     assert answer.status_code in (201, 400)

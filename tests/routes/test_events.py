@@ -14,7 +14,12 @@ from tests.conftest import Api
 
 def test_a_new_event_is_answered_whole_with_its_location(client: FlaskClient, api: Api) -> None:
     user, url = api.user(), api.url()
-    body = {"event_type": " shared ", "url_id": url["id"], "user_id": user["id"], "details": {"by": "mail", "to": [1, None, {"ä": 0.5}]}}
+    body = {
+        "event_type": " shared ",
+        "url_id": url["id"],
+        "user_id": user["id"],
+        "details": {"by": "mail", "to": [1, None, {"ä": 0.5}]},
+    }
     response = check(client.post("/events", json=body), 201)
     event = response.get_json()
     assert set(event) == {"id", "url_id", "user_id", "event_type", "timestamp", "details"}
@@ -24,25 +29,41 @@ def test_a_new_event_is_answered_whole_with_its_location(client: FlaskClient, ap
     assert api.get(f"/events/{event['id']}") == event
 
 
-@pytest.mark.parametrize("more", [{}, {"details": None}, {"details": {}, "url_id": None, "user_id": None}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"details": None}, {"details": {}, "url_id": None, "user_id": None}], ids=str
+)
 def test_details_are_always_an_object(api: Api, more: dict[str, Any]) -> None:
     event = api.event(**more)
     assert (event["details"], event["url_id"], event["user_id"]) == ({}, None, None)
 
 
 def test_an_event_needs_a_type(client: FlaskClient) -> None:
-    assert check(client.post("/events", json={"details": {}}), 400).get_json()["errors"] == {"event_type": "is required"}
+    assert check(client.post("/events", json={"details": {}}), 400).get_json()["errors"] == {
+        "event_type": "is required"
+    }
 
 
-@pytest.mark.parametrize(("field", "message"), [("url_id", "URL 99 not found"), ("user_id", "User 99 not found")])
-def test_an_event_about_nothing_known_is_not_recorded(client: FlaskClient, api: Api, field: str, message: str) -> None:
-    assert check(client.post("/events", json={"event_type": "x", field: 99}), 404).get_json()["message"] == message
+@pytest.mark.parametrize(
+    ("field", "message"), [("url_id", "URL 99 not found"), ("user_id", "User 99 not found")]
+)
+def test_an_event_about_nothing_known_is_not_recorded(
+    client: FlaskClient, api: Api, field: str, message: str
+) -> None:
+    assert (
+        check(client.post("/events", json={"event_type": "x", field: 99}), 404).get_json()[
+            "message"
+        ]
+        == message
+    )
     assert api.get("/events") == []
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_an_unknown_event_is_not_found_by_its_number(client: FlaskClient, method: str) -> None:
-    assert check(client.open("/events/99", method=method), 404).get_json()["message"] == "Event 99 not found"
+    assert (
+        check(client.open("/events/99", method=method), 404).get_json()["message"]
+        == "Event 99 not found"
+    )
 
 
 def test_a_deleted_event_is_gone(client: FlaskClient, api: Api) -> None:
@@ -59,7 +80,9 @@ def test_filters_combine(client: FlaskClient, api: Api) -> None:
     of_user = api.event("seen", user_id=user["id"])["id"]
 
     def ids(query: str) -> list[int]:
-        return [event["id"] for event in api.get(f"/events?{query}") if event["event_type"] != "created"]
+        return [
+            event["id"] for event in api.get(f"/events?{query}") if event["event_type"] != "created"
+        ]
 
     assert ids("") == [of_user, of_url, both]
     assert ids(f"url_id={url['id']}") == [of_url, both]
@@ -75,7 +98,10 @@ def test_every_name_of_a_click_finds_all_clicks(client: FlaskClient, api: Api, n
     url = api.url()
     check(client.get(f"/{url['short_code']}"), 302)
     posted = [api.event(kind, url_id=url["id"])["event_type"] for kind in ("click", "redirect")]
-    assert [event["event_type"] for event in api.get(f"/events?type={name}")] == [*posted[::-1], "clicked"]
+    assert [event["event_type"] for event in api.get(f"/events?type={name}")] == [
+        *posted[::-1],
+        "clicked",
+    ]
 
 
 def test_a_click_that_a_client_records_or_deletes_is_counted(client: FlaskClient, api: Api) -> None:

@@ -37,27 +37,39 @@ ROUTES = {
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_head_answers_as_get_without_a_body(client: FlaskClient, names: dict[str, Any], path: str) -> None:
+def test_head_answers_as_get_without_a_body(
+    client: FlaskClient, names: dict[str, Any], path: str
+) -> None:
     if "GET" in ROUTES[path]:
         get = client.get(path.format(**names))
         head = client.head(path.format(**names))
-        assert (head.status_code, head.content_type, head.data) == (get.status_code, get.content_type, b"")
+        assert (head.status_code, head.content_type, head.data) == (
+            get.status_code,
+            get.content_type,
+            b"",
+        )
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_options_and_405_name_what_is_allowed(client: FlaskClient, names: dict[str, Any], path: str) -> None:
+def test_options_and_405_name_what_is_allowed(
+    client: FlaskClient, names: dict[str, Any], path: str
+) -> None:
     allowed = {*ROUTES[path].split(), "OPTIONS", *(["HEAD"] if "GET" in ROUTES[path] else [])}
     options = check(client.options(path.format(**names)), 200)
     assert options.data == b""
     assert "Content-Type" not in options.headers
     assert {str(method) for method in options.allow} == allowed
     for method in {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"} - allowed:
-        assert {str(name) for name in check(client.open(path.format(**names), method=method), 405).allow} == allowed
+        assert {
+            str(name) for name in check(client.open(path.format(**names), method=method), 405).allow
+        } == allowed
 
 
 @pytest.mark.parametrize("request_id", ["abc", "4f1f0a5b-9c3d-2e17", "A.b:c_d-9", "x" * 64])
 @pytest.mark.parametrize("path", ["/users", "/users/99", "/no/such", "/users?page=x"])
-def test_a_sane_request_id_is_echoed_everywhere(client: FlaskClient, api: Api, request_id: str, path: str) -> None:
+def test_a_sane_request_id_is_echoed_everywhere(
+    client: FlaskClient, api: Api, request_id: str, path: str
+) -> None:
     response = check(client.get(path, headers={"X-Request-ID": request_id}), 200, 400, 404)
     assert response.headers["X-Request-ID"] == request_id
     assert request_id in {entry["request_id"] for entry in api.get("/logs")}
@@ -66,13 +78,18 @@ def test_a_sane_request_id_is_echoed_everywhere(client: FlaskClient, api: Api, r
 @pytest.mark.parametrize("request_id", [None, "", "x" * 65, "a b", "a\tb", '"', "ä", "\xff"])
 def test_another_request_id_is_replaced(client: FlaskClient, request_id: str | None) -> None:
     environ = {} if request_id is None else {"HTTP_X_REQUEST_ID": request_id}
-    made = {check(send(client, "GET", "/users/99", environ=environ), 404).headers["X-Request-ID"] for _ in range(2)}
+    made = {
+        check(send(client, "GET", "/users/99", environ=environ), 404).headers["X-Request-ID"]
+        for _ in range(2)
+    }
     assert len(made) == 2
     assert all(re.fullmatch("[0-9a-f]{16,}", identity) for identity in made)
 
 
 @pytest.mark.parametrize("path", ["/users", "/urls", "/events", "/shorten", "/users/bulk"])
-@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x"]
+)
 def test_a_body_over_10_mib_is_too_large(client: FlaskClient, path: str, content_type: str) -> None:
     check(client.post(path, data=b" " * (10 * 2**20 + 1), content_type=content_type), 413)
 
@@ -84,12 +101,25 @@ def test_a_body_of_64_kib_is_not_too_large(client: FlaskClient) -> None:
 
 def test_a_body_without_a_length_is_measured_while_it_is_read(client: FlaskClient) -> None:
     chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
-    check(client.post("/users", data=b" " * (10 * 2**20 + 1), content_type="application/json", environ_overrides=chunked), 413)
+    check(
+        client.post(
+            "/users",
+            data=b" " * (10 * 2**20 + 1),
+            content_type="application/json",
+            environ_overrides=chunked,
+        ),
+        413,
+    )
 
 
 def test_the_last_of_duplicate_keys_wins_and_unknown_keys_are_ignored(client: FlaskClient) -> None:
     body = b'{"username": 1, "username": "ada", "email": "ada@example.com", "unknown": [1]}'
-    assert check(client.post("/users", data=body, content_type="application/json"), 201).get_json()["username"] == "ada"
+    assert (
+        check(client.post("/users", data=body, content_type="application/json"), 201).get_json()[
+            "username"
+        ]
+        == "ada"
+    )
 
 
 def test_text_is_sent_as_utf_8(client: FlaskClient, api: Api) -> None:
@@ -106,4 +136,9 @@ def test_errors_are_json_whatever_is_accepted(client: FlaskClient, path: str) ->
 
 def test_an_error_names_its_phrase_its_status_and_what_was_wrong(client: FlaskClient) -> None:
     body = check(client.get("/users/99", headers={"X-Request-ID": "mine"}), 404).get_json()
-    assert body == {"error": "Not Found", "message": "User 99 not found", "status": 404, "request_id": "mine"}
+    assert body == {
+        "error": "Not Found",
+        "message": "User 99 not found",
+        "status": 404,
+        "request_id": "mine",
+    }

@@ -10,7 +10,18 @@ from flask.testing import FlaskClient
 from tests.answers import check
 from tests.conftest import Api
 
-KEYS = {"timestamp", "level", "logger", "message", "method", "path", "status", "duration_ms", "request_id", "instance"}
+KEYS = {
+    "timestamp",
+    "level",
+    "logger",
+    "message",
+    "method",
+    "path",
+    "status",
+    "duration_ms",
+    "request_id",
+    "instance",
+}
 
 
 def lines_of(api: Api, request_id: str) -> list[dict[str, Any]]:
@@ -40,7 +51,9 @@ def test_entries_come_oldest_first_and_100_of_them(client: FlaskClient, api: Api
         client.get("/users/99")
     entries = api.get("/logs")
     assert len(entries) == 100
-    assert [entry["timestamp"] for entry in entries] == sorted(entry["timestamp"] for entry in entries)
+    assert [entry["timestamp"] for entry in entries] == sorted(
+        entry["timestamp"] for entry in entries
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,8 +81,23 @@ def test_lines_says_how_many(client: FlaskClient, api: Api, lines: str, count: i
     assert len(api.get(f"/logs?lines={lines}")) == count
 
 
-@pytest.mark.parametrize(("limit", "count"), [("1", 1), ("3", 3), ("200", 200), ("201", 200), ("9" * 30, 200), ("0", 50), ("-1", 50), ("x", 50), ("", 50)])
-def test_a_search_has_a_count_and_a_limit(client: FlaskClient, api: Api, limit: str, count: int) -> None:
+@pytest.mark.parametrize(
+    ("limit", "count"),
+    [
+        ("1", 1),
+        ("3", 3),
+        ("200", 200),
+        ("201", 200),
+        ("9" * 30, 200),
+        ("0", 50),
+        ("-1", 50),
+        ("x", 50),
+        ("", 50),
+    ],
+)
+def test_a_search_has_a_count_and_a_limit(
+    client: FlaskClient, api: Api, limit: str, count: int
+) -> None:
     while len(api.get("/logs?lines=200")) < 200:
         client.get("/users/99")
     found = api.get(f"/logs?limit={limit}")

@@ -18,12 +18,20 @@ BROWSER = "text/html,*/*;q=0.8"
 
 def test_health_names_the_state_of_everything(client: FlaskClient, settings: Settings) -> None:
     cache = "connected" if settings.redis_url else "disabled"
-    assert check(client.get("/health"), 200).get_json() == {"status": "ok", "database": "connected", "cache": cache}
+    assert check(client.get("/health"), 200).get_json() == {
+        "status": "ok",
+        "database": "connected",
+        "cache": cache,
+    }
 
 
 def test_a_replica_with_its_database_is_ready(api: Api) -> None:
     state = api.get("/health/ready")
-    assert {"status": "ready", "database": "connected", "schema_applied": True}.items() <= state.items()
+    assert {
+        "status": "ready",
+        "database": "connected",
+        "schema_applied": True,
+    }.items() <= state.items()
 
 
 def test_metrics_are_prometheus_text_and_know_no_codes(client: FlaskClient, api: Api) -> None:
@@ -33,9 +41,15 @@ def test_metrics_are_prometheus_text_and_know_no_codes(client: FlaskClient, api:
     client.open("/users", method="MADEUP")
     response = check(client.get("/metrics"), 200)
     assert response.mimetype == "text/plain"
-    for name in ("http_requests_total", "process_resident_memory_bytes", "process_cpu_seconds_total"):
+    for name in (
+        "http_requests_total",
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+    ):
         assert re.search(rf"^{name}(\{{.*\}})? [0-9.e+]+$", response.text, re.MULTILINE)
-    assert not any(word in response.text for word in (url["short_code"], "424242", "/no/such", "MADEUP"))
+    assert not any(
+        word in response.text for word in (url["short_code"], "424242", "/no/such", "MADEUP")
+    )
 
 
 @pytest.fixture
@@ -47,15 +61,21 @@ def terminations() -> Iterator[list[int]]:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_chaos_with_the_token_answers_and_stops_the_server(client: FlaskClient, terminations: list[int]) -> None:
+def test_chaos_with_the_token_answers_and_stops_the_server(
+    client: FlaskClient, terminations: list[int]
+) -> None:
     response = check(client.get("/chaos", headers={"X-Chaos-Token": "let-me-in"}), 204)
     response.close()
     assert terminations == [signal.SIGTERM]
 
 
 @pytest.mark.parametrize("token", [None, "", "let-me-i", "let-me-in!", "LET-ME-IN", "\xff"])
-def test_chaos_without_the_token_is_refused(client: FlaskClient, terminations: list[int], token: str | None) -> None:
-    check(client.get("/chaos", headers={} if token is None else {"X-Chaos-Token": token}), 401).close()
+def test_chaos_without_the_token_is_refused(
+    client: FlaskClient, terminations: list[int], token: str | None
+) -> None:
+    check(
+        client.get("/chaos", headers={} if token is None else {"X-Chaos-Token": token}), 401
+    ).close()
     assert terminations == []
 
 
@@ -64,19 +84,27 @@ def test_chaos_is_refused_to_everybody_when_no_token_is_set(
     client: FlaskClient, given_with: Callable[..., None], terminations: list[int], token: str | None
 ) -> None:
     given_with(chaos_token="")
-    check(client.get("/chaos", headers={} if token is None else {"X-Chaos-Token": token}), 401).close()
+    check(
+        client.get("/chaos", headers={} if token is None else {"X-Chaos-Token": token}), 401
+    ).close()
     assert terminations == []
 
 
 def test_the_index_says_what_this_is_and_where_to_read_on(client: FlaskClient, api: Api) -> None:
     index = api.get("/")
     assert set(index) == {"name", "version", "documentation", "endpoints"}
-    assert {"POST /shorten", "GET /{short_code}", "GET /users/{user_id}/urls"} <= set(index["endpoints"])
+    assert {"POST /shorten", "GET /{short_code}", "GET /users/{user_id}/urls"} <= set(
+        index["endpoints"]
+    )
     check(client.get(index["documentation"]), 200)
 
 
 def test_a_browser_gets_the_index_as_a_page(client: FlaskClient) -> None:
     page = client.get("/", headers={"Accept": BROWSER})
-    assert (page.status_code, page.content_type, page.headers["Vary"]) == (200, "text/html; charset=utf-8", "Accept")
+    assert (page.status_code, page.content_type, page.headers["Vary"]) == (
+        200,
+        "text/html; charset=utf-8",
+        "Accept",
+    )
     assert "Holdfast" in page.text
     assert check(client.get("/"), 200).headers["Vary"] == "Accept"

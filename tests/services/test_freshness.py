@@ -54,7 +54,9 @@ def test_all_that_is_due_is_delivered_however_much(bound: Bound, redis_server: R
 
 
 @pytest.mark.services
-def test_two_changes_of_one_link_leave_the_newer_one_in_whichever_order_they_are_told(bound: Bound, redis_server: Redis) -> None:
+def test_two_changes_of_one_link_leave_the_newer_one_in_whichever_order_they_are_told(
+    bound: Bound, redis_server: Redis
+) -> None:
     bound(redis_url=redis_server.url)
     newer = LINK._replace(version=2, original_url="https://example.com/newer")
     first, second = keep([("abcdef", LINK)]), keep([("abcdef", newer)])
@@ -75,16 +77,24 @@ def test_what_redis_cannot_be_told_stays(bound: Bound, redis_server: Redis) -> N
 
 
 @pytest.mark.services
-def test_a_new_connection_tells_all_that_is_due_before_it_asks(bound: Bound, redis_server: Redis) -> None:
+def test_a_new_connection_tells_all_that_is_due_before_it_asks(
+    bound: Bound, redis_server: Redis
+) -> None:
     bound(redis_url=redis_server.url)
-    CacheUpdate.insert_many([(f"code{number}", LINK.entry()) for number in range(1200)], [CacheUpdate.short_code, CacheUpdate.entry]).execute()
+    CacheUpdate.insert_many(
+        [(f"code{number}", LINK.entry()) for number in range(1200)],
+        [CacheUpdate.short_code, CacheUpdate.entry],
+    ).execute()
     assert cache.get_link("code1199") == LINK
 
 
 def test_deleting_a_user_with_thousands_of_links_kills_them_all_at_once(api: Api) -> None:
     user = api.user()
     codes = [f"code{number}" for number in range(3000)]
-    Url.insert_many([(code, "https://example.com/", user["id"]) for code in codes], [Url.short_code, Url.original_url, Url.user]).execute()
+    Url.insert_many(
+        [(code, "https://example.com/", user["id"]) for code in codes],
+        [Url.short_code, Url.original_url, Url.user],
+    ).execute()
     for code in codes[:3]:
         assert api.client.get(f"/{code}").status_code == 302
     assert api.client.delete(f"/users/{user['id']}").status_code == 204
@@ -129,9 +139,16 @@ CHANGES: dict[str, Callable[[Api, dict[str, Any]], Any]] = {
     "deactivated": lambda api, url: api.client.put(f"/urls/{url['id']}", json={"is_active": False}),
     "deleted": lambda api, url: api.client.delete(f"/urls/{url['id']}"),
     "deleted with its owner": lambda api, url: api.client.delete(f"/users/{url['user_id']}"),
-    "changed": lambda api, url: api.client.put(f"/urls/{url['id']}", json={"original_url": "https://example.com/new"}),
+    "changed": lambda api, url: api.client.put(
+        f"/urls/{url['id']}", json={"original_url": "https://example.com/new"}
+    ),
 }
-AFTER = {"deactivated": (410, None), "deleted": (404, None), "deleted with its owner": (404, None), "changed": (302, "https://example.com/new")}
+AFTER = {
+    "deactivated": (410, None),
+    "deleted": (404, None),
+    "deleted with its owner": (404, None),
+    "changed": (302, "https://example.com/new"),
+}
 each_change = pytest.mark.parametrize("change", CHANGES)
 
 
@@ -150,7 +167,9 @@ def test_a_change_is_seen_by_the_next_redirect(api: Api, change: str) -> None:
 
 @pytest.mark.services
 @each_change
-def test_a_change_while_redis_is_down_is_seen_by_the_first_redirect_after_it_is_back(shared: Api, redis_server: Redis, change: str) -> None:
+def test_a_change_while_redis_is_down_is_seen_by_the_first_redirect_after_it_is_back(
+    shared: Api, redis_server: Redis, change: str
+) -> None:
     url = cached_link(shared)
     redis_server.kill()
     assert CHANGES[change](shared, url).status_code in (200, 204)
@@ -163,7 +182,9 @@ def test_a_change_while_redis_is_down_is_seen_by_the_first_redirect_after_it_is_
 
 @pytest.mark.services
 @each_change
-def test_a_change_while_redis_hangs_is_seen_by_the_first_redirect_after_it_goes_on(shared: Api, redis_server: Redis, change: str) -> None:
+def test_a_change_while_redis_hangs_is_seen_by_the_first_redirect_after_it_goes_on(
+    shared: Api, redis_server: Redis, change: str
+) -> None:
     url = cached_link(shared)
     in_pool = [cache.store.run("return 1", ()) for _ in range(2)]
     assert in_pool == [1, 1]
@@ -174,7 +195,9 @@ def test_a_change_while_redis_hangs_is_seen_by_the_first_redirect_after_it_goes_
 
 
 @pytest.mark.services
-def test_a_change_while_redis_is_left_alone_is_told_at_once(shared: Api, redis_server: Redis) -> None:
+def test_a_change_while_redis_is_left_alone_is_told_at_once(
+    shared: Api, redis_server: Redis
+) -> None:
     url = cached_link(shared)
     with redis_server.frozen():
         follow(shared, url["short_code"])

@@ -71,21 +71,31 @@ def test_all_is_well(client: FlaskClient, settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("where", ["nobody listens", "silent"])
-def test_without_its_database_it_lives_and_is_not_ready(client: FlaskClient, rebind: Rebind, silent_port: int, where: str) -> None:
+def test_without_its_database_it_lives_and_is_not_ready(
+    client: FlaskClient, rebind: Rebind, silent_port: int, where: str
+) -> None:
     port = free_port() if where == "nobody listens" else silent_port
     rebind(database_url=f"postgresql://127.0.0.1:{port}/holdfast", redis_url="")
     for _ in range(3):
         response, seconds = timed(client, "/health")
-        assert (response.status_code, response.json) == (200, {"status": "degraded", "database": "disconnected", "cache": "disabled"})
+        assert (response.status_code, response.json) == (
+            200,
+            {"status": "degraded", "database": "disconnected", "cache": "disabled"},
+        )
         assert seconds < 0.3
     response, seconds = timed(client, "/health/ready")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
-    assert response.json["message"] == "This replica is not ready: database disconnected, cache disabled, schema not applied"
+    assert (
+        response.json["message"]
+        == "This replica is not ready: database disconnected, cache disabled, schema not applied"
+    )
     assert seconds < 0.3
 
 
 @pytest.mark.parametrize("where", ["nobody listens", "silent"])
-def test_without_its_cache_it_is_degraded_and_ready(client: FlaskClient, rebind: Rebind, silent_port: int, where: str) -> None:
+def test_without_its_cache_it_is_degraded_and_ready(
+    client: FlaskClient, rebind: Rebind, silent_port: int, where: str
+) -> None:
     port = free_port() if where == "nobody listens" else silent_port
     rebind(redis_url=f"redis://127.0.0.1:{port}/0")
     schema.ensure()
@@ -100,9 +110,14 @@ def test_without_its_cache_it_is_degraded_and_ready(client: FlaskClient, rebind:
 
 
 @pytest.mark.parametrize("where", ["nobody listens", "silent"])
-def test_the_metrics_are_there_without_database_and_cache(client: FlaskClient, rebind: Rebind, silent_port: int, where: str) -> None:
+def test_the_metrics_are_there_without_database_and_cache(
+    client: FlaskClient, rebind: Rebind, silent_port: int, where: str
+) -> None:
     port = free_port() if where == "nobody listens" else silent_port
-    rebind(database_url=f"postgresql://127.0.0.1:{port}/holdfast", redis_url=f"redis://127.0.0.1:{port}/0")
+    rebind(
+        database_url=f"postgresql://127.0.0.1:{port}/holdfast",
+        redis_url=f"redis://127.0.0.1:{port}/0",
+    )
     response, seconds = timed(client, "/metrics")
     assert response.status_code == 200
     assert "http_requests_total" in response.text
@@ -140,7 +155,9 @@ def test_what_does_not_answer_in_time_is_called_gone_and_is_not_asked_twice() ->
     assert asked == [True]
 
 
-def test_a_database_without_our_tables_is_no_reason_to_fail(client: FlaskClient, rebind: Rebind, tmp_path: Any) -> None:
+def test_a_database_without_our_tables_is_no_reason_to_fail(
+    client: FlaskClient, rebind: Rebind, tmp_path: Any
+) -> None:
     rebind(database_url=f"sqlite:///{tmp_path}/holdfast.db", redis_url="")
     schema.ready = True  # somebody dropped the tables behind our back
     assert client.get("/health").json["status"] == "ok"
@@ -148,7 +165,9 @@ def test_a_database_without_our_tables_is_no_reason_to_fail(client: FlaskClient,
 
 
 def test_counting_links_is_done_again_only_after_many_times_as_long_as_it_took(api: Api) -> None:
-    times = iter([0.0, 1.0, 49.0, 50.9, 51.1, 51.2])  # asked for before and after a count, and once where there is none
+    times = iter(
+        [0.0, 1.0, 49.0, 50.9, 51.1, 51.2]
+    )  # asked for before and after a count, and once where there is none
     counter = health.ActiveUrls(clock=lambda: next(times))
     api.url()
     assert counter.count() == 1
@@ -158,7 +177,9 @@ def test_counting_links_is_done_again_only_after_many_times_as_long_as_it_took(a
 
 
 @pytest.mark.services
-def test_a_postgresql_without_our_tables_is_no_reason_to_fail(client: FlaskClient, rebind: Rebind, postgres_server: Postgres) -> None:
+def test_a_postgresql_without_our_tables_is_no_reason_to_fail(
+    client: FlaskClient, rebind: Rebind, postgres_server: Postgres
+) -> None:
     rebind(database_url=postgres_server.url, redis_url="")
     db.execute_sql("CREATE DATABASE nothing")
     rebind(database_url=postgres_server.url.removesuffix("holdfast") + "nothing", redis_url="")
@@ -168,7 +189,9 @@ def test_a_postgresql_without_our_tables_is_no_reason_to_fail(client: FlaskClien
 
 
 @pytest.mark.services
-def test_a_database_that_is_killed_and_comes_back_shows_at_once(client: FlaskClient, rebind: Rebind) -> None:
+def test_a_database_that_is_killed_and_comes_back_shows_at_once(
+    client: FlaskClient, rebind: Rebind
+) -> None:
     server = Postgres()
     try:
         server.start()
@@ -183,7 +206,9 @@ def test_a_database_that_is_killed_and_comes_back_shows_at_once(client: FlaskCli
 
 
 @pytest.mark.services
-def test_a_redis_that_stops_answering_shows_within_the_time_that_health_may_take(client: FlaskClient, rebind: Rebind) -> None:
+def test_a_redis_that_stops_answering_shows_within_the_time_that_health_may_take(
+    client: FlaskClient, rebind: Rebind
+) -> None:
     server = Redis()
     try:
         server.start()
@@ -194,6 +219,9 @@ def test_a_redis_that_stops_answering_shows_within_the_time_that_health_may_take
         response, seconds = timed(client, "/health")
         assert (response.json["cache"], seconds < 0.3) == ("disconnected", True)
         server.send(signal.SIGCONT)
-        wait_for(lambda: bool(client.get("/health").json["cache"] == "connected"), what="the cache's return")
+        wait_for(
+            lambda: bool(client.get("/health").json["cache"] == "connected"),
+            what="the cache's return",
+        )
     finally:
         server.destroy()

@@ -56,15 +56,28 @@ def _reasons(report: LoadReport) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
-def test_files_are_loaded_whole_in_whatever_order_they_are_given(load: Load, api: Api, order: Sequence[int]) -> None:
+def test_files_are_loaded_whole_in_whatever_order_they_are_given(
+    load: Load, api: Api, order: Sequence[int]
+) -> None:
     files = (USERS, URLS, EVENTS, PRODUCTS)
     report = load(*(files[number] for number in order))
     assert (report.notes, _reasons(report)) == ([], [])
-    assert api.get("/users/2") == {"id": 2, "username": "bob", "email": "bob@example.com", "created_at": "2024-01-02T10:00:00"}
+    assert api.get("/users/2") == {
+        "id": 2,
+        "username": "bob",
+        "email": "bob@example.com",
+        "created_at": "2024-01-02T10:00:00",
+    }
     assert api.get("/urls/12")["is_active"] is False
     assert api.get("/urls/11")["title"] == "First"
     assert api.get("/events/102")["details"] == {"field": "is_active", "new_value": False}
-    assert api.get("/products")[0] == {"id": 1, "name": "Mug", "category": "kitchen", "price": 12.5, "stock": 3}
+    assert api.get("/products")[0] == {
+        "id": 1,
+        "name": "Mug",
+        "category": "kitchen",
+        "price": 12.5,
+        "stock": 3,
+    }
 
 
 def test_codes_of_digits_alone_and_loaded_links_work(load: Load, client: FlaskClient) -> None:
@@ -74,9 +87,13 @@ def test_codes_of_digits_alone_and_loaded_links_work(load: Load, client: FlaskCl
 
 def test_loading_again_changes_nothing(load: Load) -> None:
     files = (
-        USERS + "3,ADA,ada@EXAMPLE.com,\n,eve,eve@example.com,\n9223372036854775807,zoe,zoe@example.com,\n",
-        URLS + "13,3,abc123,https://example.com/c,,,,\n11,9,zzz,https://example.com/d,,1,2024-01-01,2024-01-01\n",
-        EVENTS + ",11,,clicked,2024-01-07,{}\n,11,,clicked,2024-01-07,{}\n101,11,1,clicked,2024-01-08,x\n" + EVENTS.splitlines()[1],
+        USERS
+        + "3,ADA,ada@EXAMPLE.com,\n,eve,eve@example.com,\n9223372036854775807,zoe,zoe@example.com,\n",
+        URLS
+        + "13,3,abc123,https://example.com/c,,,,\n11,9,zzz,https://example.com/d,,1,2024-01-01,2024-01-01\n",
+        EVENTS
+        + ",11,,clicked,2024-01-07,{}\n,11,,clicked,2024-01-07,{}\n101,11,1,clicked,2024-01-08,x\n"
+        + EVENTS.splitlines()[1],
         PRODUCTS + ",Cup,kitchen,3,0\n1,Jug,kitchen,8,1\n",
     )
     first = load(*files)
@@ -84,7 +101,11 @@ def test_loading_again_changes_nothing(load: Load) -> None:
     again = load(*files)
     assert tables() == before
     assert [file.created for file in again.files] == [0, 0, 0, 0]
-    assert [file.created + file.skipped for file in first.files] == [file.skipped for file in again.files] == [5, 4, 6, 3]
+    assert (
+        [file.created + file.skipped for file in first.files]
+        == [file.skipped for file in again.files]
+        == [5, 4, 6, 3]
+    )
 
 
 def test_new_rows_get_ids_behind_the_loaded_ones(load: Load, api: Api) -> None:
@@ -96,10 +117,16 @@ def test_new_rows_get_ids_behind_the_loaded_ones(load: Load, api: Api) -> None:
 
 def test_a_repeated_user_is_merged_and_what_is_its_own_follows(load: Load, api: Api) -> None:
     users = USERS + "3,ada,ada@other.example,\n4,carl,BOB@example.com,\n5,dora,dora@example.com,\n"
-    urls = URLS + "13,3,merge1,https://example.com/,,1,,\n14,4,merge2,https://example.com/,,1,,\n15,5,merge3,https://example.com/,,1,,\n"
+    urls = (
+        URLS
+        + "13,3,merge1,https://example.com/,,1,,\n14,4,merge2,https://example.com/,,1,,\n15,5,merge3,https://example.com/,,1,,\n"
+    )
     events = EVENTS + "103,13,3,shared,2024-01-06,{}\n104,14,4,shared,2024-01-06,{}\n"
     report = load(events, urls, users)
-    assert _notes(report) == ["2.csv:4: is the same as an earlier row, merged into id 1", "2.csv:5: is the same as an earlier row, merged into id 2"]
+    assert _notes(report) == [
+        "2.csv:4: is the same as an earlier row, merged into id 1",
+        "2.csv:5: is the same as an earlier row, merged into id 2",
+    ]
     assert [user["username"] for user in api.get("/users")] == ["ada", "bob", "dora"]
     assert [api.get(f"/urls/{number}")["user_id"] for number in (13, 14, 15)] == [1, 2, 5]
     assert [api.get(f"/events/{number}")["user_id"] for number in (103, 104)] == [1, 2]
@@ -107,7 +134,10 @@ def test_a_repeated_user_is_merged_and_what_is_its_own_follows(load: Load, api: 
 
 def test_a_user_who_is_stored_under_another_id_is_met_by_its_links(load: Load, api: Api) -> None:
     stored = api.user("ada")["id"]
-    load("id,username,email\n900001,ada,ada@example.com\n", "id,user_id,short_code,original_url\n77,900001,mine,https://example.com/\n")
+    load(
+        "id,username,email\n900001,ada,ada@example.com\n",
+        "id,user_id,short_code,original_url\n77,900001,mine,https://example.com/\n",
+    )
     assert api.get("/urls/77")["user_id"] == stored
 
 
@@ -123,8 +153,13 @@ def test_what_refers_to_a_row_that_got_a_new_id_refers_to_it_still(load: Load, a
 
 
 @pytest.mark.parametrize("owner", ["999999", "0", "-4", "nobody", "9223372036854775808", "9" * 30])
-def test_a_row_whose_owner_does_not_exist_is_loaded_without_and_reported(load: Load, api: Api, owner: str) -> None:
-    report = load(f"id,user_id,short_code,original_url\n5,{owner},abc123,https://example.com/\n", f"id,url_id,user_id,event_type\n6,{owner},{owner},shared\n")
+def test_a_row_whose_owner_does_not_exist_is_loaded_without_and_reported(
+    load: Load, api: Api, owner: str
+) -> None:
+    report = load(
+        f"id,user_id,short_code,original_url\n5,{owner},abc123,https://example.com/\n",
+        f"id,url_id,user_id,event_type\n6,{owner},{owner},shared\n",
+    )
     assert api.get("/urls/5")["user_id"] is None
     assert (api.get("/events/6")["url_id"], api.get("/events/6")["user_id"]) == (None, None)
     assert _notes(report) == [
@@ -135,7 +170,11 @@ def test_a_row_whose_owner_does_not_exist_is_loaded_without_and_reported(load: L
 
 
 @pytest.mark.parametrize(
-    ("text", "active"), [*((t, True) for t in ("True", "true", "1", "t", "T", " TRUE ", "")), *((f, False) for f in ("False", "0", "f", "F"))]
+    ("text", "active"),
+    [
+        *((t, True) for t in ("True", "true", "1", "t", "T", " TRUE ", "")),
+        *((f, False) for f in ("False", "0", "f", "F")),
+    ],
 )
 def test_booleans_of_every_spelling_are_read(load: Load, api: Api, text: str, active: bool) -> None:
     load(f"id,short_code,original_url,is_active\n1,abc123,https://example.com/,{text}\n")
@@ -161,7 +200,9 @@ def test_booleans_of_every_spelling_are_read(load: Load, api: Api, text: str, ac
     ],
     ids=range(13),
 )
-def test_details_that_are_no_json_object_are_kept_raw(load: Load, api: Api, text: str, details: dict[str, Any]) -> None:
+def test_details_that_are_no_json_object_are_kept_raw(
+    load: Load, api: Api, text: str, details: dict[str, Any]
+) -> None:
     quoted = text.replace('"', '""')
     load(f'event_type,details\nshared,"{quoted}"\n')
     assert [event["details"] for event in api.get("/events")] == [details]
@@ -173,7 +214,10 @@ def test_a_deleted_event_does_not_delete_an_active_link(load: Load, client: Flas
 
 
 def test_clicks_are_counted_under_each_of_their_names(load: Load, api: Api) -> None:
-    clicks = "".join(f",11,,{name},2024-01-06,{{}}\n" for name in ("clicked", "click", "redirect", "clicked", "shared"))
+    clicks = "".join(
+        f",11,,{name},2024-01-06,{{}}\n"
+        for name in ("clicked", "click", "redirect", "clicked", "shared")
+    )
     load(USERS, URLS, EVENTS + clicks + ",999999,,clicked,2024-01-06,{}\n")
     assert api.get("/urls/11")["click_count"] == api.get("/urls/11/stats")["redirect_count"] == 4
     load(EVENTS + clicks + ",11,,clicked,2024-01-07,{}\n")
@@ -196,8 +240,12 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize(("row", "reason"), BAD_ROWS.items(), ids=range(len(BAD_ROWS)))
-def test_a_bad_row_is_skipped_and_reported_with_line_and_reason(load: Load, row: str, reason: str) -> None:
-    report = load(f"id,short_code,original_url,title,is_active\n7,good01,https://example.com/\n{row}\n8,good02,https://example.com/\n")
+def test_a_bad_row_is_skipped_and_reported_with_line_and_reason(
+    load: Load, row: str, reason: str
+) -> None:
+    report = load(
+        f"id,short_code,original_url,title,is_active\n7,good01,https://example.com/\n{row}\n8,good02,https://example.com/\n"
+    )
     [(line, said)] = _reasons(report)
     assert (line, said[: len(reason)]) == (3, reason)
     assert (report.files[0].created, counts()["urls"]) == (2, 2)
@@ -229,8 +277,15 @@ def test_bad_products_are_reported(load: Load, row: str, reason: str) -> None:
 
 
 def test_strict_loading_stops_at_the_first_bad_row_with_nothing_loaded(load: Load) -> None:
-    with pytest.raises(InvalidInput, match=r"1\.csv:3: original_url: must be an absolute http or https URL.*; nothing was loaded"):
-        load(USERS, "short_code,original_url\nabc123,https://example.com/\nabc124,nowhere\nabc125,neither\n", strict=True)
+    with pytest.raises(
+        InvalidInput,
+        match=r"1\.csv:3: original_url: must be an absolute http or https URL.*; nothing was loaded",
+    ):
+        load(
+            USERS,
+            "short_code,original_url\nabc123,https://example.com/\nabc124,nowhere\nabc125,neither\n",
+            strict=True,
+        )
     assert sum(counts().values()) == 0
 
 

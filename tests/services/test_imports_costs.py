@@ -93,7 +93,9 @@ def test_a_bad_row_costs_no_more_than_a_good_one(clean: Callable[[], None], kind
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
-def test_a_file_of_any_content_costs_little_more_than_a_good_one_of_its_size(clean: Callable[[], None], kind: str) -> None:
+def test_a_file_of_any_content_costs_little_more_than_a_good_one_of_its_size(
+    clean: Callable[[], None], kind: str
+) -> None:
     assert _ratio(BAD_FILES[kind], SMALL, clean) < 2.5
 
 

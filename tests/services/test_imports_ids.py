@@ -26,7 +26,12 @@ def fresh(settings: Settings, tmp_path: Path) -> Iterator[Api]:
 
 
 @pytest.mark.parametrize(
-    "rows", ["1,ada,ada@example.com\n", "2,ada,ada@example.com\n,bob,bob@example.com\n", "2,ada,ada@example.com\n,bob,bob@example.com\n2,eve,eve@example.com\n"]
+    "rows",
+    [
+        "1,ada,ada@example.com\n",
+        "2,ada,ada@example.com\n,bob,bob@example.com\n",
+        "2,ada,ada@example.com\n,bob,bob@example.com\n2,eve,eve@example.com\n",
+    ],
 )
 def test_the_next_id_of_a_new_database_is_behind_the_imported_ones(fresh: Api, rows: str) -> None:
     report = post_csv(fresh.client, f"id,username,email\n{rows}")

@@ -60,13 +60,19 @@ def _in_a_thread(app: Flask, content: str) -> Future[TestResponse]:
 def _waits(connection: Any, seconds: float = 0) -> bool:
     """Whether somebody has waited for a lock for so long."""
     cursor = connection.cursor()
-    cursor.execute("SELECT pg_stat_clear_snapshot()")  # a transaction sees others as they were when it first looked
-    cursor.execute(f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '{seconds} s'")
+    cursor.execute(
+        "SELECT pg_stat_clear_snapshot()"
+    )  # a transaction sees others as they were when it first looked
+    cursor.execute(
+        f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '{seconds} s'"
+    )
     return cursor.fetchone() is not None
 
 
 def _insert(connection: Any, name: str) -> None:
-    connection.cursor().execute(f"INSERT INTO users (username, email, created_at) VALUES ('{name}', '{name.upper()}@example.com', now())")
+    connection.cursor().execute(
+        f"INSERT INTO users (username, email, created_at) VALUES ('{name}', '{name.upper()}@example.com', now())"
+    )
 
 
 def _left_behind(connection: Any) -> tuple[int, int]:
@@ -75,15 +81,22 @@ def _left_behind(connection: Any) -> tuple[int, int]:
     cursor = connection.cursor()
     cursor.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'")
     temporary = cursor.fetchone()[0]
-    cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()")
+    cursor.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
+    )
     return int(temporary), int(cursor.fetchone()[0])
 
 
 def _timeouts() -> list[str]:
-    return [db.execute_sql(f"SHOW {name}").fetchone()[0] for name in ("statement_timeout", "lock_timeout")]
+    return [
+        db.execute_sql(f"SHOW {name}").fetchone()[0]
+        for name in ("statement_timeout", "lock_timeout")
+    ]
 
 
-def test_a_user_stored_at_the_same_moment_is_met_however_long_that_takes(hurried: Flask, other: Any) -> None:
+def test_a_user_stored_at_the_same_moment_is_met_however_long_that_takes(
+    hurried: Flask, other: Any
+) -> None:
     _insert(other, "bob")
     upload = _in_a_thread(hurried, FILE)
     wait_for(lambda: _waits(other, seconds=3.5))
@@ -114,11 +127,15 @@ def test_an_import_that_waits_for_who_waits_for_it_tries_again(app: Flask, other
     assert counts()["users"] == 3
 
 
-def test_an_import_whose_connection_dies_stores_nothing_and_the_next_one_works(app: Flask, other: Any) -> None:
+def test_an_import_whose_connection_dies_stores_nothing_and_the_next_one_works(
+    app: Flask, other: Any
+) -> None:
     _insert(other, "eve")
     upload = _in_a_thread(app, FILE)
     wait_for(lambda: _waits(other))
-    other.cursor().execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    other.cursor().execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    )
     answer = upload.result()
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     other.rollback()
@@ -127,16 +144,27 @@ def test_an_import_whose_connection_dies_stores_nothing_and_the_next_one_works(a
 
 
 @pytest.mark.parametrize(
-    "content", [FILE, "username,email\nada\n", FILE * 1000 + "\x00,", "nothing", b"username,email\n" + b"a,a@b.example\n" * 9000 + b"\xff"]
+    "content",
+    [
+        FILE,
+        "username,email\nada\n",
+        FILE * 1000 + "\x00,",
+        "nothing",
+        b"username,email\n" + b"a,a@b.example\n" * 9000 + b"\xff",
+    ],
 )
-def test_no_import_leaves_anything_behind_on_its_connection(app: Flask, other: Any, content: str | bytes) -> None:
+def test_no_import_leaves_anything_behind_on_its_connection(
+    app: Flask, other: Any, content: str | bytes
+) -> None:
     with app.app_context():  # the connection goes back into the pool after the questions only
         assert post_csv(app.test_client(), content).status_code in (201, 400)
         assert _timeouts() == ["5s", "800ms"]
         assert _left_behind(other) == (0, 0)
 
 
-def test_a_strict_load_that_stops_leaves_nothing_behind(app: Flask, other: Any, tmp_path: Path) -> None:
+def test_a_strict_load_that_stops_leaves_nothing_behind(
+    app: Flask, other: Any, tmp_path: Path
+) -> None:
     path = tmp_path / "users.csv"
     path.write_text(FILE + "zoe,nowhere\n")
     with pytest.raises(imports.Stopped):
@@ -146,9 +174,14 @@ def test_a_strict_load_that_stops_leaves_nothing_behind(app: Flask, other: Any, 
     assert imports.load([str(path)]).files[0].created == 3
 
 
-def test_events_without_ids_that_are_loaded_several_times_at_once_are_stored_once(app: Flask, tmp_path: Path) -> None:
+def test_events_without_ids_that_are_loaded_several_times_at_once_are_stored_once(
+    app: Flask, tmp_path: Path
+) -> None:
     path = tmp_path / "events.csv"
-    path.write_text("event_type,timestamp\n" + "".join(f"shared,2024-01-01 10:{n // 60:02}:{n % 60:02}\n" for n in range(2000)))
+    path.write_text(
+        "event_type,timestamp\n"
+        + "".join(f"shared,2024-01-01 10:{n // 60:02}:{n % 60:02}\n" for n in range(2000))
+    )
     start = Barrier(4)
 
     def load(_number: int) -> int:

@@ -44,7 +44,9 @@ def test_a_whole_number_may_have_a_fraction_of_zero(load: Load, api: Api, seven:
     assert [float(product[place]) for place in (0, 3, 4)] == [7, 7, 7]
 
 
-@pytest.mark.parametrize("odd", ["7.5", "7.01", "7,0", "-7.0", "+7", "7e0", ".0", ".", "7.0.0", "\u0667", "1_0"])
+@pytest.mark.parametrize(
+    "odd", ["7.5", "7.01", "7,0", "-7.0", "+7", "7e0", ".0", ".", "7.0.0", "\u0667", "1_0"]
+)
 def test_anything_else_is_no_whole_number(load: Load, api: Api, odd: str) -> None:
     quoted = f'"{odd}"'
     report = load(f"id,name,category,price,stock\n1,Mug,kitchen,1,{quoted}\n")
@@ -74,7 +76,9 @@ def test_nothing_has_many_names_where_no_text_can_stand(load: Load, api: Api, no
 
 
 @pytest.mark.parametrize(("text", "title"), [("None", "None"), ("NULL", "NULL"), (r"\N", None)])
-def test_a_title_is_text_and_only_what_no_text_can_be_is_nothing(load: Load, api: Api, text: str, title: str | None) -> None:
+def test_a_title_is_text_and_only_what_no_text_can_be_is_nothing(
+    load: Load, api: Api, text: str, title: str | None
+) -> None:
     load(f"id,short_code,original_url,title\n1,abc123,https://example.com/,{text}\n")
     assert api.get("/urls/1")["title"] == title
 

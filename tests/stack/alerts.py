@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from tests.discord import Discord
 from tests.stack.pace import fair, wait_for
 
-_TOLD = {"critical": "🔴 Critical: ", "warning": "🟠 Warning: ", "any": "(?:🔴 Critical|🟠 Warning): "}
+_TOLD = {
+    "critical": "🔴 Critical: ",
+    "warning": "🟠 Warning: ",
+    "any": "(?:🔴 Critical|🟠 Warning): ",
+}
 _RESOLVED = "🟢 Resolved: "
 
 
@@ -47,7 +51,9 @@ class Alerts:
     @contextmanager
     def told_of(self, fault: str, *alerts: tuple[str, str, float]) -> Iterator[None]:
         """Around a fault, which may end when each of (name, severity) was told, after so many seconds at most."""
-        expected = [(self.expect(fault, name, severity), seconds) for name, severity, seconds in alerts]
+        expected = [
+            (self.expect(fault, name, severity), seconds) for name, severity, seconds in alerts
+        ]
         try:
             yield
             for each, seconds in expected:
@@ -59,12 +65,20 @@ class Alerts:
     def wait_told(self, expected: Expected, seconds: float) -> None:
         """Until so many seconds after the beginning of the fault."""
         left = expected.counted + seconds - fair()
-        wait_for(lambda: self.told(expected) is not None, left, f"{expected} at Discord, which heard {self.discord.titles[-6:]},")
+        wait_for(
+            lambda: self.told(expected) is not None,
+            left,
+            f"{expected} at Discord, which heard {self.discord.titles[-6:]},",
+        )
 
     def wait_resolved(self, seconds: float) -> str:
         """All of them, each until so many seconds after the end of the fault."""
         for each in self.expected:
-            wait_for(lambda each=each: self.resolved(each) is not None, each.counted + seconds - fair(), f"the end of {each} at Discord")  # type: ignore[misc]
+            wait_for(
+                lambda each=each: self.resolved(each) is not None,
+                each.counted + seconds - fair(),
+                f"the end of {each} at Discord",
+            )  # type: ignore[misc]
         return f"{len(self.expected)} of {len(self.expected)}"
 
     def told(self, expected: Expected) -> float | None:
@@ -73,24 +87,42 @@ class Alerts:
 
     def resolved(self, expected: Expected) -> float | None:
         """Seconds from the end of the fault to the message."""
-        return self._first(_RESOLVED + f"(?:{expected.alert})", expected.ended) if expected.ended else None
+        return (
+            self._first(_RESOLVED + f"(?:{expected.alert})", expected.ended)
+            if expected.ended
+            else None
+        )
 
     def _first(self, title: str, since: float) -> float | None:
         """A title goes on with where it is."""
         for told in list(self.discord.told):
-            if told.at >= since and any(re.fullmatch(rf"{title}( \(.*\))?", each) for each in told.titles):
+            if told.at >= since and any(
+                re.fullmatch(rf"{title}( \(.*\))?", each) for each in told.titles
+            ):
                 return told.at - since
         return None
 
     def others(self) -> list[str]:
         """What was told that nobody expected: a fault has more consequences than one."""
         names = "|".join(each.alert for each in self.expected)
-        return sorted({title for title in self.discord.titles if not re.search(rf": (?:{names})(?: \(|$)", title)})
+        return sorted(
+            {
+                title
+                for title in self.discord.titles
+                if not re.search(rf": (?:{names})(?: \(|$)", title)
+            }
+        )
 
     def table(self) -> str:
-        rows = [(each.fault, str(each), _seconds(self.told(each)), _seconds(self.resolved(each))) for each in self.expected]
+        rows = [
+            (each.fault, str(each), _seconds(self.told(each)), _seconds(self.resolved(each)))
+            for each in self.expected
+        ]
         head = ("fault", "alert at Discord", "told after", "its end after")
-        return "\n".join(f"{fault:36} {alert:48} {told:>10} {resolved:>14}" for fault, alert, told, resolved in (head, *rows))
+        return "\n".join(
+            f"{fault:36} {alert:48} {told:>10} {resolved:>14}"
+            for fault, alert, told, resolved in (head, *rows)
+        )
 
 
 def _seconds(value: float | None) -> str:

@@ -16,13 +16,20 @@ def exact(url: str, loads: Sequence[Steady], nginx_log: str) -> str:
     """A request that Nginx had to send to a second replica may be two clicks: the first one may have died after it had counted."""
     answered = {name for load in loads for name in load.clicks()}
     labels = tuple(f"{load.label}-" for load in loads)
-    agents = (event["details"]["user_agent"] for event in click_events(Client(urlsplit(url).port or 80)))
+    agents = (
+        event["details"]["user_agent"] for event in click_events(Client(urlsplit(url).port or 80))
+    )
     stored = Counter(agent for agent in agents if agent.startswith(labels))
     lost = answered - stored.keys()
-    require(answered and not lost, f"{len(lost)} of {len(answered)} answered clicks are lost: {sorted(lost)[:5]}")
+    require(
+        answered and not lost,
+        f"{len(lost)} of {len(answered)} answered clicks are lost: {sorted(lost)[:5]}",
+    )
     more = {name for name, times in stored.items() if times > 1 or name not in answered}
     repeated = sent_twice(nginx_log)
-    require(more <= repeated, f"{len(more - repeated)} clicks too many: {sorted(more - repeated)[:5]}")
+    require(
+        more <= repeated, f"{len(more - repeated)} clicks too many: {sorted(more - repeated)[:5]}"
+    )
     return f"{len(answered)} answered, {stored.total()} stored; Nginx sent {len(repeated & stored.keys())} to a second replica"
 
 

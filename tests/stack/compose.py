@@ -24,7 +24,13 @@ class Broken(Exception):
 
 def docker(*arguments: str, timeout: float = 300, **more: Any) -> str:
     done: subprocess.CompletedProcess[str] = subprocess.run(
-        ["docker", *arguments], check=False, capture_output=True, text=True, timeout=timeout, cwd=ROOT, **more
+        ["docker", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        **more,
     )
     if done.returncode:
         raise Broken(f"docker {' '.join(arguments)[:200]}: {(done.stderr or done.stdout)[-2000:]}")
@@ -53,11 +59,30 @@ class Stack:
         self.ports = {name: int(os.environ.get(name, 0)) or free_port() for name in PORTS}
         self.image = f"holdfast:{project}"
         self._secrets: dict[str, str] = {}
-        inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
-        self.environ = {**inherited, **{name: str(port) for name, port in self.ports.items()}, "HOLDFAST_IMAGE": self.image, **environ}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "HOME") or name.startswith("DOCKER_")
+        }
+        self.environ = {
+            **inherited,
+            **{name: str(port) for name, port in self.ports.items()},
+            "HOLDFAST_IMAGE": self.image,
+            **environ,
+        }
 
     def compose(self, *arguments: str, timeout: float = 600, **more: Any) -> str:
-        return docker("compose", "-p", self.project, "--env-file", os.devnull, *arguments, timeout=timeout, env=self.environ, **more)
+        return docker(
+            "compose",
+            "-p",
+            self.project,
+            "--env-file",
+            os.devnull,
+            *arguments,
+            timeout=timeout,
+            env=self.environ,
+            **more,
+        )
 
     def up(self) -> None:
         self.compose("up", "--build", "-d", "--wait", timeout=900)
@@ -76,7 +101,10 @@ class Stack:
         """What the engine knows about each service's container."""
         labels = (f"com.docker.compose.project={self.project}", "com.docker.compose.oneoff=False")
         ids = docker("ps", "-aq", *(f"--filter=label={label}" for label in labels)).split()
-        return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in json.loads(docker("inspect", *ids))}
+        return {
+            each["Config"]["Labels"]["com.docker.compose.service"]: each
+            for each in json.loads(docker("inspect", *ids))
+        }
 
     def inspect(self, service: str) -> dict[str, Any]:
         found: list[dict[str, Any]] = json.loads(docker("inspect", f"{self.project}-{service}-1"))
@@ -87,13 +115,19 @@ class Stack:
 
     def address(self, service: str, network: str = "back") -> str:
         """Its address on one of the stack's networks, which the host reaches as well."""
-        return str(self.inspect(service)["NetworkSettings"]["Networks"][f"{self.project}_{network}"]["IPAddress"])
+        return str(
+            self.inspect(service)["NetworkSettings"]["Networks"][f"{self.project}_{network}"][
+                "IPAddress"
+            ]
+        )
 
     def secret(self, name: str) -> str:
         """One of the application's, or the superuser's."""
         if name not in self._secrets:
             service = "postgres" if name == "postgres_password" else "app1"
-            self._secrets[name] = self.compose("exec", "-T", service, "cat", f"/run/holdfast/{name}")
+            self._secrets[name] = self.compose(
+                "exec", "-T", service, "cat", f"/run/holdfast/{name}"
+            )
         return self._secrets[name]
 
     def sql(self, statement: str) -> str:
@@ -108,19 +142,25 @@ class Stack:
 
     def is_healthy(self, service: str) -> bool:
         state = self.inspect(service)["State"]
-        return bool(state["Running"] and state.get("Health", {}).get("Status", "healthy") == "healthy")
+        return bool(
+            state["Running"] and state.get("Health", {}).get("Status", "healthy") == "healthy"
+        )
 
     def wait_healthy(self, *services: str, seconds: float = 60) -> None:
         wait_for(lambda: all(map(self.is_healthy, services)), seconds, f"the health of {services}")
 
     def test_servers(self) -> dict[str, str]:
         """The stack's own database and Redis, as the test suite wants to be told."""
-        url = self.database_url("holdfast", "database_password").replace("postgresql", "postgresql+pool")
+        url = self.database_url("holdfast", "database_password").replace(
+            "postgresql", "postgresql+pool"
+        )
         return {"TEST_DATABASE_URL": url, "TEST_REDIS_URL": self.redis_url()}
 
     def database_url(self, user: str = "postgres", password: str = "postgres_password") -> str:
         """The superuser's way, unless somebody else is named."""
-        return f"postgresql://{user}:{self.secret(password)}@{self.address('postgres')}:5432/holdfast"
+        return (
+            f"postgresql://{user}:{self.secret(password)}@{self.address('postgres')}:5432/holdfast"
+        )
 
     def redis_url(self) -> str:
         return f"redis://:{self.secret('redis_password')}@{self.address('redis')}:6379/0"
@@ -133,11 +173,18 @@ def get_json(url: str) -> Any:
     return json.loads(fetch(url)[1])
 
 
-def fetch(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, bytes, Any]:
+def fetch(
+    url: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, Any]:
     """Status, body and headers of one request that follows no redirect, on a connection of its own."""
     _, _, host, target = url.split("/", 3)
     with closing(HTTPConnection(host, timeout=40)) as connection:
-        connection.request(method, f"/{target}", body, {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            method,
+            f"/{target}",
+            body,
+            {name.replace("_", "-"): value for name, value in headers.items()},
+        )
         response = connection.getresponse()
         return response.status, response.read(), response.headers
 

@@ -17,7 +17,9 @@ from tests.stack.load import Steady
 from tests.stack.pace import fair, wait_for
 from tests.stack.report import require
 
-_INSTANCE = "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+_INSTANCE = (
+    "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+)
 
 _SLOW_USERS = "ALTER TABLE users RENAME TO real_users; CREATE VIEW users AS SELECT real_users.* FROM real_users, pg_sleep(30)"
 _FAST_USERS = "DROP VIEW users; ALTER TABLE real_users RENAME TO users"
@@ -60,13 +62,20 @@ class Faults:
 
     def chaos(self) -> str:
         token = self.stack.secret("chaos_token")
-        require(fetch(f"{self.stack.url()}/chaos", X_Chaos_Token=token + "x")[0] == 401, "another token is accepted")
+        require(
+            fetch(f"{self.stack.url()}/chaos", X_Chaos_Token=token + "x")[0] == 401,
+            "another token is accepted",
+        )
         with self.load("chaos") as load:
             wait_for(lambda: len(load.answers) > 200, 20, "the load")
             with self.alerts.told_of("GET /chaos", (_INSTANCE, "any", 60)):
                 before = {replica: self.stack.pid(replica) for replica in REPLICAS}
                 # Not the replica that was killed just before: of that one, Discord has been told.
-                require(fetch(f"http://{self.stack.address('app2')}:8000/chaos", X_Chaos_Token=token)[0] == 204, "the token is refused")
+                require(
+                    fetch(f"http://{self.stack.address('app2')}:8000/chaos", X_Chaos_Token=token)[0]
+                    == 204,
+                    "the token is refused",
+                )
                 back = self._back(before, 15)
             require(not load.failed(), f"failed: {load.failed()}")
             return f"healthy after {back:.1f} s; {load.summary()}"
@@ -74,7 +83,11 @@ class Faults:
     def _back(self, before: dict[str, int], seconds: float) -> float:
         """After how many seconds one of these processes has been replaced, and all of them are healthy."""
         began, deadline = time.monotonic(), fair() + seconds
-        wait_for(lambda: any(self.stack.pid(replica) not in (0, pid) for replica, pid in before.items()), seconds, "the restart")
+        wait_for(
+            lambda: any(self.stack.pid(replica) not in (0, pid) for replica, pid in before.items()),
+            seconds,
+            "the restart",
+        )
         self.stack.wait_healthy(*before, seconds=deadline - fair())
         return time.monotonic() - began
 
@@ -89,24 +102,39 @@ class Faults:
         with self.load("postgres") as load:
             with self.without("postgres", ("PostgresDown", "critical", 30)):
                 pass
-            require(not load.failed(only_redirects=True), f"failed: {load.failed(only_redirects=True)}")
+            require(
+                not load.failed(only_redirects=True), f"failed: {load.failed(only_redirects=True)}"
+            )
             require(load.failed(), "nobody noticed")
             return f"every cached redirect was answered; {load.summary()}; reads: {', '.join(load.failed())}"
 
     def slow_and_failing(self) -> str:
         """PostgreSQL takes its time over a table: who reads it waits for as long as a statement may take, and then gets 503."""
-        connection = psycopg2.connect(self.stack.test_servers()["TEST_DATABASE_URL"].replace("+pool", ""))
+        connection = psycopg2.connect(
+            self.stack.test_servers()["TEST_DATABASE_URL"].replace("+pool", "")
+        )
         connection.autocommit = True
         fault = "PostgreSQL is slow, then 503"
-        alerts = (("HighErrorRate", "warning", 80.0), ("HighErrorRate", "critical", 110.0), ("HighLatency", "critical", 110.0))
-        with closing(connection), self.load("beside-slow-reads", 5) as redirects, Steady(self.stack.url(), ["/users?per_page=5"], 20, 12) as reads:
+        alerts = (
+            ("HighErrorRate", "warning", 80.0),
+            ("HighErrorRate", "critical", 110.0),
+            ("HighLatency", "critical", 110.0),
+        )
+        with (
+            closing(connection),
+            self.load("beside-slow-reads", 5) as redirects,
+            Steady(self.stack.url(), ["/users?per_page=5"], 20, 12) as reads,
+        ):
             connection.cursor().execute(_SLOW_USERS)
             try:
                 with self.alerts.told_of(fault, *alerts):
                     pass
             finally:
                 connection.cursor().execute(_FAST_USERS)
-            require(not redirects.failed(only_redirects=True), f"failed: {redirects.failed(only_redirects=True)}")
+            require(
+                not redirects.failed(only_redirects=True),
+                f"failed: {redirects.failed(only_redirects=True)}",
+            )
             return f"redirects went on: {redirects.summary()}; reads: {reads.failed()}"
 
     def silence(self, meanwhile: Callable[[], None]) -> None:

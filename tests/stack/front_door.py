@@ -29,17 +29,29 @@ def check_error(answer: tuple[int, bytes, Any], status: int) -> None:
     require(found == status, f"{found}, not {status}: {body[:300]!r}")
     require(headers["Content-Type"] == "application/json", headers["Content-Type"])
     error = json.loads(body)
-    require(set(error) == {"error", "message", "status", "request_id"} and error["status"] == status and error["message"], error)
+    require(
+        set(error) == {"error", "message", "status", "request_id"}
+        and error["status"] == status
+        and error["message"],
+        error,
+    )
     require(error["request_id"] == headers["X-Request-ID"], error)
     require(status not in (429, 502, 503, 504) or int(headers["Retry-After"]) > 0, "no Retry-After")
 
 
-def _ask(base: str, path: str = "/users", method: str = "GET", **headers: str) -> tuple[int, bytes, Any]:
+def _ask(
+    base: str, path: str = "/users", method: str = "GET", **headers: str
+) -> tuple[int, bytes, Any]:
     return fetch(base + path, method, None, X_Request_ID="front-door", **headers)
 
 
 def _refusals(stack: Stack) -> None:
-    answer = _ask(stack.url(), method="POST", Content_Type="application/json", Content_Length=str(64 * 2**10 + 1))
+    answer = _ask(
+        stack.url(),
+        method="POST",
+        Content_Type="application/json",
+        Content_Length=str(64 * 2**10 + 1),
+    )
     check_error(answer, 413)
     require(json.loads(answer[1])["message"] == "The body is larger than 64 KiB", answer[1])
     check_error(_ask(stack.url(), "/users/bulk", "POST", Content_Length=str(11 * 2**20)), 413)
@@ -52,7 +64,18 @@ def _refusals(stack: Stack) -> None:
 def _another_nginx(stack: Stack, replicas: str, rate: str = "20000") -> Iterator[str]:
     """The base URL of a second Nginx, from the same files, before other replicas."""
     name = f"{stack.project}-door-{time.time_ns()}"
-    stack.compose("run", "-d", "--no-deps", "--name", name, "-e", f"APP_SERVERS={replicas}", "-e", f"RATE_LIMIT={rate}", "nginx")
+    stack.compose(
+        "run",
+        "-d",
+        "--no-deps",
+        "--name",
+        name,
+        "-e",
+        f"APP_SERVERS={replicas}",
+        "-e",
+        f"RATE_LIMIT={rate}",
+        "nginx",
+    )
     try:
         base = f"http://{_address(stack, name)}:8080"
         wait_for(lambda: _opens(base), 20, "another Nginx")
@@ -62,7 +85,12 @@ def _another_nginx(stack: Stack, replicas: str, rate: str = "20000") -> Iterator
 
 
 def _address(stack: Stack, name: str) -> str:
-    return docker("inspect", "--format", f'{{{{(index .NetworkSettings.Networks "{stack.project}_front").IPAddress}}}}', name)
+    return docker(
+        "inspect",
+        "--format",
+        f'{{{{(index .NetworkSettings.Networks "{stack.project}_front").IPAddress}}}}',
+        name,
+    )
 
 
 def _opens(base: str) -> bool:

@@ -13,7 +13,12 @@ _READS = ("/users?per_page=5", "/products?per_page=5")
 
 def call(base: str, method: str, path: str, body: Any = None) -> Any:
     """The decoded answer; its status when it has no body."""
-    status, content, _ = fetch(base + path, method, None if body is None else json.dumps(body).encode(), Content_Type="application/json")
+    status, content, _ = fetch(
+        base + path,
+        method,
+        None if body is None else json.dumps(body).encode(),
+        Content_Type="application/json",
+    )
     require(status < 400, f"{method} {base}{path}: {status} {content!r}")
     return json.loads(content) if content else status
 
@@ -26,7 +31,10 @@ def follow(base: str, code: str) -> tuple[int, str]:
 
 def make(base: str, count: int = 20) -> list[str]:
     """The codes of new links that Redis knows."""
-    codes = [call(base, "POST", "/urls", {"original_url": f"https://example.com/{number}"})["short_code"] for number in range(count)]
+    codes = [
+        call(base, "POST", "/urls", {"original_url": f"https://example.com/{number}"})["short_code"]
+        for number in range(count)
+    ]
     follow_each(base, codes)
     return codes
 
@@ -38,4 +46,8 @@ def follow_each(base: str, codes: list[str]) -> None:
 
 def mixed(codes: list[str]) -> list[str]:
     """Four redirects for each read."""
-    return [path for number, code in enumerate(codes) for path in (*[f"/{code}"] * 4, _READS[number % len(_READS)])]
+    return [
+        path
+        for number, code in enumerate(codes)
+        for path in (*[f"/{code}"] * 4, _READS[number % len(_READS)])
+    ]

@@ -62,7 +62,11 @@ class Connection:
         self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()
         response.read()
-        return Reply(response.status, location=response.headers.get("Location", ""), retry_after=response.headers.get("Retry-After", ""))
+        return Reply(
+            response.status,
+            location=response.headers.get("Location", ""),
+            retry_after=response.headers.get("Retry-After", ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ class Steady:
 
     def __enter__(self) -> Steady:
         self.began = time.monotonic()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.clients)]
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True) for _ in range(self.clients)
+        ]
         for thread in self._threads:
             thread.start()
         return self
@@ -118,12 +124,32 @@ class Steady:
             sent_at = time.monotonic()
             reply = connection.get(path, User_Agent=name, X_Request_ID=name)
             at = time.monotonic()
-            self.answers.append(Answer(name, path, at, at - sent_at, reply.status, reply.note, reply.location, reply.retry_after))
+            self.answers.append(
+                Answer(
+                    name,
+                    path,
+                    at,
+                    at - sent_at,
+                    reply.status,
+                    reply.note,
+                    reply.location,
+                    reply.retry_after,
+                )
+            )
 
     def failed(self, *, only_redirects: bool = False) -> list[str]:
         """What was not answered as it must be, in words, the same words once."""
-        bad = [each for each in self.answers if each.status not in (200, 302) and not (only_redirects and _is_read(each))]
-        return [f"{count} x {words}" for words, count in Counter(f"{each.status} {each.note}".strip() for each in bad).items()]
+        bad = [
+            each
+            for each in self.answers
+            if each.status not in (200, 302) and not (only_redirects and _is_read(each))
+        ]
+        return [
+            f"{count} x {words}"
+            for words, count in Counter(
+                f"{each.status} {each.note}".strip() for each in bad
+            ).items()
+        ]
 
     def clicks(self) -> set[str]:
         return {each.name for each in self.answers if each.status == 302}

@@ -29,7 +29,9 @@ class Pace:
             began = time.thread_time()
             while time.thread_time() - began < _WORK_SECONDS:
                 pass
-            ran, waited = (now - before for now, before in zip(self._stat(), (ran, waited), strict=True))
+            ran, waited = (
+                now - before for now, before in zip(self._stat(), (ran, waited), strict=True)
+            )
             self._turn(min(_MOST, 1 + waited / max(ran, 1)))
             time.sleep(_EVERY_SECONDS)
 
@@ -70,7 +72,9 @@ class Stretch:
         return max(1.0, (time.monotonic() - self._began) / max(fair() - self._fair, 0.001))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = HANGS_SECONDS, what: str = "the condition") -> None:
+def wait_for(
+    condition: Callable[[], bool], seconds: float = HANGS_SECONDS, what: str = "the condition"
+) -> None:
     """As wait_for of tests.servers, by this clock."""
     deadline = fair() + seconds
     while not condition():

@@ -42,7 +42,10 @@ class Report:
 
     def verdict(self) -> int:
         """The exit code."""
-        print(f"\n{self.seconds:.0f} s, " + (f"FAILED: {', '.join(self.failures)}" if self.failures else "everything held"))
+        print(
+            f"\n{self.seconds:.0f} s, "
+            + (f"FAILED: {', '.join(self.failures)}" if self.failures else "everything held")
+        )
         return 1 if self.failures else 0
 
     def _line(self, outcome: str, name: str, detail: str) -> None:

@@ -20,7 +20,13 @@ from tests.stack.report import Failed, Report
 
 NO_ENGINE = 3
 _SECONDS = 45 * 60  # an end to hanging, as all timeouts of whole commands are
-_CONTRACT = ("tests/routes", *(f"tests/test_{name}.py" for name in ("odd_requests", "odd_inputs", "odd_addresses", "openapi")))
+_CONTRACT = (
+    "tests/routes",
+    *(
+        f"tests/test_{name}.py"
+        for name in ("odd_requests", "odd_inputs", "odd_addresses", "openapi")
+    ),
+)
 
 
 def main() -> int:
@@ -30,7 +36,9 @@ def main() -> int:
     end_at(_SECONDS)
     report = Report()
     with Discord(host=host_address()) as discord:
-        stack = Stack(f"hf{secrets.token_hex(3)}", AUTO_SEED="true", DISCORD_WEBHOOK_URL=discord.url)
+        stack = Stack(
+            f"hf{secrets.token_hex(3)}", AUTO_SEED="true", DISCORD_WEBHOOK_URL=discord.url
+        )
         try:
             _check(report, stack, Alerts(discord))
         finally:
@@ -57,7 +65,11 @@ def _check(report: Report, stack: Stack, alerts: Alerts) -> None:
     standing.check(report, stack)
     report.heading("nobody asks")
     faults = Faults(stack, alerts)
-    report.step("Nginx stopped, worker stopped, no traffic", faults.silence, lambda: _meanwhile(report, stack))
+    report.step(
+        "Nginx stopped, worker stopped, no traffic",
+        faults.silence,
+        lambda: _meanwhile(report, stack),
+    )
     report.heading("the contract through Nginx, with three replicas")
     report.step("the suite's tests that speak only HTTP", _contract, stack)
     replicas.check(report, stack)
@@ -84,12 +96,26 @@ def _break(report: Report, faults: Faults) -> None:
 
 def _contract(stack: Stack) -> str:
     """As the suite runs them in the process, but over HTTP; what needs the inside of the process is left out."""
-    options = ["--no-cov", "--tb=short", "-p", "tests.stack.through", "-p", "no:cacheprovider", "-m", "not services"]
-    return _run(["-m", "pytest", *options, *_CONTRACT], {"HOLDFAST_URL": stack.url(), **stack.test_servers()})
+    options = [
+        "--no-cov",
+        "--tb=short",
+        "-p",
+        "tests.stack.through",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not services",
+    ]
+    return _run(
+        ["-m", "pytest", *options, *_CONTRACT],
+        {"HOLDFAST_URL": stack.url(), **stack.test_servers()},
+    )
 
 
 def _exact(faults: Faults) -> str:
-    log = docker("logs", f"{faults.stack.project}-nginx-1")  # Compose puts a terminal's command before each line
+    log = docker(
+        "logs", f"{faults.stack.project}-nginx-1"
+    )  # Compose puts a terminal's command before each line
     return exact(faults.stack.url(), faults.loads, log)
 
 
@@ -99,7 +125,15 @@ def _panels(stack: Stack) -> str:
 
 def _run(command: list[str], environ: dict[str, str]) -> str:
     """Its last line; all of it when it fails."""
-    done = subprocess.run([sys.executable, *command], check=False, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environ}, timeout=1500)
+    done = subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        timeout=1500,
+    )
     if done.returncode:
         raise Failed(done.stdout[-6000:] + done.stderr[-2000:])
     return done.stdout.strip().splitlines()[-1]

@@ -34,9 +34,15 @@ def _containers(stack: Stack) -> str:
     found = stack.inspect_all()
     require(set(found) == set(stack.services()), f"only {sorted(found)}")
     states = {service: each["State"] for service, each in found.items()}
-    ended = {service: state["ExitCode"] for service, state in states.items() if not state["Running"]}
+    ended = {
+        service: state["ExitCode"] for service, state in states.items() if not state["Running"]
+    }
     require(ended == dict.fromkeys(ONCE, 0), f"ended: {ended}")
-    health = {service: state.get("Health", {}).get("Status", "running") for service, state in states.items() if state["Running"]}
+    health = {
+        service: state.get("Health", {}).get("Status", "running")
+        for service, state in states.items()
+        if state["Running"]
+    }
     require(set(health.values()) <= {"healthy", "running"}, health)
     asked = [service for service, each in health.items() if each == "healthy"]
     require(len(asked) == len(health) - 2, f"without a health check: {set(health) - set(asked)}")
@@ -49,7 +55,9 @@ def _ports(stack: Stack) -> str:
         for bindings in container["NetworkSettings"]["Ports"].values():
             for binding in bindings or []:
                 found.setdefault(service, set()).add(binding["HostIp"])
-    world = {service for service, addresses in found.items() if not addresses <= {"127.0.0.1", "::1"}}
+    world = {
+        service for service, addresses in found.items() if not addresses <= {"127.0.0.1", "::1"}
+    }
     require(world == {"nginx"}, found)
     return f"on loopback: {', '.join(sorted(set(found) - world))}"
 
@@ -57,8 +65,14 @@ def _ports(stack: Stack) -> str:
 def _confined(stack: Stack) -> str:
     for service, container in stack.inspect_all().items():
         host = container["HostConfig"]
-        require(host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"], f"{service}: {host['ReadonlyRootfs']}, {host['CapDrop']}")
-        require(any("no-new-privileges" in option for option in host["SecurityOpt"]), f"{service} may gain privileges")
+        require(
+            host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"],
+            f"{service}: {host['ReadonlyRootfs']}, {host['CapDrop']}",
+        )
+        require(
+            any("no-new-privileges" in option for option in host["SecurityOpt"]),
+            f"{service} may gain privileges",
+        )
     users = {service: _user_of(stack.pid(service)) for service in _OURS}
     require(0 not in users.values(), users)
     try:
@@ -115,11 +129,16 @@ def _user_of(pid: int) -> int:
 
 def _targets(stack: Stack) -> str:
     def states() -> dict[str, str]:
-        return {f"{each['labels']['job']}/{each['labels']['instance']}": each["health"] for each in stack.prometheus("targets")["activeTargets"]}
+        return {
+            f"{each['labels']['job']}/{each['labels']['instance']}": each["health"]
+            for each in stack.prometheus("targets")["activeTargets"]
+        }
 
     wait_for(lambda: set(states().values()) == {"up"}, 30, f"all targets up: {states()}")
     found = states()
-    require({f"holdfast/{replica}" for replica in REPLICAS} <= set(found) and len(found) == 10, found)
+    require(
+        {f"holdfast/{replica}" for replica in REPLICAS} <= set(found) and len(found) == 10, found
+    )
     return f"{len(found)} targets, each replica its own"
 
 
@@ -127,15 +146,28 @@ def _rules(stack: Stack) -> str:
     def rules() -> list[dict[str, Any]]:
         return [rule for group in stack.prometheus("rules")["groups"] for rule in group["rules"]]
 
-    written = sum(len(re.findall(r"^ *- (?:alert|record):", file.read_text(encoding="utf-8"), re.MULTILINE)) for file in rule_files())
-    wait_for(lambda: all(rule["health"] == "ok" for rule in rules()), 40, "the evaluation of every rule")
+    written = sum(
+        len(re.findall(r"^ *- (?:alert|record):", file.read_text(encoding="utf-8"), re.MULTILINE))
+        for file in rule_files()
+    )
+    wait_for(
+        lambda: all(rule["health"] == "ok" for rule in rules()), 40, "the evaluation of every rule"
+    )
     require(len(rules()) == written > 0, f"{len(rules())} of {written}")
     return f"{written} rules, {sum(rule['type'] == 'alerting' for rule in rules())} of them alerts"
 
 
 def _watchdog(stack: Stack) -> str:
-    wait_for(lambda: bool(stack.prometheus("alertmanagers")["activeAlertmanagers"]), 30, "Alertmanager in Prometheus")
-    wait_for(lambda: get_json(stack.url("RELAY_PORT") + "/")["watchdog"] == "ok", 100, "the Watchdog at the relay")
+    wait_for(
+        lambda: bool(stack.prometheus("alertmanagers")["activeAlertmanagers"]),
+        30,
+        "Alertmanager in Prometheus",
+    )
+    wait_for(
+        lambda: get_json(stack.url("RELAY_PORT") + "/")["watchdog"] == "ok",
+        100,
+        "the Watchdog at the relay",
+    )
     state = get_json(stack.url("RELAY_PORT") + "/")
     require(state["forwarding"] == "on", state)
     return f"last at {state['last_watchdog_at']}"

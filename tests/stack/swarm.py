@@ -52,8 +52,18 @@ class Swarm:
 
     def build(self) -> None:
         docker("build", "-q", "-t", self.image("1"), ".", timeout=300)
-        for version, line in (("2", "LABEL version=2"), ("broken", 'CMD ["python", "-c", "raise SystemExit(1)"]')):
-            docker("build", "-q", "-t", self.image(version), "-", input=f"FROM {self.image('1')}\n{line}\n")
+        for version, line in (
+            ("2", "LABEL version=2"),
+            ("broken", 'CMD ["python", "-c", "raise SystemExit(1)"]'),
+        ):
+            docker(
+                "build",
+                "-q",
+                "-t",
+                self.image(version),
+                "-",
+                input=f"FROM {self.image('1')}\n{line}\n",
+            )
 
     def begin(self) -> None:
         docker("swarm", "init", *_LOOPBACK)
@@ -68,9 +78,25 @@ class Swarm:
         docker("secret", "create", "holdfast_discord_webhook_url", "-", input=self.discord)
 
     def deploy(self) -> str:
-        environ = {**os.environ, **self.ports, "HOLDFAST_IMAGE": self.image("1"), "CONFIGS": self.tag, "AUTO_SEED": "true"}
+        environ = {
+            **os.environ,
+            **self.ports,
+            "HOLDFAST_IMAGE": self.image("1"),
+            "CONFIGS": self.tag,
+            "AUTO_SEED": "true",
+        }
         files = ("-c", "docker-stack.yml", "-c", "docker-stack.ci.yml")
-        docker("stack", "deploy", "--detach=true", "--resolve-image", "never", *files, NAME, env=environ, timeout=120)
+        docker(
+            "stack",
+            "deploy",
+            "--detach=true",
+            "--resolve-image",
+            "never",
+            *files,
+            NAME,
+            env=environ,
+            timeout=120,
+        )
         wait_for(self.is_complete, 180, f"all tasks: {self.replicas()}")
         wait_for(self.is_healthy, 60, "health through Nginx")
         self.codes = links.make(self.url)
@@ -84,16 +110,28 @@ class Swarm:
         docker("swarm", "leave", "--force")
         _remove("rm -f -v", docker("ps", "-aq", label))
         _remove("volume rm", docker("volume", "ls", "-q", label))
-        _remove("image rm -f", docker("image", "ls", "-q", f"--filter=reference=holdfast:{self.tag}-*"))
+        _remove(
+            "image rm -f", docker("image", "ls", "-q", f"--filter=reference=holdfast:{self.tag}-*")
+        )
 
     def containers(self, service: str = "") -> list[str]:
-        wanted = f"label=com.docker.swarm.service.name={NAME}_{service}" if service else f"label=com.docker.stack.namespace={NAME}"
+        wanted = (
+            f"label=com.docker.swarm.service.name={NAME}_{service}"
+            if service
+            else f"label=com.docker.stack.namespace={NAME}"
+        )
         return docker("ps", "-q", "--filter", wanted).split()
 
     def replicas(self) -> dict[str, str]:
         """Such as {"app": "3/3"}; a service that has done its work is not named."""
-        lines = docker("stack", "services", NAME, "--format", "{{.Name}} {{.Replicas}}").splitlines()
-        return {name.removeprefix(f"{NAME}_"): state for name, state, *_ in map(str.split, lines) if "migrate" not in name}
+        lines = docker(
+            "stack", "services", NAME, "--format", "{{.Name}} {{.Replicas}}"
+        ).splitlines()
+        return {
+            name.removeprefix(f"{NAME}_"): state
+            for name, state, *_ in map(str.split, lines)
+            if "migrate" not in name
+        }
 
     def is_complete(self) -> bool:
         return all(len(set(state.split("/"))) == 1 for state in self.replicas().values())
@@ -118,12 +156,16 @@ class Swarm:
     def healthy_apps(self) -> list[dict[str, Any]]:
         ids = self.containers("app")
         found: list[dict[str, Any]] = json.loads(docker("inspect", *ids)) if ids else []
-        return [each for each in found if each["State"].get("Health", {}).get("Status") == "healthy"]
+        return [
+            each for each in found if each["State"].get("Health", {}).get("Status") == "healthy"
+        ]
 
     def prometheus(self, query: str) -> list[Any]:
         (container,) = self.containers("prometheus")
         asked = f"http://127.0.0.1:9090/api/v1/query?query={query}"
-        found: list[Any] = json.loads(docker("exec", container, "wget", "-qO-", asked))["data"]["result"]
+        found: list[Any] = json.loads(docker("exec", container, "wget", "-qO-", asked))["data"][
+            "result"
+        ]
         return found
 
     def nginx_knows(self) -> int:
@@ -131,10 +173,18 @@ class Swarm:
         return docker("exec", container, "cat", "/tmp/replicas.conf").count(":8000")
 
     def update(self, image: str) -> None:
-        docker("service", "update", "--detach", "--no-resolve-image", "--image", image, f"{NAME}_app")
+        docker(
+            "service", "update", "--detach", "--no-resolve-image", "--image", image, f"{NAME}_app"
+        )
 
     def update_state(self) -> str:
-        return docker("service", "inspect", "--format", "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}", f"{NAME}_app")
+        return docker(
+            "service",
+            "inspect",
+            "--format",
+            "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}",
+            f"{NAME}_app",
+        )
 
 
 def _remove(command: str, names: str) -> None:
@@ -143,11 +193,20 @@ def _remove(command: str, names: str) -> None:
 
 
 def kill_a_task(swarm: Swarm, alerts: Alerts) -> str:
-    with swarm.load("task") as load, alerts.told_of("kill -9 of a task", ("InstanceDown|InstanceRestarted|InstanceVanished", "any", 60)):
+    with (
+        swarm.load("task") as load,
+        alerts.told_of(
+            "kill -9 of a task", ("InstanceDown|InstanceRestarted|InstanceVanished", "any", 60)
+        ),
+    ):
         victim = swarm.healthy_apps()[0]
         os.kill(victim["State"]["Pid"], signal.SIGKILL)
         began = time.monotonic()
-        wait_for(lambda: victim["Id"] not in {each["Id"] for each in swarm.healthy_apps()}, 20, "the death of the task")
+        wait_for(
+            lambda: victim["Id"] not in {each["Id"] for each in swarm.healthy_apps()},
+            20,
+            "the death of the task",
+        )
         wait_for(lambda: len(swarm.healthy_apps()) == 3, 60, "three healthy tasks")
         back = time.monotonic() - began
     return f"replaced after {back:.1f} s; {load.summary()}"
@@ -168,7 +227,9 @@ def roll_back(swarm: Swarm) -> str:
     with swarm.load("broken") as load:
         began = time.monotonic()
         swarm.update(swarm.image("broken"))
-        wait_for(lambda: swarm.update_state() == "rollback_completed", 240, "the end of the rollback")
+        wait_for(
+            lambda: swarm.update_state() == "rollback_completed", 240, "the end of the rollback"
+        )
         took = time.monotonic() - began
     wait_for(lambda: len(swarm.healthy_apps()) == 3, 60, "three healthy tasks")
     images = {each["Config"]["Image"] for each in swarm.healthy_apps()}
@@ -182,9 +243,17 @@ def scale(swarm: Swarm) -> str:
         for count in (5, 3):
             began = time.monotonic()
             docker("service", "scale", "--detach", f"{NAME}_app={count}")
-            wait_for(lambda count=count: len(swarm.healthy_apps()) == count, 90, f"{count} healthy tasks")  # type: ignore[misc]
-            wait_for(lambda count=count: swarm.nginx_knows() == count, 30, f"{count} replicas in Nginx")  # type: ignore[misc]
-            wait_for(lambda count=count: len(swarm.prometheus('up{job="holdfast"}==1')) == count, 60, f"{count} targets")  # type: ignore[misc]
+            wait_for(
+                lambda count=count: len(swarm.healthy_apps()) == count, 90, f"{count} healthy tasks"
+            )  # type: ignore[misc]
+            wait_for(
+                lambda count=count: swarm.nginx_knows() == count, 30, f"{count} replicas in Nginx"
+            )  # type: ignore[misc]
+            wait_for(
+                lambda count=count: len(swarm.prometheus('up{job="holdfast"}==1')) == count,
+                60,
+                f"{count} targets",
+            )  # type: ignore[misc]
             known.append(f"{count} after {time.monotonic() - began:.0f} s")
     return f"{', '.join(known)}, in Nginx and in Prometheus; {load.summary()}"
 
@@ -198,7 +267,11 @@ def watch_disks(swarm: Swarm) -> str:
 
 def restore(swarm: Swarm) -> str:
     """Types what docs/backup.md says, after the database was lost."""
-    dump, load = re.findall(r"```sh\n(.+?)```", (ROOT / "docs" / "backup.md").read_text().split("### In a Swarm")[1], re.DOTALL)[:2]
+    dump, load = re.findall(
+        r"```sh\n(.+?)```",
+        (ROOT / "docs" / "backup.md").read_text().split("### In a Swarm")[1],
+        re.DOTALL,
+    )[:2]
     (postgres,) = swarm.containers("postgres")
     with tempfile.NamedTemporaryFile() as file:
         type_in(dump, file.name)
@@ -207,9 +280,19 @@ def restore(swarm: Swarm) -> str:
         docker("exec", postgres, "createdb", "-U", "postgres", "-O", "holdfast", "holdfast")
         began = time.monotonic()
         said = type_in(load, file.name)
-        wait_for(lambda: len(swarm.healthy_apps()) == 3 and swarm.is_healthy(), 60, "health through Nginx")
-    require(all(links.follow(swarm.url, code)[0] == 302 for code in swarm.codes), "links of the dump do not work")
-    require(links.follow(swarm.url, later)[0] == 404, "a link that is younger than the dump is still followed")
+        wait_for(
+            lambda: len(swarm.healthy_apps()) == 3 and swarm.is_healthy(),
+            60,
+            "health through Nginx",
+        )
+    require(
+        all(links.follow(swarm.url, code)[0] == 302 for code in swarm.codes),
+        "links of the dump do not work",
+    )
+    require(
+        links.follow(swarm.url, later)[0] == 404,
+        "a link that is younger than the dump is still followed",
+    )
     return f"{time.monotonic() - began:.0f} s; {re.findall('Redis forgot.*', said)[0]}"
 
 
@@ -245,8 +328,13 @@ def _prepare(swarm: Swarm) -> None:
 
 
 def main() -> int:
-    if not engine_answers() or docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
-        print("swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it was checked")
+    if (
+        not engine_answers()
+        or docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive"
+    ):
+        print(
+            "swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it was checked"
+        )
         return NO_ENGINE
     end_at(_SECONDS)
     report = Report()

@@ -15,12 +15,18 @@ NAME = "holdfast"
 
 
 def networks(_swarm: object) -> str:
-    names = docker("network", "ls", "-q", f"--filter=label=com.docker.stack.namespace={NAME}").split()
+    names = docker(
+        "network", "ls", "-q", f"--filter=label=com.docker.stack.namespace={NAME}"
+    ).split()
     found = json.loads(docker("network", "inspect", *names))
     plain = [each["Name"] for each in found if each["Options"].get("encrypted") != "true"]
     require(len(found) == 4 and not plain, f"not encrypted: {plain}")
     services = docker("stack", "services", "-q", NAME).split()
-    open_ = [each["Spec"]["Name"] for each in json.loads(docker("service", "inspect", *services)) if each["Endpoint"].get("Ports")]
+    open_ = [
+        each["Spec"]["Name"]
+        for each in json.loads(docker("service", "inspect", *services))
+        if each["Endpoint"].get("Ports")
+    ]
     require(open_ == [f"{NAME}_nginx"], f"with a port: {open_}")
     return ", ".join(sorted(each["Name"] for each in found))
 
@@ -32,6 +38,12 @@ def reach_grafana(_swarm: object) -> str:
 
 
 def type_in(commands: str, file: str) -> str:
-    done = subprocess.run(["bash", "-euc", commands.replace("FILE", file)], check=False, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(
+        ["bash", "-euc", commands.replace("FILE", file)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
     require(done.returncode == 0, done.stdout + done.stderr)
     return done.stdout

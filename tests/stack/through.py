@@ -54,25 +54,44 @@ class _Connection(HTTPConnection):
 class Through(FlaskClient):
     """Flask's test client, with a connection to the stack for each request instead of a call."""
 
-    def run_wsgi_app(self, environ: dict[str, Any], buffered: bool = False) -> tuple[Iterable[bytes], str, Headers]:
-        with closing(_Connection(urlsplit(os.environ["HOLDFAST_URL"]).netloc, timeout=30)) as connection:
+    def run_wsgi_app(
+        self, environ: dict[str, Any], buffered: bool = False
+    ) -> tuple[Iterable[bytes], str, Headers]:
+        with closing(
+            _Connection(urlsplit(os.environ["HOLDFAST_URL"]).netloc, timeout=30)
+        ) as connection:
             response = _answer(connection, environ)
-            return [response.read()], f"{response.status} {response.reason}", Headers(response.getheaders())
+            return (
+                [response.read()],
+                f"{response.status} {response.reason}",
+                Headers(response.getheaders()),
+            )
 
 
 def _answer(connection: HTTPConnection, environ: dict[str, Any]) -> HTTPResponse:
     path = quote(environ["PATH_INFO"].encode("latin-1"), safe="/:;,=!$&'()*+@~")
     query = environ.get("QUERY_STRING", "")
-    connection.putrequest(environ["REQUEST_METHOD"], f"{path}?{query}" if query else path, skip_host=True, skip_accept_encoding=True)
+    connection.putrequest(
+        environ["REQUEST_METHOD"],
+        f"{path}?{query}" if query else path,
+        skip_host=True,
+        skip_accept_encoding=True,
+    )
     for name, value in _headers(environ):
         connection.putheader(name, value.encode("latin-1"))
-    with suppress(BrokenPipeError, ConnectionResetError):  # too large: the answer comes before the end of the body
+    with suppress(
+        BrokenPipeError, ConnectionResetError
+    ):  # too large: the answer comes before the end of the body
         connection.endheaders(_body(environ))
     return connection.getresponse()
 
 
 def _headers(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    content = ("CONTENT_TYPE",) if "HTTP_TRANSFER_ENCODING" in environ else ("CONTENT_TYPE", "CONTENT_LENGTH")
+    content = (
+        ("CONTENT_TYPE",)
+        if "HTTP_TRANSFER_ENCODING" in environ
+        else ("CONTENT_TYPE", "CONTENT_LENGTH")
+    )
     for key, value in environ.items():
         if key.startswith("HTTP_") or (key in content and value):
             yield key.removeprefix("HTTP_").replace("_", "-").title(), str(value)
@@ -90,7 +109,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = [item for item in items if _INSIDE & set(getattr(item, "fixturenames", ())) or _OTHERWISE.keys() & {item.name, item.name.split("[")[0]}]
+    left_out = [
+        item
+        for item in items
+        if _INSIDE & set(getattr(item, "fixturenames", ()))
+        or _OTHERWISE.keys() & {item.name, item.name.split("[")[0]}
+    ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 
