@@ -25,7 +25,7 @@ test: $(VENV)/development ## the whole suite on SQLite, with no service
 	$(BIN)/python -m pytest -n 2 -m "not services"
 
 test-services: $(VENV)/development ## the same suite, and what needs them, on a real PostgreSQL and Redis that it starts and stops
-	$(BIN)/python -m tests.with_services $(BIN)/python -m pytest $(if $(TEST_DATABASE_URL)$(TEST_REDIS_URL),,-n 2) -m "services or not services" --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m testkit.with_services $(BIN)/python -m pytest $(if $(TEST_DATABASE_URL)$(TEST_REDIS_URL),,-n 2) -m "services or not services" --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 stack: ## bring the whole stack up in containers: three replicas behind Nginx, watched (needs Docker with Compose)
 	docker compose up --build -d --wait
@@ -67,7 +67,7 @@ format: $(VENV)/development ## put the code into the house's form
 
 schemathesis: $(VENV)/development ## thousands of generated requests against the running service, on both backends
 	$(BIN)/python -m tests.run_schemathesis
-	$(BIN)/python -m tests.with_services $(BIN)/python -m tests.run_schemathesis
+	$(BIN)/python -m testkit.with_services $(BIN)/python -m tests.run_schemathesis
 
 clients: $(VENV)/clients var/clients/node_modules ## lint the OpenAPI document, make three clients from it, and use them against a running service (needs Node 18.18 or newer, and npm)
 	$(BIN)/python -m tests.clients.run
@@ -91,13 +91,13 @@ bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10
 	$(BIN)/python -m benchmarks.growth
 
 bench-import: $(VENV)/development ## rows per second of both imports beside plain COPY, on a real PostgreSQL
-	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.imports
+	$(BIN)/python -m testkit.with_services $(BIN)/python -m benchmarks.imports
 
 load: $(VENV)/load ## Locust's users against the service, TIER=bronze, silver, gold or reference (BASE_URL=http://... for one that runs already; TROUBLE=busy,stops for a busy machine)
 	$(BIN)/python -m loadtests.run $(or $(TIER),bronze)
 
 explain: $(VENV)/development ## the plan of every list, redirect and stats query on a million rows of PostgreSQL
-	$(BIN)/python -m tests.with_services $(BIN)/python -m benchmarks.explain
+	$(BIN)/python -m testkit.with_services $(BIN)/python -m benchmarks.explain
 
 lock: ## pin the newest packages that pyproject.toml and tests/clients/package.json allow, without any address (needs uv and npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock

@@ -18,16 +18,16 @@ import redis as redis_client
 
 from benchmarks.cases import CASES, Case
 from benchmarks.senders import CONNECTIONS, Answer, Sender
-from benchmarks.stack import SERVING, Stack
-from loadtests import service
-from tests.servers import Missing, wait_for
+from testkit import service
+from testkit.servers import Missing, wait_for
+from testkit.stack import SERVING, Stack
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 REQUESTS = int(os.environ.get("REQUESTS", "400"))
 _COUNTED = 40
 _WARM_UP = 100  # the first requests of a process are dearer
 _PARTS = ("app", "worker", "postgres", "redis", "nginx")
-_FLASK = [*SERVING, "benchmarks.floors:constant_answers()"]
+_FLASK = [*SERVING, "testkit.floors:constant_answers()"]
 _NOT_OURS = frozenset(("date", "server", "connection", "content-length", "transfer-encoding"))
 _ROWS = """
 INSERT INTO users (username, email, created_at) VALUES ('bench', 'bench@example.com', now());

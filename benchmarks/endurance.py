@@ -15,8 +15,8 @@ from statistics import median
 from app.process import Replica
 from benchmarks import redirects
 from benchmarks.redirects import Contender, Holdfast
-from benchmarks.stack import Stack
-from tests.servers import Missing
+from testkit.servers import Missing
+from testkit.stack import Stack
 
 MINUTES = float(os.environ.get("MINUTES", "60"))
 _LAP = 200_000

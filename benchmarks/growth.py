@@ -16,8 +16,8 @@ from statistics import median
 
 import psycopg2
 
-from benchmarks.stack import Stack
-from tests.servers import Missing, Postgres, Redis
+from testkit.servers import Missing, Postgres, Redis
+from testkit.stack import Stack
 
 LINKS = int(os.environ.get("LINKS", "10000000"))
 EVENTS = int(os.environ.get("EVENTS", "50000000"))

@@ -20,8 +20,8 @@ import psycopg2
 import redis as redis_client
 import uvloop
 
-from tests.failures.load import Client
-from tests.servers import App, ClickWorker, Missing, Postgres, Redis, Server, wait_for
+from testkit.load import Client
+from testkit.servers import App, ClickWorker, Missing, Postgres, Redis, Server, wait_for
 
 RUNS = int(os.environ.get("RUNS", "20"))
 REQUESTS = int(os.environ.get("REQUESTS", "20000"))

@@ -12,13 +12,13 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from benchmarks.redirects import Holdfast
-from benchmarks.stack import SERVING, Stack, need
-from tests.servers import Missing
+from testkit.servers import Missing
+from testkit.stack import SERVING, Stack, need
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = int(os.environ.get("SECONDS", "4"))
 CONNECTIONS = 8
-_CONSTANT = [*SERVING, "benchmarks.floors:constant_bytes()"]
+_CONSTANT = [*SERVING, "testkit.floors:constant_bytes()"]
 
 
 class Contender(NamedTuple):

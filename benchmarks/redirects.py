@@ -17,9 +17,9 @@ from typing import NamedTuple
 import psycopg2
 import redis as redis_client
 
-from benchmarks.floors import LOCATION
-from benchmarks.stack import PYTHON, SERVING, Stack, need
-from tests.servers import Missing, Postgres, Redis, wait_for
+from testkit.floors import LOCATION
+from testkit.servers import Missing, Postgres, Redis, wait_for
+from testkit.stack import PYTHON, SERVING, Stack, need
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 REQUESTS = int(os.environ.get("REQUESTS", "32000"))
@@ -208,15 +208,11 @@ _FLOOR, _FLOOR_DIRECT = (
 
 def _contenders(cleanup: ExitStack) -> list[Contender]:
     return [
-        *_floor(
-            cleanup, "constant 302, ASGI worker", [*SERVING, "benchmarks.floors:constant_asgi"]
-        ),
+        *_floor(cleanup, "constant 302, ASGI worker", [*SERVING, "testkit.floors:constant_asgi"]),
         *_holdfast(cleanup, fast_lane=True),
         *_holdfast(cleanup, fast_lane=False),
-        *_floor(
-            cleanup, "constant 302, Gunicorn's own", [*_OWN, "benchmarks.floors:constant_asgi"]
-        ),
-        *_floor(cleanup, "constant 302, Flask", [*SERVING, "benchmarks.floors:threaded_flask()"]),
+        *_floor(cleanup, "constant 302, Gunicorn's own", [*_OWN, "testkit.floors:constant_asgi"]),
+        *_floor(cleanup, "constant 302, Flask", [*SERVING, "testkit.floors:threaded_flask()"]),
         *_nginx_alone(cleanup),
     ]
 

@@ -29,7 +29,7 @@ def popular() -> Link:
 
 
 def tail_link() -> Link:
-    """One of those that lie in the database since long ago, as loadtests/service.py puts them there."""
+    """One of those that lie in the database since long ago, as testkit/service.py puts them there."""
     number = random.randrange(PLAN.tail)
     return Link(0, f"T{number:05}", f"https://example.com/tail/{number:05}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 
-from benchmarks.floors import LOCATION
-from benchmarks.stack import Stack
+from testkit.floors import LOCATION
+from testkit.stack import Stack
 
 _URL = {
     "id": 1,

@@ -16,7 +16,7 @@ from loadtests.clicks import Clicks
 from loadtests.record import Figures, Record, by_name, by_second, figures, length
 from loadtests.reference import PER_ROUND
 from loadtests.tiers import Outcome, Tier, broken_promises
-from tests.servers import ROOT
+from testkit.servers import ROOT
 
 
 class Alone(NamedTuple):

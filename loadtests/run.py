@@ -16,13 +16,14 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from benchmarks.floors import LOCATION
-from benchmarks.stack import PYTHON, Stack
-from loadtests import clicks, constant, report, service
+from loadtests import clicks, constant, report
 from loadtests.record import Record
 from loadtests.tiers import TIERS, Plan, Tier, planned
 from loadtests.trouble import TROUBLES
-from tests.servers import ROOT, Missing
+from testkit import service
+from testkit.floors import LOCATION
+from testkit.servers import ROOT, Missing
+from testkit.stack import PYTHON, Stack
 
 _ALONE_SECONDS = 15
 _SPARE_SECONDS = 90

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from benchmarks.stack import PYTHON, Stack
+from testkit.stack import PYTHON, Stack
 
 STOP_SECONDS = 0.5
 _BETWEEN_SECONDS = (1.0, 6.0)

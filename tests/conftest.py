@@ -19,14 +19,14 @@ from app.config import Settings
 from app.database import db, patience, release
 from app.migrations import schema
 from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
+from testkit.servers import Postgres, Redis
 from tests.logbook import Log
-from tests.servers import Postgres, Redis
 
 TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:
-    """The server that the environment names, for this process of `pytest -n 2` if it has one of its own (tests/with_services.py)."""
+    """The server that the environment names, for this process of `pytest -n 2` if it has one of its own (testkit/with_services.py)."""
     return os.environ.get(
         f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', '').upper()}"
     ) or os.environ.get(name, "")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.servers import free_port
+from testkit.servers import free_port
 
 LIMITS = {"title": 256, "description": 4096, "name": 256, "value": 1024}
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from tests.servers import ROOT, Server, free_port
+from testkit.servers import ROOT, Server, free_port
 
 _REPLICA_PORT = 8000  # nginx/start.sh says so
 

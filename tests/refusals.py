@@ -11,8 +11,8 @@ import pytest
 from peewee import PeeweeException
 
 from app.database import DatabaseUnavailable, db, released
+from testkit.servers import Postgres, wait_for
 from tests.conftest import Api
-from tests.servers import Postgres, wait_for
 from tests.test_database import assert_unavailable
 
 WRITES: list[tuple[str, str, Any]] = [

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.webserver import ROOT, WebServer
+from testkit.webserver import ROOT, WebServer
 
 # Every check runs. What it must be told of this service:
 # - a deactivated link answers 410 to a request in which nothing is wrong;

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from playhouse.db_url import connect
 
 from app.backup import main
+from testkit.servers import Postgres, Redis
 from tests.conftest import Api
-from tests.servers import Postgres, Redis
 
 Command = Callable[..., Result]
 

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from app.breaker import Breaker
-from tests.machine import Stopwatch, wait_for
+from testkit.machine import Stopwatch, wait_for
 
 LONG = 60.0
 

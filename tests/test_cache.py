@@ -14,9 +14,9 @@ import redis
 from app import metrics
 from app.cache import ACTIVE, Away, Link, cache
 from app.services import urls
+from testkit.machine import Stopwatch
+from testkit.servers import HANGS_SECONDS, Silent, free_port
 from tests.conftest import Api, pause_over
-from tests.machine import Stopwatch
-from tests.servers import HANGS_SECONDS, Silent, free_port
 
 Bound = Callable[..., Api]
 

@@ -20,9 +20,9 @@ from app import ledger
 from app.clicks import STREAM, clicks, drained_total
 from app.database import DatabaseUnavailable, released
 from app.models import ClickClaim
+from testkit.machine import Stopwatch
+from testkit.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
 from tests.conftest import Api
-from tests.machine import Stopwatch
-from tests.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
 
 Bound = Callable[..., Api]
 

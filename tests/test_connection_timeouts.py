@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from app import connections
 from app.connections import Connection, check_all
-from tests.machine import HANGS_SECONDS
+from testkit.machine import HANGS_SECONDS
 
 _BIG = b"x" * 30_000_000
 

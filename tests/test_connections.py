@@ -19,8 +19,8 @@ import psycopg2
 import pytest
 
 from app.cache import Away, cache
+from testkit.servers import App, Postgres, Redis, wait_for
 from tests.conftest import Api
-from tests.servers import App, Postgres, Redis, wait_for
 from tests.test_database import at_once
 
 Bound = Callable[..., Api]

@@ -15,9 +15,9 @@ from peewee import IntegrityError
 from app import bulk, database, postgres
 from app.database import db, released
 from app.models import Event
+from testkit.machine import Stopwatch
+from testkit.servers import LONG_LOCKS, Postgres, Redis, Silent, wait_for
 from tests.conftest import Api, pause_over
-from tests.machine import Stopwatch
-from tests.servers import LONG_LOCKS, Postgres, Redis, Silent, wait_for
 
 Bound = Callable[..., Api]
 

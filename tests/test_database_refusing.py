@@ -11,9 +11,9 @@ from app.database import DatabaseUnavailable, db, refusal, released
 from app.models import CacheUpdate
 from app.services import freshness
 from app.worker import Worker
+from testkit.servers import Postgres, Redis, wait_for
 from tests.conftest import Api
 from tests.refusals import WRITES, assert_is_a_bug, assert_refuses, assert_works_again, encoded, sql
-from tests.servers import Postgres, Redis, wait_for
 from tests.test_database import assert_unavailable
 
 Bound = Callable[..., Api]

@@ -16,9 +16,9 @@ from app.database import DatabaseUnavailable, db, refusal, released
 from app.repeating import UntilDone
 from app.services import health
 from app.worker import Worker
+from testkit.servers import ROOT, Postgres, free_port, wait_for
 from tests.conftest import Api
 from tests.refusals import WRITES, assert_is_a_bug, assert_refuses, assert_works_again, encoded
-from tests.servers import ROOT, Postgres, free_port, wait_for
 from tests.test_database import assert_unavailable
 
 Bound = Callable[..., Api]

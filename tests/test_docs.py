@@ -18,10 +18,10 @@ from app import bind
 from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
+from testkit.servers import HANGS_SECONDS
+from testkit.webserver import ROOT, WebServer
 from tests import exchanges
-from tests.servers import HANGS_SECONDS
 from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
-from tests.webserver import ROOT, WebServer
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 README = (ROOT / "README.md").read_text()

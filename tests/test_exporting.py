@@ -15,8 +15,8 @@ from flask import Flask
 
 from app.models import Url
 from app.services.exports import LinksFile
+from testkit.servers import HANGS_SECONDS, ROOT, Missing, Server
 from tests.conftest import Api
-from tests.servers import HANGS_SECONDS, ROOT, Missing, Server
 
 ADDRESSES = {
     "plain": "https://example.com/a?b=c&d=e#f",

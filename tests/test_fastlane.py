@@ -17,9 +17,9 @@ from app import logs
 from app.asgi import ThreadedWsgi
 from app.fastlane import FastLane
 from app.redislane import Lane
+from testkit.servers import HANGS_SECONDS, Redis, Silent, free_port
 from tests.conftest import Api
 from tests.logbook import Log
-from tests.servers import HANGS_SECONDS, Redis, Silent, free_port
 
 pytestmark = pytest.mark.services
 

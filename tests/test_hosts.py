@@ -12,10 +12,10 @@ from flask import Flask
 
 from app.proxies import Proxies
 from app.routes import given
+from testkit.servers import Redis
+from testkit.webserver import WebServer
 from tests.answers import check
 from tests.conftest import Api
-from tests.servers import Redis
-from tests.webserver import WebServer
 
 NO_HOSTS = (
     "a@b", "a<b>", "a b", 'a"b', "a'b", "a/b", "a?b", "a#b", "a\\b", "a,b", "a;b", "a|b", "ä", "a%41", "", " ", ":80", "a:0",

@@ -15,9 +15,9 @@ from app.cache import ACTIVE, Link
 from app.clicks import STREAM, Click, clicks, visitor
 from app.database import DatabaseUnavailable, db, now, released
 from app.models import ClickClaim, Event, Url, User
+from testkit.machine import Stopwatch
+from testkit.servers import Postgres, Redis, wait_for
 from tests.conftest import Api, pause_over
-from tests.machine import Stopwatch
-from tests.servers import Postgres, Redis, wait_for
 from tests.test_cache import cache_failures
 from tests.test_clicks import Bound
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks.stack import PYTHON, Stack
 from loadtests import trouble
 from loadtests.clicks import Clicks, compare
 from loadtests.names import Names
 from loadtests.record import Record, Request, by_name, by_second, figures, length, percentile
 from loadtests.reference import PER_ROUND, go_round
 from loadtests.tiers import TIERS, Outcome, Plan, broken_promises, planned, users_at
-from tests.servers import wait_for
-from tests.webserver import WebServer
+from testkit.servers import wait_for
+from testkit.stack import PYTHON, Stack
+from testkit.webserver import WebServer
 
 GOOD = {"requests": 1000, "failures": 0, "p95_ms": 499.9, "clicks_lost": 0, "clicks_too_many": 0}
 

@@ -19,9 +19,9 @@ from flask.testing import FlaskClient
 
 from app import logs
 from app.routes import given
+from testkit.servers import HANGS_SECONDS
+from testkit.webserver import ROOT
 from tests.logbook import Log
-from tests.servers import HANGS_SECONDS
-from tests.webserver import ROOT
 
 
 def test_a_file_that_was_taken_away_is_made_again(log: Log) -> None:

@@ -12,11 +12,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.machine import Stopwatch, free_port
-from tests.servers import ROOT
+from testkit.machine import Stopwatch, free_port
+from testkit.servers import ROOT
 
 _ASK = """
-from tests.machine import free_port
+from testkit.machine import free_port
 print(*(free_port() for _ in range(100)), flush=True)
 input()
 """

@@ -12,9 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from testkit.servers import wait_for
+from testkit.webserver import ROOT, WebServer
 from tests.conftest import Api
-from tests.servers import wait_for
-from tests.webserver import ROOT, WebServer
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

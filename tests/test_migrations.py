@@ -19,9 +19,9 @@ from app.database import db, released
 from app.migrations import schema
 from app.services import backups
 from app.worker import Worker
+from testkit.servers import Postgres, Redis, free_port
 from tests.conftest import Api
 from tests.logbook import Log
-from tests.servers import Postgres, Redis, free_port
 
 Bound = Callable[..., Api]
 

@@ -14,9 +14,9 @@ import yaml
 from monitoring.check_panels import dashboards as stored_dashboards
 from monitoring.check_panels import overlaps, queries, trouble_of
 from monitoring.grafana import build
+from testkit.servers import Server
+from testkit.webserver import ROOT
 from tests.conftest import Api
-from tests.servers import Server
-from tests.webserver import ROOT
 
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
@@ -74,7 +74,7 @@ def instruments() -> dict[str, set[str]]:
     histograms = set(re.findall(r'Histogram\(\s*"(\w+)"', source))
     others = set(
         re.findall(
-            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^ +\("(\w+)", "',
+            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^ +\(\s*"(\w+)",\s*"',
             source,
             re.MULTILINE,
         )

@@ -10,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.models import Product, Url
+from testkit.servers import ROOT, free_port
 from tests.conftest import Api
-from tests.servers import ROOT, free_port
 
 Document = dict[str, Any]
 Client = FlaskClient

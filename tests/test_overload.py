@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import HANGS_SECONDS, wait_for
-from tests.webserver import Reply, WebServer
+from testkit.servers import HANGS_SECONDS, wait_for
+from testkit.webserver import Reply, WebServer
 
 THREADS, WAITING, MORE = 2, 5, 9
 

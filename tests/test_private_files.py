@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.logfile import SharedFile
-from tests.webserver import WebServer
+from testkit.webserver import WebServer
 
 
 def mode(file: Path) -> int:

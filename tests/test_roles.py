@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.servers import ROOT, Postgres, wait_for
+from testkit.servers import ROOT, Postgres, wait_for
 
 pytestmark = pytest.mark.services
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import HANGS_SECONDS, has_ipv6
-from tests.webserver import WebServer
+from testkit.servers import HANGS_SECONDS, has_ipv6
+from testkit.webserver import WebServer
 
 
 class Run(WebServer):

@@ -22,8 +22,8 @@ from app.database import db
 from app.models import Product
 from app.services import seeding
 from app.services.urls import RESERVED
+from testkit.servers import HANGS_SECONDS
 from tests.conftest import Api
-from tests.servers import HANGS_SECONDS
 from tests.uploads import counts, fresh_database, tables
 
 ROOT = Path(__file__).parents[1]

@@ -16,9 +16,9 @@ import pytest
 
 from app.serving import without_secrets
 from app.webworker import Worker
-from tests.machine import Stopwatch
-from tests.servers import HANGS_SECONDS, free_port, wait_for
-from tests.webserver import WebServer
+from testkit.machine import Stopwatch
+from testkit.servers import HANGS_SECONDS, free_port, wait_for
+from testkit.webserver import WebServer
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from testkit.webserver import Reply
 from tests.test_run import Run
-from tests.webserver import Reply
 
 _JSON = b"Content-Type: application/json\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"

@@ -11,7 +11,7 @@ import yaml
 
 from app.config import Settings
 from monitoring.alert_relay.settings import Settings as RelaySettings
-from tests.webserver import ROOT
+from testkit.webserver import ROOT
 
 ONCE = {"secrets", "migrate"}
 SINGLE_PROGRAM_IMAGES = {"redis-exporter", "nginx-exporter"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from testkit.webserver import ROOT
 from tests.test_stack_files import COMPOSE, OURS, SWARM, _source, either
-from tests.webserver import ROOT
 
 OWN_SECRETS = {
     "app": {"chaos_token", "database_password", "redis_password"},

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from app.database import db, released
+from testkit.servers import LONG_LOCKS, Postgres, Redis, wait_for
 from tests.conftest import Api
-from tests.servers import LONG_LOCKS, Postgres, Redis, wait_for
 
 pytestmark = pytest.mark.services
 

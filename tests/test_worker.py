@@ -13,8 +13,8 @@ from app.cache import cache
 from app.models import Event
 from app.services import freshness
 from app.worker import Worker
+from testkit.servers import Postgres, Redis, free_port, wait_for
 from tests.conftest import Api
-from tests.servers import Postgres, Redis, free_port, wait_for
 
 Bound = Callable[..., Api]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from tests.servers import HANGS_SECONDS, ROOT, Missing, Program, Server, wait_for
+from testkit.servers import HANGS_SECONDS, ROOT, Missing, Program, Server, wait_for
 
 
 class Relay(Program):

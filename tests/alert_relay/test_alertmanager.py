@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from testkit.servers import wait_for
 from tests.alert_relay.programs import Alertmanager, Relay
 from tests.discord import Discord
-from tests.servers import wait_for
 
 pytestmark = pytest.mark.services
 

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
+from testkit.servers import wait_for
 from tests.alert_relay.conftest import RelayFactory
 from tests.alert_relay.notifications import alert, notification, resolved
 from tests.alert_relay.programs import Relay
 from tests.discord import Discord, Failure
-from tests.servers import wait_for
 
 
 def fire(relay: Relay, *numbers: int) -> list[str]:

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from monitoring.alert_relay.settings import Settings
+from testkit.servers import HANGS_SECONDS, ROOT, has_ipv6
 from tests.alert_relay.conftest import RelayFactory
 from tests.alert_relay.notifications import alert, notification, resolved
 from tests.alert_relay.programs import Relay
 from tests.discord import Discord
-from tests.servers import HANGS_SECONDS, ROOT, has_ipv6
 
 
 @pytest.fixture(scope="module")

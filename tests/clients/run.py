@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.webserver import ROOT, WebServer
+from testkit.webserver import ROOT, WebServer
 
 HERE = Path(__file__).parent
 BUILD = ROOT / "var" / "clients"  # where `make clients` has installed the programs

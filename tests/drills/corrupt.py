@@ -15,8 +15,8 @@ import redis
 
 from app.cache import link_key
 from app.clicks import STREAM, Click, visitor
+from testkit.servers import HANGS_SECONDS, wait_for
 from tests.drills.drill import Drill, Ground
-from tests.servers import HANGS_SECONDS, wait_for
 from tests.stack.compose import Stack, fetch, get_json
 from tests.stack.links import call
 from tests.stack.report import require

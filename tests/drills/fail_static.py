@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from testkit.servers import ROOT, free_port
 from tests.drills.drill import Drill, Ground
 from tests.drills.outcome import Outcome
 from tests.drills.restoring import serving
-from tests.servers import ROOT, free_port
 from tests.stack import links
 from tests.stack.compose import REPLICAS, Stack, docker, fetch
 from tests.stack.pace import wait_for

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from functools import partial
 
+from testkit.servers import HANGS_SECONDS, wait_for
 from tests.drills.drill import Drill, Ground
 from tests.drills.hostile import oom_kills
-from tests.servers import HANGS_SECONDS, wait_for
 from tests.stack.report import require
 
 _REPLICA = "app1"

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg2
 import redis
 
+from testkit.servers import ROOT
 from tests.drills.drill import Drill, Ground
 from tests.drills.outcome import Outcome
-from tests.servers import ROOT
 from tests.stack import links
 from tests.stack.compose import Stack, docker, fetch
 from tests.stack.load import Answer, Steady

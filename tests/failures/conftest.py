@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.failures.load import Client
-from tests.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis
+from testkit.load import Client
+from testkit.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis
 
 
 @dataclass

@@ -17,8 +17,8 @@ import psycopg2
 import pytest
 import redis as redis_client
 
-from tests.failures.load import Client, Line, slow_postgres
-from tests.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis, wait_for
+from testkit.load import Client, Line, slow_postgres
+from testkit.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis, wait_for
 
 ROUNDS = int(os.environ.get("FRESHNESS_ROUNDS", "1"))
 LINKS, FOLLOWERS, WRITERS = 1000, 50, 5

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.failures.load import Client, click_events
-from tests.servers import HANGS_SECONDS, App, Postgres, Redis, wait_for
+from testkit.load import Client, click_events
+from testkit.servers import HANGS_SECONDS, App, Postgres, Redis, wait_for
 from tests.test_odd_requests import IMPOSSIBLE_IDS, LISTS, ODD_HEADERS, ODD_IDS, ODD_PATHS
 
 pytestmark = pytest.mark.services

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from testkit.load import LOST, Load, assert_exact, slow_redis
+from testkit.servers import HANGS_SECONDS, wait_for
 from tests.failures.conftest import Installation
-from tests.failures.load import LOST, Load, assert_exact, slow_redis
-from tests.servers import HANGS_SECONDS, wait_for
 
 pytestmark = pytest.mark.services
 

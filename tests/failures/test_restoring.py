@@ -15,9 +15,9 @@ from urllib.parse import quote
 import psycopg2
 import pytest
 
+from testkit.servers import ROOT, Postgres, wait_for
+from testkit.webserver import WebServer
 from tests.failures.conftest import Installation
-from tests.servers import ROOT, Postgres, wait_for
-from tests.webserver import WebServer
 
 _TABLES = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1"

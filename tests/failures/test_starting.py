@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import HANGS_SECONDS, ROOT, Postgres
+from testkit.servers import HANGS_SECONDS, ROOT, Postgres
 
 pytestmark = pytest.mark.services
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from testkit.load import Client, click_events, slow_postgres
 from tests.failures.conftest import Installation
-from tests.failures.load import Client, click_events, slow_postgres
 
 pytestmark = pytest.mark.services
 

@@ -13,8 +13,8 @@ from app.database import db
 from app.models import CacheUpdate, Url
 from app.services import freshness
 from app.services.freshness import deliver, deliver_due, due_entries, keep
+from testkit.servers import Redis
 from tests.conftest import Api, pause_over
-from tests.servers import Redis
 
 Bound = Callable[..., Api]
 LINK = Link(ACTIVE, 1, 1, "https://example.com/")

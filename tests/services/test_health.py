@@ -20,9 +20,9 @@ from app.config import Settings
 from app.database import db
 from app.migrations import schema
 from app.services import health
+from testkit.machine import Stopwatch
+from testkit.servers import HANGS_SECONDS, Postgres, Redis, free_port, wait_for
 from tests.conftest import Api
-from tests.machine import Stopwatch
-from tests.servers import HANGS_SECONDS, Postgres, Redis, free_port, wait_for
 
 Rebind = Callable[..., None]
 

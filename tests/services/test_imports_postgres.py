@@ -18,7 +18,7 @@ from app import bind
 from app.config import Settings
 from app.database import db, release
 from app.services import imports
-from tests.servers import wait_for
+from testkit.servers import wait_for
 from tests.uploads import counts, post_csv, postgres
 
 pytestmark = pytest.mark.services

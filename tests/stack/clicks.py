@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from tests.failures.load import Client, click_events
+from testkit.load import Client, click_events
 from tests.stack.load import Steady
 from tests.stack.report import require
 

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests.servers import ROOT, free_port
+from testkit.servers import ROOT, free_port
 from tests.stack.pace import wait_for
 
 PORTS = ("APP_PORT", "GRAFANA_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "RELAY_PORT")

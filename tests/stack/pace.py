@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from tests.servers import HANGS_SECONDS
+from testkit.servers import HANGS_SECONDS
 
 _EVERY_SECONDS = 0.25
 _WORK_SECONDS = 0.01  # longer than a turn, or nobody else would get one meanwhile
@@ -75,7 +75,7 @@ class Stretch:
 def wait_for(
     condition: Callable[[], bool], seconds: float = HANGS_SECONDS, what: str = "the condition"
 ) -> None:
-    """As wait_for of tests.servers, by this clock."""
+    """As wait_for of testkit.servers, by this clock."""
     deadline = fair() + seconds
     while not condition():
         if fair() > deadline:

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
+from testkit.servers import ROOT
 from tests.discord import Discord
-from tests.servers import ROOT
 from tests.stack import front_door, replicas, standing
 from tests.stack.alerts import Alerts
 from tests.stack.clicks import exact

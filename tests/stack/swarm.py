@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from testkit.servers import ROOT, free_port
 from tests.discord import Discord
-from tests.servers import ROOT, free_port
 from tests.stack import links
 from tests.stack.alerts import Alerts
 from tests.stack.clicks import exact

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 
-from tests.servers import ROOT
+from testkit.servers import ROOT
 from tests.stack.compose import docker, get_json
 from tests.stack.report import require
 

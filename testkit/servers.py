@@ -16,7 +16,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from tests.machine import HANGS_SECONDS, free_port, wait_for
+from testkit.machine import HANGS_SECONDS, free_port, wait_for
 
 
 class Missing(Exception):

@@ -1,4 +1,4 @@
-"""Runs a command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers that live as long as it: `python -m tests.with_services COMMAND`.
+"""Runs a command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers that live as long as it: `python -m testkit.with_services COMMAND`.
 
 For `pytest -n 2` there are two of each: those of its second process have _GW1 behind their names, for each test empties its servers.
 """
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-from tests.servers import Missing, Postgres, Redis, Server
+from testkit.servers import Missing, Postgres, Redis, Server
 
 
 def main(command: list[str]) -> int:

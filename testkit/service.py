@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks.stack import PYTHON, Stack, need
-from tests.servers import ROOT, Postgres, Redis, free_port, wait_for
+from testkit.servers import ROOT, Postgres, Redis, free_port, wait_for
+from testkit.stack import PYTHON, Stack, need
 
 REPLICAS = 3
 TAIL = 20_000

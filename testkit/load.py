@@ -18,8 +18,8 @@ from typing import Any
 import psycopg2
 import redis
 
-from tests.machine import Stopwatch
-from tests.servers import HANGS_SECONDS, Redis, wait_for
+from testkit.machine import Stopwatch
+from testkit.servers import HANGS_SECONDS, Redis, wait_for
 
 LOST = 0
 """The status of a request whose connection broke before its answer came: nobody knows whether it was a click."""

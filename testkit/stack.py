@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from app.process import Replica
-from tests.servers import Missing, free_port, wait_for
+from testkit.servers import Missing, free_port, wait_for
 
 PYTHON = sys.executable
 _NGINX = """

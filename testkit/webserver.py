@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from werkzeug.datastructures import Headers
 
-from tests.servers import HANGS_SECONDS, free_port, wait_for
+from testkit.servers import HANGS_SECONDS, free_port, wait_for
 
 ROOT = Path(__file__).parents[1]
 
