@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app import cache, commands, database, errors, limits, logs, routes
-from app.clicks import clicks
+from app import commands, database, errors, limits, logs, routes
 from app.config import Settings
 from app.migrations import schema
 from app.proxies import Proxies
+from app.redirects import view
+from app.redirects.connection import redis_connection
+from app.redirects.drain import drain
+from app.redirects.links import cache, handshake
 from app.routes.given import Given
-from app.services import freshness, seeding
+from app.services import seeding
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -32,6 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = Proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     for part in (logs, schema, database, errors, routes, commands):
         part.install(app)
+    app.register_blueprint(view.bp)
     if schema.ensure() and settings.auto_seed:
         seeding.seed_once()
     return app
@@ -41,10 +45,9 @@ def bind(settings: Settings) -> None:
     """Gives the three handles, and the routes, what they are to use from now on."""
     database.db.initialize(database.connect(settings.database_url))
     database.refusal.why = ""  # it was another database's
-    store = cache.connect(settings.redis_url, freshness.due_entries, settings.cache_ttl_seconds)
-    cache.cache.bind(store, settings.cache_ttl_seconds)
-    clicks.bind(store)
-    schema.bind(clicks.waiting)
+    redis_connection.bind(settings.redis_url, handshake)
+    cache.bind(settings.cache_ttl_seconds)
+    schema.bind(drain.waiting)
     routes.given.bind(
         Given(
             base_url=settings.base_url.rstrip("/"),

@@ -114,9 +114,7 @@ class ThreadedWsgi:
     def _threads_for(self, scope: Scope, environ: dict[str, Any]) -> _Threads:
         if scope["path"] in _WATCHED:
             return self._watched
-        if (
-            self._threads.full and "unsure_click" not in scope
-        ):  # that one must learn what became of it
+        if self._threads.full and "must_run" not in scope:  # that one learns what became of it
             environ["asgi.overloaded"] = True
             return self._refusing
         return self._threads

@@ -7,13 +7,14 @@ import signal
 import threading
 from types import FrameType
 
-from app import bind, ledger, logs
-from app.cache import cache
-from app.clicks import BATCH, clicks
+from app import bind, logs
 from app.config import Settings
 from app.database import DatabaseUnavailable, exit_if_unusable, released
 from app.migrations import schema
-from app.services import freshness, urls
+from app.redirects.connection import redis_connection
+from app.redirects.drain import BATCH, drain, forget_claims
+from app.redirects.links import deliver_pending
+from app.services import urls
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,10 @@ class Worker:
 
     def _work(self) -> int:
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
-            ledger.forget_claims()
+            forget_claims()
         self.rounds += 1
-        moved = freshness.deliver_due() + clicks.drain()
-        if not self.warm and cache.store.state() == "connected":
+        moved = deliver_pending() + drain.run()
+        if not self.warm and redis_connection.state() == "connected":
             self.warm = True
             log.info("warmed the cache up with %d links", urls.warm_up())
         return moved

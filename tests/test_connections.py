@@ -18,7 +18,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from app.cache import Away, cache
+from app.redirects.connection import RedisUnavailable, redis_connection
 from testkit.servers import App, Postgres, Redis, wait_for
 from tests.conftest import Api
 from tests.test_database import at_once
@@ -201,7 +201,7 @@ class Forwarding(ExitStack):
 
     def end(self) -> None:
         """Shuts everything down; only then are the sockets closed."""
-        cache.store._client.connection_pool.disconnect()  # type: ignore[attr-defined]
+        redis_connection._client.connection_pool.disconnect()  # type: ignore[attr-defined]
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -218,7 +218,7 @@ def test_one_call_without_an_answer_is_no_reason_to_refuse_those_that_are_answer
         forwarding.holding.set()
         with ThreadPoolExecutor(1) as threads:
             lost = threads.submit(ask_redis)
-            wait_for(lambda: not cache.store._client.connection_pool._available_connections)  # type: ignore[attr-defined]
+            wait_for(lambda: not redis_connection._client.connection_pool._available_connections)  # type: ignore[attr-defined]
             while not lost.done():
                 assert ask_redis()
                 time.sleep(0.02)  # so that none is under way at the moment that counts
@@ -230,9 +230,9 @@ def test_one_call_without_an_answer_is_no_reason_to_refuse_those_that_are_answer
 
 def ask_redis() -> bool:
     try:
-        cache.store.run("return 1", ())
+        redis_connection.call("PING")
         return True
-    except Away:
+    except RedisUnavailable:
         return False
 
 

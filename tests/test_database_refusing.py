@@ -9,7 +9,7 @@ import pytest
 
 from app.database import DatabaseUnavailable, db, refusal, released
 from app.models import CacheUpdate
-from app.services import freshness
+from app.redirects.links import deliver_pending
 from app.worker import Worker
 from testkit.servers import Postgres, Redis, wait_for
 from tests.conftest import Api
@@ -218,4 +218,4 @@ def test_delivering_what_redis_missed_ends_where_it_cannot_be_forgotten(
     with read_only(database):
         db.obj.close_all()
         with released():
-            assert freshness.deliver_due() == 0
+            assert deliver_pending() == 0

@@ -13,10 +13,10 @@ import redis
 from playhouse.migrations import Runner
 
 from app import database, migrations
-from app.cache import Away, NoStore
-from app.clicks import clicks
 from app.database import db, released
 from app.migrations import schema
+from app.redirects.connection import RedisConnection, RedisUnavailable, Script
+from app.redirects.drain import drain
 from app.services import backups
 from app.worker import Worker
 from testkit.servers import Postgres, Redis, free_port
@@ -149,20 +149,19 @@ def test_who_has_seen_the_tables_does_not_make_them_again(
     assert api.get("/users") == []
 
 
-class Stalling(NoStore):
+class Stalling(RedisConnection):
     """A Redis with clicks that wait, which fails to answer now and then: `fails` are the numbers of those calls."""
 
-    shared = True
-
     def __init__(self, fails: Sequence[int]) -> None:
-        self.calls, self.fails = 0, fails
+        super().__init__()
+        self.url, self.calls, self.fails = "redis://stalling", 0, fails
 
     def run(
-        self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False
+        self, script: Script, keys: Sequence[str], *values: str | int, insist: bool = False
     ) -> Any:
         self.calls += 1
         if self.calls in self.fails:
-            raise Away
+            raise RedisUnavailable
         return [3, [[b"1-1", []]]]
 
 
@@ -170,11 +169,11 @@ class Stalling(NoStore):
 def test_a_redis_that_stalls_is_no_reason_to_make_tables(
     bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Sequence[int]
 ) -> None:
-    monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "_PAUSE_SECONDS", 0.01)
     api = bound(database_url=f"sqlite:///{tmp_path}/before.db", redis_url="")
     database.db.initialize(database.connect(f"sqlite:///{tmp_path}/new.db"))
-    clicks.bind(Stalling(fails))
-    schema.bind(clicks.waiting)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "redis_connection", Stalling(fails))
+    schema.bind(drain.waiting)
     for _ in range(5):
         assert api.client.get("/users").status_code == 503
     assert tables() == []
@@ -183,7 +182,7 @@ def test_a_redis_that_stalls_is_no_reason_to_make_tables(
 def test_a_redis_that_stays_away_does_not_keep_a_first_start_from_making_tables(
     bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "_PAUSE_SECONDS", 0.01)
     api = bound(
         database_url=f"sqlite:///{tmp_path}/new.db", redis_url=f"redis://127.0.0.1:{free_port()}/0"
     )

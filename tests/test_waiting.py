@@ -24,7 +24,7 @@ def shared(
     redis_server: Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Api:
-    monkeypatch.setattr(sys.modules["app.clicks"], "_HELD_UP_MS", 60_000)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "_LOCK_TIMEOUT_MS", 60_000)
     return bound(database_url=postgres_server.url + LONG_LOCKS, redis_url=redis_server.url)
 
 

@@ -14,11 +14,11 @@ from urllib.parse import quote
 
 from psycopg2.extensions import make_dsn
 
-from app.cache import Away, cache
-from app.clicks import clicks
 from app.database import Sqlite, db, released
 from app.migrations import apply
 from app.postgres import Postgres
+from app.redirects.connection import RedisUnavailable, redis_connection
+from app.redirects.drain import drain
 from app.services import urls
 from app.services.files import whole
 
@@ -61,29 +61,23 @@ def settle() -> Settled:
     try:
         with released():
             forgotten = (
-                sum(map(_forget, ("link:*", "answer:*"))) if cache.store.shared else 0
+                sum(map(_forget, ("link:*", "answer:*"))) if redis_connection.url else 0
             )  # first: without Redis nothing is done
             applied = apply()
-            return Settled(applied, forgotten, clicks.drain(), urls.warm_up())
-    except Away:
+            return Settled(applied, forgotten, drain.run(), urls.warm_up())
+    except RedisUnavailable:
         raise Refused(
             "Redis does not answer, and may hold links that are no more: start it, then settle again"
         ) from None
 
 
-# One step of a walk over all keys, because a script keeps everybody waiting.
-_FORGET = """
-local step = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)
-if #step[2] > 0 then redis.call('UNLINK', unpack(step[2])) end
-return {step[1], #step[2]}
-"""
-
-
 def _forget(pattern: str) -> int:
     cursor, forgotten = "0", 0
     while True:
-        step, count = cache.store.run(_FORGET, (), cursor, pattern, insist=True)
-        cursor, forgotten = step.decode(), forgotten + int(count)
+        step = redis_connection.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, insist=True)
+        cursor, keys = step[0].decode(), step[1]
+        if keys:
+            forgotten += int(redis_connection.call("UNLINK", *keys, insist=True))
         if cursor == "0":
             return forgotten
 

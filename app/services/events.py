@@ -7,10 +7,10 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from app.clicks import clicks
 from app.database import db
 from app.errors import Conflict, NotFound
 from app.models import CLICK_TYPES, Event, Url
+from app.redirects.drain import drain
 from app.schemas import EventCreate, EventQuery, ListQuery
 from app.services import paging, urls, users
 from app.services.paging import Page
@@ -18,7 +18,7 @@ from app.services.paging import Page
 
 def create(data: EventCreate) -> Event:
     """A client's own event; one that is called a click counts as one."""
-    clicks.drain()  # what was answered before has a smaller id
+    drain.run()  # what was answered before has a smaller id
     try:
         with db.atomic():
             users.require(data.user_id)
@@ -39,7 +39,7 @@ def _count(event_type: str, url_id: int, clicks_more: int) -> None:
 
 
 def get(event_id: int) -> Any:
-    clicks.drain()
+    drain.run()
     return _found(event_id)
 
 
@@ -51,7 +51,7 @@ def _found(event_id: int) -> Any:
 
 
 def delete(event_id: int) -> None:
-    clicks.drain()
+    drain.run()
     with db.atomic():
         event = _found(event_id)
         if event.url_id is not None:
@@ -62,7 +62,7 @@ def delete(event_id: int) -> None:
 
 def page(query: EventQuery) -> Page:
     """Newest first, after all clicks that were answered before have been counted."""
-    clicks.drain()
+    drain.run()
     if not (paging.possible(query.url_id) and paging.possible(query.user_id)):
         return paging.nothing(query)
     conditions: paging.Conditions = {

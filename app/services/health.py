@@ -10,14 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from app import metrics
-from app.cache import Away, cache
-from app.clicks import clicks, drained_total
 from app.database import DAMAGED, MISSING, DatabaseUnavailable, db, refusal, released
 from app.metrics import Reading
 from app.migrations import schema
 from app.models import Fact
+from app.redirects.connection import RedisUnavailable, redis_connection
+from app.redirects.drain import drain, get_position
+from app.redirects.links import count_pending
 from app.repeating import UntilDone
-from app.services import freshness, urls
+from app.services import urls
 
 _PATIENCE_SECONDS = 0.2
 _METRICS_PATIENCE_SECONDS = 1.0
@@ -94,7 +95,7 @@ def _try_to_write() -> None:
 
 _trial = UntilDone(_try_to_write, "trying to write")
 _database = Probe(_ask_database, State("disconnected"))
-_cache = Probe(lambda: State(cache.store.state()), State("disconnected"))
+_cache = Probe(lambda: State(redis_connection.state()), State("disconnected"))
 
 
 def _state() -> tuple[State, State]:
@@ -160,12 +161,12 @@ def _database_figures() -> list[Reading]:
                 (
                     "cache_updates_due",
                     "Changes of links that Redis has yet to be told.",
-                    freshness.count_due(),
+                    count_pending(),
                 ),
                 (
                     "clicks_drained_total",
                     "Clicks moved from the stream into the database, by all replicas, ever.",
-                    drained_total(),
+                    get_position()["drained"],
                 ),
             ]
     except DatabaseUnavailable:
@@ -184,8 +185,8 @@ def _writable_figure() -> list[Reading]:
 
 def _stream_figures() -> list[Reading]:
     try:
-        length, age = clicks.backlog()
-    except Away:
+        length, age = drain.backlog()
+    except RedisUnavailable:
         return []
     return [
         ("click_backlog", "Clicks that wait in the stream.", length),

@@ -6,8 +6,8 @@ import json
 from typing import NamedTuple
 
 from app import metrics
-from app.cache import cache
 from app.models import Product
+from app.redirects.links import cache
 from app.schemas import ListQuery, encode, show_product
 from app.services import paging
 from app.services.paging import Page

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 from peewee import IntegrityError
 
 from app import database, metrics
-from app.cache import ACTIVE, DELETED, INACTIVE, Link, cache
-from app.clicks import Click, clicks
-from app.database import DatabaseUnavailable, db, now
+from app.database import db, now
 from app.errors import NotFound, Unavailable
 from app.models import Event, Url
+from app.redirects.connection import redis_connection
+from app.redirects.drain import drain
+from app.redirects.links import DELETED, Link, add_pending, as_link, cache, deliver
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
-from app.services import freshness, paging, users
+from app.services import paging, users
 from app.services.paging import Page
 
 ROUTE_NAMES = (
@@ -57,7 +58,7 @@ def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Url:
     else:
         raise Unavailable("No free short code was found")
     metrics.urls_created.inc()
-    if cache.store.shared:
+    if redis_connection.url:
         cache.put_links([(url.short_code, as_link(url).entry())])
     return url
 
@@ -84,13 +85,9 @@ def _note(url: Url, event_type: str, *details: dict[str, Any]) -> None:
     Event.insert_many([{**about, "details": json.dumps(each)} for each in details]).execute()
 
 
-def as_link(url: Any) -> Link:
-    return Link(ACTIVE if url.is_active else INACTIVE, url.version, url.id, url.original_url)
-
-
 def get(url_id: int) -> Any:
     """The link, its clicks counted up to now."""
-    clicks.drain()
+    drain.run()
     url = paging.find(Url, url_id, "deleted_at IS NULL")
     if url is None:
         raise _unknown(url_id)
@@ -117,7 +114,7 @@ def _unknown(url_id: int) -> NotFound:
 
 
 def page(query: UrlQuery) -> Page:
-    clicks.drain()
+    drain.run()
     if not paging.possible(query.user_id):
         return paging.nothing(query)
     conditions: paging.Conditions = {"deleted_at IS NULL": ()}
@@ -137,7 +134,7 @@ def page_of_user(user_id: int, query: ListQuery) -> Page:
 
 def update(url_id: int, data: UrlUpdate) -> Url:
     """Changes what differs, with one event for each field; what has the value already is no change."""
-    clicks.drain()
+    drain.run()
     updates: list[Any] = []
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
@@ -150,18 +147,18 @@ def update(url_id: int, data: UrlUpdate) -> Url:
             fields = [{"field": name, "new_value": value} for name, value in changes.items()]
             _note(url, "updated", *fields)
             updates = _save(url, updated_at=now())
-    freshness.deliver(updates)
+    deliver(updates)
     return url
 
 
 def delete(url_id: int) -> None:
     """Hides the link for good: only its events stay, and its code is never given out again."""
-    clicks.drain()
+    drain.run()
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
         _note(url, "deleted", {"reason": "user_requested"})
         updates = _save(url, deleted_at=now())
-    freshness.deliver(updates)
+    deliver(updates)
 
 
 def _save(url: Url, **times: Any) -> list[Any]:
@@ -177,7 +174,7 @@ def _save(url: Url, **times: Any) -> list[Any]:
         **times,
     ).where(Url.id == url.id).execute()
     link = as_link(url) if url.deleted_at is None else Link(DELETED, url.version, url.id, "")
-    return freshness.keep([(url.short_code, link)])
+    return add_pending([(url.short_code, link)])
 
 
 class Stats(NamedTuple):
@@ -189,66 +186,6 @@ def stats(url_id: int) -> Stats:
     """What is known of a link's clicks: the counter is kept with the link, so that it costs the same however many there are."""
     url = get(url_id)
     return Stats(url, url.click_count)
-
-
-class Found(NamedTuple):
-    link: Link
-    cached: bool
-
-
-def follow(click: Click) -> Found | None:
-    """The link behind a code, its click recorded when it is active; None when there is none."""
-    try:
-        return _follow(click)
-    except DatabaseUnavailable:
-        clicks.regret(click)
-        raise
-
-
-def _follow(click: Click) -> Found | None:
-    link = clicks.follow(click)
-    if link is None:
-        try:
-            link = _look_up(click.short_code)
-        except DatabaseUnavailable:
-            link = clicks.follow_patiently(click)
-            if link is None:
-                raise
-        else:
-            return _follow_in_database(click, link)
-    return None if link.state == DELETED else Found(link, cached=True)
-
-
-def _follow_in_database(click: Click, link: Link | None) -> Found | None:
-    if link is not None and link.state == ACTIVE:
-        clicks.record(click, link)
-    else:
-        clicks.refuse(click)
-    return link and Found(link, cached=False)
-
-
-def peek(short_code: str) -> Found | None:
-    """As follow, without a click."""
-    link = cache.get_link(short_code)
-    if link is None:
-        link = _look_up(short_code)
-        return link and Found(link, cached=False)
-    return None if link.state == DELETED else Found(link, cached=True)
-
-
-def _look_up(short_code: str) -> Link | None:
-    """The link as the database has it; the cache is told."""
-    url = (
-        Url.select(Url.id, Url.version, Url.is_active, Url.original_url)
-        .where(Url.short_code == short_code, Url.deleted_at.is_null())
-        .first()
-    )
-    if url is None:
-        return None
-    link = as_link(url)
-    if cache.store.shared:
-        cache.put_links([(short_code, link.entry())])
-    return link
 
 
 def code_of(url_id: int) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 from peewee import IntegrityError, fn
 
 from app import database
-from app.cache import DELETED, Link
 from app.database import db
 from app.errors import Conflict, NotFound
 from app.models import Url, User
+from app.redirects.links import DELETED, Link, add_pending, deliver
 from app.schemas import ListQuery, UserCreate, UserUpdate
-from app.services import freshness, paging
+from app.services import paging
 from app.services.paging import Page
 
 _TRIES = 3
@@ -118,8 +118,8 @@ def delete(user_id: int) -> None:
                 .order_by(Url.id)
             )
         )
-        updates = freshness.keep(
+        updates = add_pending(
             [(url.short_code, Link(DELETED, url.version + 1, url.id, "")) for url in links]
         )
         User.delete().where(User.id == user_id).execute()
-    freshness.deliver(updates)
+    deliver(updates)

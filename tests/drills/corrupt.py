@@ -13,8 +13,8 @@ from typing import Any
 
 import redis
 
-from app.cache import link_key
-from app.clicks import STREAM, Click, visitor
+from app.redirects.connection import STREAM
+from app.redirects.links import Click, link_key, visitor
 from testkit.servers import HANGS_SECONDS, wait_for
 from tests.drills.drill import Drill, Ground
 from tests.stack.compose import Stack, fetch, get_json

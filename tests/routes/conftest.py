@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.cache import cache
 from app.models import Product
+from app.redirects.links import cache
 from app.routes.given import given
 from tests.conftest import Api
 
@@ -26,7 +26,7 @@ def given_with(app: Flask) -> Iterator[Callable[..., None]]:
 @pytest.fixture(autouse=True)
 def _forgetful() -> None:
     """Without Redis, this process would remember answers from the test before."""
-    cache.bind(cache.store, cache.ttl_seconds)
+    cache.bind(cache.ttl_seconds)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from app import metrics
-from app.cache import ACTIVE, Away, Link, cache
+from app.redirects.connection import RedisUnavailable, redis_connection
+from app.redirects.links import ACTIVE, Link, cache
 from app.services import urls
 from testkit.machine import Stopwatch
 from testkit.servers import HANGS_SECONDS, Silent, free_port
@@ -179,8 +180,8 @@ def test_asking_in_vain_costs_a_quarter_of_a_second_once_a_second(bound: Bound, 
 
 
 def ask_in_vain() -> None:
-    with pytest.raises(Away):
-        cache.store.run("return 1", ())
+    with pytest.raises(RedisUnavailable):
+        redis_connection.call("PING")
 
 
 def cache_failures() -> float:

@@ -10,19 +10,21 @@ from typing import Any
 import pytest
 import redis
 
-from app import database, ledger
-from app.cache import ACTIVE, Link
-from app.clicks import STREAM, Click, clicks, visitor
+from app import database
 from app.database import DatabaseUnavailable, db, now, released
 from app.models import ClickClaim, Event, Url, User
+from app.redirects import recording
+from app.redirects.connection import STREAM
+from app.redirects.drain import drain, forget_claims, store
+from app.redirects.links import ACTIVE, Click, Link, Outcome, visitor
 from testkit.machine import Stopwatch
 from testkit.servers import Postgres, Redis, wait_for
 from tests.conftest import Api, pause_over
-from tests.test_cache import cache_failures
-from tests.test_clicks import Bound
+from tests.redirects.test_drain import Bound
+from tests.redirects.test_links import cache_failures
 
 
-def unsure(url: dict[str, Any]) -> tuple[Click, Link]:
+def click_on(url: dict[str, Any]) -> tuple[Click, Link]:
     click = Click(url["short_code"], visitor("127.0.0.1", "probe", ""))
     return click, Link(ACTIVE, 1, url["id"], url["original_url"])
 
@@ -30,11 +32,11 @@ def unsure(url: dict[str, Any]) -> tuple[Click, Link]:
 @pytest.mark.services
 def test_a_click_that_redis_had_after_all_is_one_when_its_sender_comes_first(shared: Api) -> None:
     url = shared.url()
-    click, link = unsure(url)
-    click.unsure = True
-    clicks.record(click, link)
-    click.unsure = False
-    clicks.record(click, link)
+    click, link = click_on(url)
+    click.outcome = Outcome.UNKNOWN
+    recording.record(click, link)
+    click.outcome = Outcome.NOT_RECORDED
+    recording.record(click, link)
     assert shared.clicks(url) == 1
 
 
@@ -42,12 +44,12 @@ def test_a_click_that_redis_had_after_all_is_one_when_its_sender_comes_first(sha
 def test_a_click_that_redis_had_after_all_is_one_when_the_stream_comes_first(shared: Api) -> None:
     url = shared.url()
     shared.follow(url, 2)
-    click, link = unsure(url)
-    clicks.record(click, link)
+    click, link = click_on(url)
+    recording.record(click, link)
     shared.follow(url, 2)
-    clicks.drain()
-    click.unsure = True
-    clicks.record(click, link)
+    drain.run()
+    click.outcome = Outcome.UNKNOWN
+    recording.record(click, link)
     assert shared.clicks(url) == 5
 
 
@@ -56,9 +58,9 @@ def test_a_click_on_a_link_that_was_not_cached_is_one_when_redis_hangs_while_it_
     shared: Api, redis_server: Redis
 ) -> None:
     url = shared.url()
-    clicks.record(*unsure(url))  # Redis knows the script now
+    recording.record(*click_on(url))  # Redis knows the script now
     with redis_server.frozen():
-        clicks.record(*unsure(url))
+        recording.record(*click_on(url))
     pause_over()
     assert shared.clicks(url) == 2
 
@@ -66,10 +68,10 @@ def test_a_click_on_a_link_that_was_not_cached_is_one_when_redis_hangs_while_it_
 @pytest.mark.services
 def test_a_request_that_was_refused_in_the_end_leaves_no_click(shared: Api) -> None:
     url = shared.url()
-    click, link = unsure(url)
-    clicks.record(click, link)
-    click.unsure = True
-    clicks.refuse(click)
+    click, link = click_on(url)
+    recording.record(click, link)
+    click.outcome = Outcome.UNKNOWN
+    recording.cancel(click)
     assert shared.clicks(url) == 0
 
 
@@ -107,11 +109,11 @@ def test_a_redirect_that_was_refused_while_redis_hung_is_no_click_when_it_goes_o
 def test_a_request_that_was_refused_after_the_drain_had_its_click_leaves_none(shared: Api) -> None:
     url = shared.url()
     shared.follow(url)
-    click, link = unsure(url)
-    clicks.record(click, link)
-    clicks.drain()
-    click.unsure = True
-    clicks.refuse(click)
+    click, link = click_on(url)
+    recording.record(click, link)
+    drain.run()
+    click.outcome = Outcome.UNKNOWN
+    recording.cancel(click)
     assert shared.clicks(url) == 1
     assert [event["details"]["user_agent"] for event in shared.get("/events?type=clicked")] != [
         "probe"
@@ -121,12 +123,12 @@ def test_a_request_that_was_refused_after_the_drain_had_its_click_leaves_none(sh
 @pytest.mark.services
 def test_a_click_whose_neighbours_the_drain_had_is_not_taken_for_one_of_them(shared: Api) -> None:
     url = shared.url()
-    (before, link), (missed, _), (after, _) = unsure(url), unsure(url), unsure(url)
+    (before, link), (missed, _), (after, _) = click_on(url), click_on(url), click_on(url)
     for click in (before, after):
-        clicks.record(click, link)
-    clicks.drain()
-    missed.unsure = True
-    clicks.record(missed, link)
+        recording.record(click, link)
+    drain.run()
+    missed.outcome = Outcome.UNKNOWN
+    recording.record(missed, link)
     assert shared.clicks(url) == 3
 
 
@@ -159,11 +161,11 @@ def test_a_redirect_that_was_refused_while_both_were_away_is_no_click_when_they_
         postgres_server.kill()
         assert api.client.get(f"/{url['short_code']}").status_code == 503
         with pytest.raises(DatabaseUnavailable):
-            clicks.take_back()
+            recording.cancel_due()
     wait_for(lambda: held.xlen(STREAM) > 1, what="the click that Redis was told of")
     postgres_server.start()
     wait_for(is_refused, what="the click's refusal, by itself")
-    clicks.drain()
+    drain.run()
     assert api.clicks(url) == 1
 
 
@@ -187,18 +189,18 @@ def test_claims_are_forgotten_when_nobody_can_come_any_more(api: Api) -> None:
             numbers=json.dumps(numbers),
             forget_at=now() + keep,
         )
-    assert ledger.forget_claims() == 1
+    assert forget_claims() == 1
     assert [claim.lowest for claim in ClickClaim.select()] == [2]
 
 
-def clicks_on(url: dict[str, Any], number: int) -> list[ledger.Entry]:
+def clicks_on(url: dict[str, Any], number: int) -> list[Click]:
     link = Link(ACTIVE, 1, url["id"], url["original_url"])
     return [
-        ledger.Entry(
-            f"{'a' * 12}{n:x}",
-            1_700_000_000_000,
+        Click(
             url["short_code"],
             visitor("127.0.0.1", "probe", ""),
+            f"{'a' * 12}{n:x}",
+            1_700_000_000_000,
             link,
         )
         for n in range(1, number + 1)
@@ -217,7 +219,7 @@ def test_clicks_on_links_that_are_gone_for_good_go_with_them(api: Api) -> None:
     url = api.url(user_id=user["id"])
     api.client.delete(f"/users/{user['id']}")
     with db.atomic():
-        ledger.store(clicks_on(url, 3))
+        store(clicks_on(url, 3))
     assert orphans() == 0
 
 
@@ -232,7 +234,7 @@ def test_whoever_deletes_rows_by_hand_waits_for_the_drain_and_then_deletes_its_c
 
     by_hand = threading.Thread(target=delete)
     with db.atomic():
-        ledger.store(clicks_on(url, 3))
+        store(clicks_on(url, 3))
         by_hand.start()
         by_hand.join(0.3)
         assert by_hand.is_alive()
@@ -248,7 +250,7 @@ def test_references_are_trusted_within_the_transaction_and_only_by_a_role_that_m
         with db.atomic() as transaction:
             if not superuser:
                 become_an_ordinary_role(with_right=right)
-            ledger.store(clicks_on(url, 2))
+            store(clicks_on(url, 2))
             assert trusting() == (right and isinstance(db.obj, database.Postgres))
             assert Event.select().where(Event.event_type == "clicked").count() == 2
             transaction.rollback()

@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 import redis
 
-from app.cache import ACTIVE, DELETED, Link, cache
 from app.database import db
 from app.models import CacheUpdate, Url
-from app.services import freshness
-from app.services.freshness import deliver, deliver_due, due_entries, keep
+from app.redirects.connection import redis_connection
+from app.redirects.links import (
+    ACTIVE,
+    DELETED,
+    Link,
+    add_pending,
+    cache,
+    count_pending,
+    deliver,
+    deliver_pending,
+    handshake,
+    put_commands,
+)
 from testkit.servers import Redis
 from tests.conftest import Api, pause_over
 
@@ -24,7 +34,7 @@ def test_without_redis_nothing_is_kept(bound: Bound) -> None:
     api = bound(redis_url="")
     url = api.url()
     api.client.put(f"/urls/{url['id']}", json={"is_active": False})
-    assert freshness.count_due() == 0
+    assert count_pending() == 0
 
 
 @pytest.mark.services
@@ -32,25 +42,25 @@ def test_a_change_that_redis_heard_is_not_kept(bound: Bound, redis_server: Redis
     api = bound(redis_url=redis_server.url)
     url = api.url()
     api.client.put(f"/urls/{url['id']}", json={"is_active": False})
-    assert freshness.count_due() == 0
+    assert count_pending() == 0
 
 
 @pytest.mark.services
 def test_a_change_that_failed_is_not_kept(bound: Bound, redis_server: Redis) -> None:
     bound(redis_url=redis_server.url)
     with db.atomic() as change:
-        keep([("abcdef", LINK)])
+        add_pending([("abcdef", LINK)])
         change.rollback()
-    assert freshness.count_due() == 0
+    assert count_pending() == 0
 
 
 @pytest.mark.services
 def test_all_that_is_due_is_delivered_however_much(bound: Bound, redis_server: Redis) -> None:
     bound(redis_url=redis_server.url)
-    keep([(f"code{number}", LINK) for number in range(1200)])
-    assert deliver_due() == 1200
+    add_pending([(f"code{number}", LINK) for number in range(1200)])
+    assert deliver_pending() == 1200
     assert cache.get_link("code0") == cache.get_link("code1199") == LINK
-    assert freshness.count_due() == 0
+    assert count_pending() == 0
 
 
 @pytest.mark.services
@@ -59,7 +69,7 @@ def test_two_changes_of_one_link_leave_the_newer_one_in_whichever_order_they_are
 ) -> None:
     bound(redis_url=redis_server.url)
     newer = LINK._replace(version=2, original_url="https://example.com/newer")
-    first, second = keep([("abcdef", LINK)]), keep([("abcdef", newer)])
+    first, second = add_pending([("abcdef", LINK)]), add_pending([("abcdef", newer)])
     assert (deliver(second), deliver(first)) == (1, 1)
     assert cache.get_link("abcdef") == newer
 
@@ -67,12 +77,12 @@ def test_two_changes_of_one_link_leave_the_newer_one_in_whichever_order_they_are
 @pytest.mark.services
 def test_what_redis_cannot_be_told_stays(bound: Bound, redis_server: Redis) -> None:
     bound(redis_url=redis_server.url)
-    kept = keep([("abcdef", LINK)])
+    kept = add_pending([("abcdef", LINK)])
     redis_server.kill()
-    assert (deliver(kept), deliver_due()) == (0, 0)
-    assert due_entries() == [("abcdef", LINK.entry())]
+    assert (deliver(kept), deliver_pending()) == (0, 0)
+    assert handshake() == put_commands([("abcdef", LINK.entry())])
     redis_server.start()
-    assert deliver_due() == 1
+    assert deliver_pending() == 1
     assert cache.get_link("abcdef") == LINK
 
 
@@ -99,8 +109,8 @@ def test_deleting_a_user_with_thousands_of_links_kills_them_all_at_once(api: Api
         assert api.client.get(f"/{code}").status_code == 302
     assert api.client.delete(f"/users/{user['id']}").status_code == 204
     assert {api.client.get(f"/{code}").status_code for code in (*codes[:3], codes[-1])} == {404}
-    assert freshness.count_due() == 0
-    if cache.store.shared:
+    assert count_pending() == 0
+    if redis_connection.url:
         assert {(cache.get_link(code) or LINK).state for code in codes[::100]} == {DELETED}
 
 
@@ -174,7 +184,7 @@ def test_a_change_while_redis_is_down_is_seen_by_the_first_redirect_after_it_is_
     redis_server.kill()
     assert CHANGES[change](shared, url).status_code in (200, 204)
     assert follow(shared, url["short_code"]) == AFTER[change]
-    assert freshness.count_due() == 1
+    assert count_pending() == 1
     redis_server.start()
     pause_over()
     assert follow(shared, url["short_code"]) == AFTER[change]
@@ -186,8 +196,8 @@ def test_a_change_while_redis_hangs_is_seen_by_the_first_redirect_after_it_goes_
     shared: Api, redis_server: Redis, change: str
 ) -> None:
     url = cached_link(shared)
-    in_pool = [cache.store.run("return 1", ()) for _ in range(2)]
-    assert in_pool == [1, 1]
+    in_pool = [redis_connection.call("PING") for _ in range(2)]
+    assert in_pool == [b"PONG", b"PONG"]
     with redis_server.frozen():
         assert CHANGES[change](shared, url).status_code in (200, 204)
     pause_over()
@@ -202,7 +212,7 @@ def test_a_change_while_redis_is_left_alone_is_told_at_once(
     with redis_server.frozen():
         follow(shared, url["short_code"])
     CHANGES["deactivated"](shared, url)
-    assert freshness.count_due() == 0
+    assert count_pending() == 0
 
 
 @pytest.mark.services

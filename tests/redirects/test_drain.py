@@ -16,10 +16,11 @@ import psycopg2
 import pytest
 import redis
 
-from app import ledger
-from app.clicks import STREAM, clicks, drained_total
 from app.database import DatabaseUnavailable, released
 from app.models import ClickClaim
+from app.redirects import drain as drain_module
+from app.redirects.connection import STREAM
+from app.redirects.drain import drain, get_position
 from testkit.machine import Stopwatch
 from testkit.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
 from tests.conftest import Api
@@ -63,7 +64,7 @@ def test_clicks_on_a_link_whose_owner_was_deleted_since_go_with_it(api: Api) -> 
 
 
 def test_a_process_that_was_forked_gives_ids_of_its_own() -> None:
-    script = "import os; from app.clicks import Click; pid = os.fork(); os.write(1, Click('x', '{}').id[:12].encode() + b' '); pid and os.wait()"
+    script = "import os; from app.redirects.links import Click; pid = os.fork(); os.write(1, Click('x', '{}').id[:12].encode() + b' '); pid and os.wait()"
     output = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
@@ -80,14 +81,14 @@ def test_a_click_waits_in_the_stream_until_somebody_asks(shared: Api, held: redi
     assert held.xlen(STREAM) == 3
     assert shared.clicks(url) == 3
     assert held.xlen(STREAM) == 0
-    assert drained_total() == 3
+    assert get_position()["drained"] == 3
 
 
 @pytest.mark.services
 def test_the_backlog_is_measured(shared: Api) -> None:
-    assert clicks.backlog() == (0, pytest.approx(0, abs=0.1))
+    assert drain.backlog() == (0, pytest.approx(0, abs=0.1))
     shared.follow(shared.url(), 2)
-    length, age = clicks.backlog()
+    length, age = drain.backlog()
     assert length == 2
     assert 0 <= age < 60
 
@@ -98,13 +99,13 @@ def test_a_click_waits_for_as_long_as_it_was_seen_to_where_the_clock_was_set_bac
 ) -> None:
     future = (int(time.time()) + 3600) * 1000
     held.xadd(STREAM, {"click": "x"}, id=f"{future}-0")
-    age = clicks.backlog()[1]
+    age = drain.backlog()[1]
     time.sleep(0.2)
-    older = clicks.backlog()[1]
+    older = drain.backlog()[1]
     assert older >= age + 0.2
     held.delete(STREAM)
     held.xadd(STREAM, {"click": "y"}, id=f"{future}-1")
-    assert clicks.backlog()[1] < older
+    assert drain.backlog()[1] < older
 
 
 @pytest.mark.services
@@ -114,7 +115,7 @@ def test_a_drain_that_died_between_its_commit_and_the_trim_doubles_nothing(
     url = shared.url()
     shared.follow(url, 3)
     entries: Any = held.xrange(STREAM)
-    assert clicks.drain() == 3
+    assert drain.run() == 3
     ClickClaim.delete().execute()  # that is long ago
     held.delete(STREAM)
     for entry_id, values in entries:
@@ -132,14 +133,14 @@ def test_several_drains_at_once_move_each_click_once(shared: Api) -> None:
 
     def drain() -> None:
         with released():
-            clicks.drain()
+            drain.run()
 
     threads = [threading.Thread(target=drain) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert drained_total() == 1500
+    assert get_position()["drained"] == 1500
     assert shared.clicks(url) == 1500
 
 
@@ -180,7 +181,7 @@ def test_all_who_ask_while_a_batch_is_moved_share_its_failure(
     batches: list[int] = []
 
     def waiters() -> Collection[Any]:
-        return clicks._batch._condition._waiters  # type: ignore[union-attr,attr-defined]
+        return drain._batch._condition._waiters  # type: ignore[union-attr,attr-defined]
 
     def fail(*_arguments: Any) -> Any:
         batches.append(1)
@@ -189,14 +190,14 @@ def test_all_who_ask_while_a_batch_is_moved_share_its_failure(
 
     def refused() -> bool:
         with pytest.raises(DatabaseUnavailable, match="locked"):
-            clicks.drain()
+            drain.run()
         return True
 
     with monkeypatch.context() as broken, ThreadPoolExecutor(6) as threads:
-        broken.setattr(clicks, "_drain_batch", fail)
+        broken.setattr(drain, "_drain_batch", fail)
         assert all(threads.map(lambda _number: refused(), range(6)))
     assert len(batches) == 1
-    assert clicks.drain() == 1
+    assert drain.run() == 1
 
 
 @pytest.mark.services
@@ -206,7 +207,7 @@ def test_who_asks_while_a_batch_is_moved_gets_what_came_after_it_too(
     url = shared.url()
     shared.follow(url)
     in_the_middle, go_on = threading.Event(), threading.Event()
-    store = ledger.store
+    store = drain_module.store
 
     def slowly(entries: Any) -> None:
         in_the_middle.set()
@@ -215,9 +216,9 @@ def test_who_asks_while_a_batch_is_moved_gets_what_came_after_it_too(
 
     def drain() -> int:
         with released():
-            return clicks.drain()
+            return drain.run()
 
-    monkeypatch.setattr(ledger, "store", slowly)
+    monkeypatch.setattr(drain_module, "store", slowly)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(drain)
         in_the_middle.wait(HANGS_SECONDS)
@@ -244,7 +245,7 @@ def test_a_fresh_redis_whose_clock_is_behind_hides_no_clicks(
 ) -> None:
     url = shared.url()
     held.xadd(STREAM, {"from": "the far future"}, id="99999999999999-0")
-    clicks.drain()
+    drain.run()
     held.flushall()
     shared.follow(url, 2)
     assert shared.clicks(url) == 2
@@ -286,7 +287,7 @@ def test_an_entry_that_is_no_click_is_logged_and_skipped(
     shared.follow(url)
     held.xadd(STREAM, values)
     shared.follow(url)
-    with caplog.at_level(logging.ERROR, "app.ledger"):
+    with caplog.at_level(logging.ERROR, "app.redirects.links"):
         assert shared.clicks(url) == 2
     assert "no click" in caplog.text
     assert held.xlen(STREAM) == 0

@@ -1,4 +1,7 @@
-"""The ASGI front: answers GET /<code> from one Redis round trip when the link is active and cached; all else goes on to Flask."""
+"""The ASGI front: answers GET /<code> of active cached links from one Redis round trip.
+
+Everything else goes on to Flask, with what Redis has said.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,21 @@ from functools import lru_cache
 
 from app import create_app, logs, metrics
 from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
-from app.cache import ACTIVE, Link, cache
-from app.clicks import Click, visitor
 from app.config import Settings
 from app.proxies import client_address
-from app.redislane import Lane
-from app.schemas import location
+from app.redirects.connection import LoopRedis, RedisUnavailable, redis_connection
+from app.redirects.links import Click, Link, Outcome, handshake, link_key, visitor
+from app.redirects.view import redirect_headers
 from app.services.urls import POSSIBLE_CODE, RESERVED
 
 _NOTE_SECONDS = 0.05
 
 
-class FastLane:
-    """What Gunicorn serves: `flask` and, before it, the way through `lane`, if any, for what nearly all requests are."""
+class Front:
+    """The application that Gunicorn serves: `flask`, and before it the redirect by `redis`."""
 
-    def __init__(self, flask: ThreadedWsgi, lane: Lane | None, trusted_proxies: int) -> None:
-        self._flask, self._lane, self._trusted_proxies = flask, lane, trusted_proxies
+    def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
+        self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
         self._seconds: list[float] = []
         self._note_is_due = False
         self._with_flask = 0  # requests that it has not answered yet
@@ -46,8 +48,8 @@ class FastLane:
             await receive()
             self._note()
             await send({"type": f"lifespan.{step}.complete"})
-        if self._lane:
-            self._lane.close()
+        if self._redis:
+            self._redis.close()
 
     async def _ask_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._with_flask += 1
@@ -59,26 +61,21 @@ class FastLane:
             self._note_soon()
 
     async def _answer(self, scope: Scope, send: Send) -> bool:
-        """Answers when Redis holds an active link; otherwise leaves everything as it was, for Flask."""
-        connection = self._lane.connection() if self._lane else None
+        """Answers when Redis holds an active link; otherwise Flask does, with scope["click"]."""
+        connection = self._redis.connection() if self._redis else None
         if connection is None:
             return False
         began = time.perf_counter()
         who, request_id = _sender_of(scope, self._trusted_proxies)
-        reply = await connection.follow(scope["path"][1:], who)
-        if isinstance(reply, Click):
-            scope["unsure_click"] = reply
+        click = scope["click"] = Click(scope["path"][1:], who)
+        try:
+            click.learn(await connection.follow(link_key(click.short_code), click.line()))
+        except RedisUnavailable:
+            click.outcome, scope["must_run"] = Outcome.UNKNOWN, True
+        if click.link is None or click.outcome is not Outcome.RECORDED:
             return False
-        leads_to = _leads_to(reply) if reply else None
-        if leads_to is None:
-            return False
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 302,
-                "headers": [leads_to, *_ALWAYS, (b"X-Request-ID", request_id.encode("ascii"))],
-            }
-        )
+        headers = [*_headers(click.link), (b"X-Request-ID", request_id.encode("ascii"))]
+        await send({"type": "http.response.start", "status": 302, "headers": headers})
         await send(_NO_BODY)
         seconds = time.perf_counter() - began
         self._seconds.append(seconds)
@@ -106,24 +103,17 @@ def _may_be_code(path: str) -> bool:
     return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
 
 
-_ALWAYS = (
-    (b"Cache-Control", b"private, no-store"),
-    (b"X-Cache", b"HIT"),
-    (b"Content-Length", b"0"),
-    (b"X-Content-Type-Options", b"nosniff"),
-)
 _NO_BODY = {"type": "http.response.body", "body": b""}
 
 
 @lru_cache(maxsize=2000)
-def _leads_to(entry: bytes) -> tuple[bytes, bytes] | None:
-    """The header for an active link's entry, whatever code it is of; None for any other."""
-    link = Link.parse(entry)
-    return (
-        (b"Location", location(link.original_url).encode("ascii"))
-        if link and link.state == ACTIVE
-        else None
-    )
+def _headers(link: Link) -> tuple[tuple[bytes, bytes], ...]:
+    """What Flask adds to each answer, and what both views answer with."""
+    headers = {**redirect_headers(link, True), "Content-Length": "0", **_ALWAYS}
+    return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
+
+
+_ALWAYS = {"X-Content-Type-Options": "nosniff"}
 
 
 _WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))
@@ -142,12 +132,13 @@ def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
     return who, logs.request_id(found.get(b"x-request-id"))
 
 
-def create_asgi() -> FastLane:
+def create_asgi() -> Front:
     """The application for the environment's settings; without Redis everything goes on to Flask."""
     settings = Settings.from_env()
     flask = create_app(settings)
     logs.notes.held = True
     threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
-    has_lane = settings.redis_url and settings.fast_lane
-    lane = Lane(settings.redis_url, cache.store.breaker) if has_lane else None
-    return FastLane(threaded, lane, settings.trusted_proxies)
+    redis = None
+    if settings.redis_url and settings.fast_lane:
+        redis = LoopRedis(settings.redis_url, redis_connection.breaker, handshake)
+    return Front(threaded, redis, settings.trusted_proxies)

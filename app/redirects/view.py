@@ -1,22 +1,34 @@
-"""The redirect: the one request that must be fast, exact, and up when everything else is down."""
+"""The Flask view of the redirect, and what both views answer with."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import Headers
 
 from app import metrics
-from app.cache import ACTIVE
-from app.clicks import Click, visitor
 from app.errors import DeadLink
+from app.redirects import recording
+from app.redirects.links import ACTIVE, Click, Link, visitor
+from app.redirects.recording import Found
 from app.routes.given import given
 from app.routes.inputs import declares, empty
 from app.schemas import location
-from app.services import urls
+from app.services.urls import POSSIBLE_CODE
 
 bp = Blueprint("redirects", __name__)
+
+
+@lru_cache(maxsize=2000)
+def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
+    """What a redirect answers besides its status 302."""
+    return {
+        "Location": location(link.original_url),
+        "Cache-Control": "private, no-store",
+        "X-Cache": "HIT" if cached else "MISS",
+    }
 
 
 @bp.get("/<code:short_code>")
@@ -28,7 +40,11 @@ def follow_code(short_code: str) -> Response:
         raise DeadLink(404, f"Short code {short_code[:64]} not found")
     if found.link.state != ACTIVE:
         raise DeadLink(given.deactivated_status, f"Short code {short_code} is deactivated")
-    return _redirect(found)
+    if request.method != "HEAD":
+        metrics.redirects.inc()
+    response = empty(302, _Verbatim)
+    response.headers.update(redirect_headers(*found))
+    return response
 
 
 @bp.get("/urls/<code:short_code>/redirect")
@@ -38,24 +54,22 @@ def follow_url(short_code: str) -> Response:
     return follow_code(short_code=short_code)
 
 
-def _find(short_code: str) -> urls.Found | None:
-    if not urls.POSSIBLE_CODE.fullmatch(short_code):
+def _find(short_code: str) -> Found | None:
+    if not POSSIBLE_CODE.fullmatch(short_code):
         return None
     if request.method == "HEAD":
-        return urls.peek(short_code)
-    return urls.follow(_click(short_code))
+        return recording.peek(short_code)
+    return recording.follow(_click(short_code))
 
 
 def _click(short_code: str) -> Click:
-    """The click of this request; the fast lane may have begun it and got no answer."""
-    begun: Click | None = request.environ.get("asgi.scope", {}).get("unsure_click")
+    """The click of this request; the front may have asked Redis for it."""
+    begun: Click | None = request.environ.get("asgi.scope", {}).get("click")
+    if begun:
+        return begun
     headers = request.headers
-    return begun or Click(
-        short_code,
-        visitor(
-            request.remote_addr or "", headers.get("User-Agent", ""), headers.get("Referer", "")
-        ),
-    )
+    agent, referrer = headers.get("User-Agent", ""), headers.get("Referer", "")
+    return Click(short_code, visitor(request.remote_addr or "", agent, referrer))
 
 
 class _Verbatim(Response):
@@ -66,13 +80,3 @@ class _Verbatim(Response):
         headers = super().get_wsgi_headers(environ)
         self.headers["Location"] = headers["Location"] = leads_to
         return headers
-
-
-def _redirect(found: urls.Found) -> Response:
-    if request.method != "HEAD":
-        metrics.redirects.inc()
-    response = empty(302, _Verbatim)
-    response.headers["Location"] = location(found.link.original_url)
-    response.headers["Cache-Control"] = "private, no-store"
-    response.headers["X-Cache"] = "HIT" if found.cached else "MISS"
-    return response

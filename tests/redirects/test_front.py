@@ -15,8 +15,9 @@ from flask import Flask
 
 from app import logs
 from app.asgi import ThreadedWsgi
-from app.fastlane import FastLane
-from app.redislane import Lane
+from app.redirects.connection import LoopRedis, new_breaker
+from app.redirects.front import Front
+from app.redirects.links import handshake
 from testkit.servers import HANGS_SECONDS, Redis, Silent, free_port
 from tests.conftest import Api
 from tests.logbook import Log
@@ -62,40 +63,42 @@ async def ask(app: Asgi, request: dict[str, Any], *chunks: bytes) -> Answer:
     return sent[0]["status"], headers, b"".join(message["body"] for message in sent[1:])
 
 
-async def opened(front: FastLane) -> None:
+async def opened(front: Front) -> None:
     """The first request opens the lane; those that come before it is open go to Flask."""
     async with asyncio.timeout(HANGS_SECONDS):
-        while not front._lane.connection():
+        while not front._redis.connection():
             await asyncio.sleep(0.01)
 
 
-def run(app: FastLane, main: Callable[[FastLane], Awaitable[Any]]) -> Any:
+def run(app: Front, main: Callable[[Front], Awaitable[Any]]) -> Any:
     async def whole() -> Any:
         try:
             return await main(app)
         finally:
-            app._lane.close()
+            app._redis.close()
             await asyncio.sleep(0.01)
 
     return asyncio.run(whole())
 
 
 @pytest.fixture
-def front(shared: Api, session_app: Flask, redis_server: Redis) -> Callable[..., FastLane]:
-    def make(url: str = "", trusted_proxies: int = 0) -> FastLane:
-        return FastLane(
-            ThreadedWsgi(session_app, 4), Lane(url or redis_server.url), trusted_proxies
+def front(shared: Api, session_app: Flask, redis_server: Redis) -> Callable[..., Front]:
+    def make(url: str = "", trusted_proxies: int = 0) -> Front:
+        return Front(
+            ThreadedWsgi(session_app, 4),
+            LoopRedis(url or redis_server.url, new_breaker(), handshake),
+            trusted_proxies,
         )
 
     return make
 
 
 def test_all_requests_of_a_moment_are_answered_and_each_is_a_click(
-    front: Callable[..., FastLane], shared: Api
+    front: Callable[..., Front], shared: Api
 ) -> None:
     links = [shared.url(f"https://example.com/{number}") for number in range(5)]
 
-    async def main(app: FastLane) -> list[Answer]:
+    async def main(app: Front) -> list[Answer]:
         await opened(app)
         answers = await asyncio.gather(
             *(ask(app, scope("GET", f"/{link['short_code']}")) for link in links * 4)
@@ -114,7 +117,7 @@ def test_all_requests_of_a_moment_are_answered_and_each_is_a_click(
     assert [shared.clicks(link) for link in links] == [4] * 5
 
 
-def test_who_follows_is_taken_from_the_headers(front: Callable[..., FastLane], shared: Api) -> None:
+def test_who_follows_is_taken_from_the_headers(front: Callable[..., Front], shared: Api) -> None:
     link = shared.url()
     headers = [
         (b"user-agent", b"one"),
@@ -123,7 +126,7 @@ def test_who_follows_is_taken_from_the_headers(front: Callable[..., FastLane], s
         (b"x-forwarded-for", b"1.1.1.1, 203.0.113.9"),
     ]
 
-    async def main(app: FastLane) -> Answer:
+    async def main(app: Front) -> Answer:
         await opened(app)
         return await ask(
             app, scope("GET", f"/{link['short_code']}", *headers, (b"x-request-id", b"mine"))
@@ -138,12 +141,12 @@ def test_who_follows_is_taken_from_the_headers(front: Callable[..., FastLane], s
     )
 
 
-def test_everything_else_is_left_to_flask(front: Callable[..., FastLane], shared: Api) -> None:
+def test_everything_else_is_left_to_flask(front: Callable[..., Front], shared: Api) -> None:
     link = shared.url()
     gone = shared.url("https://gone.example/")
     shared.client.put(f"/urls/{gone['id']}", json={"is_active": False})
 
-    async def main(app: FastLane) -> list[int]:
+    async def main(app: Front) -> list[int]:
         first = (await ask(app, scope("GET", f"/{link['short_code']}")))[
             0
         ]  # the lane is not open yet
@@ -161,11 +164,11 @@ def test_everything_else_is_left_to_flask(front: Callable[..., FastLane], shared
 
 
 def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(
-    front: Callable[..., FastLane],
+    front: Callable[..., Front],
 ) -> None:
     json, chunked = (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")
 
-    async def main(app: FastLane) -> list[int]:
+    async def main(app: Front) -> list[int]:
         chunks = await ask(
             app, scope("POST", "/shorten", json, chunked), b'{"url": "https://exam', b'ple.com/"}'
         )
@@ -236,7 +239,7 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
 
 
 def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(
-    front: Callable[..., FastLane], log: Log
+    front: Callable[..., Front], log: Log
 ) -> None:
     go_on = threading.Event()
     seen: list[str] = []
@@ -248,12 +251,12 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
         start("200 OK", [])
         return []
 
-    async def main(app: FastLane) -> str:
+    async def main(app: Front) -> str:
         logs.notes.held = True
         logs.notes.add(logs.Line(0, "1", "/first", status=None))
         at_once = log.path.read_text()
         request = asyncio.ensure_future(
-            ask(FastLane(ThreadedWsgi(slow, 1), app._lane, 0), scope("GET", "/urls"))
+            ask(Front(ThreadedWsgi(slow, 1), app._redis, 0), scope("GET", "/urls"))
         )
         async with asyncio.timeout(HANGS_SECONDS / 2):  # the request waits for longer
             while len(log.lines()) < 2:
@@ -270,23 +273,23 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
 
 
 def test_whoever_has_an_answer_from_flask_finds_its_lines_in_the_log(
-    front: Callable[..., FastLane], session_app: Flask, log: Log
+    front: Callable[..., Front], session_app: Flask, log: Log
 ) -> None:
-    async def main(app: FastLane) -> list[str]:
+    async def main(app: Front) -> list[str]:
         logs.notes.held = True
         flask = ThreadedWsgi(session_app, 1, answered=logs.notes.write)
-        await ask(FastLane(flask, app._lane, 0), scope("GET", "/nosuch/path"))
+        await ask(Front(flask, app._redis, 0), scope("GET", "/nosuch/path"))
         return [entry["message"] for entry in log.entries()]
 
     assert run(front(), main) == ["request started", "request finished"]
 
 
 def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(
-    front: Callable[..., FastLane], shared: Api, redis_server: Redis
+    front: Callable[..., Front], shared: Api, redis_server: Redis
 ) -> None:
     link = shared.url()
 
-    async def main(app: FastLane) -> list[int]:
+    async def main(app: Front) -> list[int]:
         await opened(app)
         redis_server.send(signal.SIGSTOP)
         try:
@@ -302,11 +305,11 @@ def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(
 
 
 def test_a_lost_script_is_loaded_again_and_no_click_is_lost_or_doubled(
-    front: Callable[..., FastLane], shared: Api, held: redis.Redis
+    front: Callable[..., Front], shared: Api, held: redis.Redis
 ) -> None:
     link = shared.url()
 
-    async def main(app: FastLane) -> None:
+    async def main(app: Front) -> None:
         await opened(app)
         held.script_flush()
         assert (await ask(app, scope("GET", f"/{link['short_code']}")))[0] == 302
@@ -318,15 +321,15 @@ def test_a_lost_script_is_loaded_again_and_no_click_is_lost_or_doubled(
     assert shared.clicks(link) == 2
 
 
-def test_where_no_redis_is_flask_answers(front: Callable[..., FastLane], shared: Api) -> None:
+def test_where_no_redis_is_flask_answers(front: Callable[..., Front], shared: Api) -> None:
     link = shared.url()
 
-    async def main(app: FastLane) -> int:
+    async def main(app: Front) -> int:
         status = 0
         for _ in range(3):
             status = (await ask(app, scope("GET", f"/{link['short_code']}")))[0]
             await asyncio.sleep(0.05)
-        assert app._lane.connection() is None
+        assert app._redis.connection() is None
         return status
 
     with Silent() as silent:
@@ -338,7 +341,7 @@ def test_where_no_redis_is_flask_answers(front: Callable[..., FastLane], shared:
             assert run(front(url), main) == 302
 
 
-def test_the_server_starts_and_ends_it(front: Callable[..., FastLane]) -> None:
+def test_the_server_starts_and_ends_it(front: Callable[..., Front]) -> None:
     sent: list[str] = []
 
     async def receive() -> Any:
