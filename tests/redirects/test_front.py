@@ -163,6 +163,41 @@ def test_everything_else_is_left_to_flask(front: Callable[..., Front], shared: A
     assert shared.clicks(link) == 1
 
 
+def test_a_hit_and_a_404_cost_one_round_trip_to_redis_and_a_miss_two(
+    front: Callable[..., Front], shared: Api, held: redis.Redis
+) -> None:
+    cached, forgotten, gone = shared.url(), shared.url(), shared.url()
+    shared.client.put(f"/urls/{gone['id']}", json={"is_active": False})
+    codes = {
+        "hit": cached["short_code"],
+        "miss": forgotten["short_code"],
+        "deactivated": gone["short_code"],
+        "unknown": "nosuch",
+    }
+
+    def reads() -> int:
+        """How often Redis has read from a connection, this time included."""
+        return int(held.info("stats")["total_reads_processed"])
+
+    async def main(app: Front) -> dict[str, tuple[int, int]]:
+        found = {}
+        for _ in range(2):  # the first round opens connections and loads scripts
+            await opened(app)
+            held.delete(f"link:{codes['miss']}")
+            for name, code in codes.items():
+                before = reads()
+                status = (await ask(app, scope("GET", f"/{code}")))[0]
+                found[name] = status, reads() - before - 1
+        return found
+
+    assert run(front(), main) == {
+        "hit": (302, 1),
+        "miss": (302, 2),
+        "deactivated": (410, 1),
+        "unknown": (404, 1),
+    }
+
+
 def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(
     front: Callable[..., Front],
 ) -> None:
