@@ -7,10 +7,11 @@ from flask import Flask
 from app import cache, commands, database, errors, limits, logs, routes
 from app.clicks import clicks
 from app.config import Settings
+from app.imports import seeding
 from app.migrations import schema
 from app.proxies import Proxies
 from app.routes.given import Given
-from app.services import freshness, seeding
+from app.services import freshness
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -20,7 +20,7 @@ from app.database import Sqlite, db, released
 from app.migrations import apply
 from app.postgres import Postgres
 from app.services import urls
-from app.services.files import whole
+from app.services.files import written_atomically
 
 
 class Refused(Exception):
@@ -29,7 +29,10 @@ class Refused(Exception):
 
 def dump(path: Path) -> None:
     """Writes the whole database as it is at one moment; the file is there once it is complete, and not before."""
-    with whole(path) as part, released():  # for its owner only: there are people's addresses in it
+    with (
+        written_atomically(path) as part,
+        released(),
+    ):  # for its owner only: there are people's addresses in it
         _ENGINES[type(db.obj)].dump(part)
 
 
