@@ -9,10 +9,10 @@ from app import bind
 from app.config import ConfigError, Settings
 from app.database import DatabaseUnavailable, DatabaseUnusable, released
 from app.errors import InvalidInput
+from app.imports.columns import KINDS, PRODUCTS
+from app.imports.importing import load
+from app.imports.report import FileReport, LoadReport
 from app.migrations import apply
-from app.services.imports import load
-from app.services.reports import FileReport, LoadReport
-from app.services.rows import KINDS, PRODUCTS
 
 
 def main(arguments: list[str] | None = None) -> int:

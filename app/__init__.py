@@ -6,6 +6,7 @@ from flask import Flask
 
 from app import commands, database, errors, limits, logs, routes
 from app.config import Settings
+from app.imports import seeding
 from app.migrations import schema
 from app.proxies import Proxies
 from app.redirects import view
@@ -13,7 +14,6 @@ from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import cache, handshake
 from app.routes.given import Given
-from app.services import seeding
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -10,10 +10,11 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from app.database import DatabaseUnavailable
+from app.imports import seeding
 from app.migrations import Lost, schema
-from app.services import seeding, urls
+from app.services import urls
 from app.services.exports import LinksFile
-from app.services.files import whole
+from app.services.files import written_atomically
 
 
 class Command(click.Command):
@@ -66,7 +67,7 @@ def export_links(file: Path) -> None:
             click.echo(line, nl=False)
         _refuse_none(links_file)
     else:
-        with whole(file, 0o644) as part:
+        with written_atomically(file, 0o644) as part:
             with part.open("w", encoding="ascii") as writing:
                 writing.writelines(links_file.lines())
             _refuse_none(links_file)

@@ -152,9 +152,9 @@ def main() -> None:
 
 def prepare() -> None:
     """What cannot be made over HTTP: the products of the sample data."""
-    from app.services import imports  # noqa: PLC0415
+    from app.imports import importing  # noqa: PLC0415
 
-    imports.load([str(DOCUMENT.parents[1] / "seed_data" / "products.csv")])
+    importing.load([str(DOCUMENT.parents[1] / "seed_data" / "products.csv")])
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from app import logfile
 from app.database import db
+from app.imports import importing
 from app.models import Event, Product, Url, User
-from app.services import imports
 from tests.answers import check
 from tests.conftest import Api
 
@@ -53,7 +53,7 @@ def test_larger_details_in_a_file_are_a_bad_row(app: Flask, api: Api, tmp_path: 
         + "".join(f"kind{number},{row}\n" for number, row in enumerate(quoted)),
         encoding="utf-8",
     )
-    imports.load([str(file)])
+    importing.load([str(file)])
     assert [event["event_type"] for event in reversed(api.get("/events"))] == [
         "kind0",
         "kind2",

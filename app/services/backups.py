@@ -20,7 +20,7 @@ from app.postgres import Postgres
 from app.redirects.connection import RedisUnavailable, redis_connection
 from app.redirects.drain import drain
 from app.services import urls
-from app.services.files import whole
+from app.services.files import written_atomically
 
 
 class Refused(Exception):
@@ -29,7 +29,10 @@ class Refused(Exception):
 
 def dump(path: Path) -> None:
     """Writes the whole database as it is at one moment; the file is there once it is complete, and not before."""
-    with whole(path) as part, released():  # for its owner only: there are people's addresses in it
+    with (
+        written_atomically(path) as part,
+        released(),
+    ):  # for its owner only: there are people's addresses in it
         _ENGINES[type(db.obj)].dump(part)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path, mode: int = 0o600) -> Iterator[Path]:
+def written_atomically(path: Path, mode: int = 0o600) -> Iterator[Path]:
     """Where to write it; when that fails, nothing is left of it."""
     part = path.with_name(f"{path.name}.part")
     part.touch(mode)

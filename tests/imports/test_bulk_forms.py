@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from app.schemas import Error
 from tests.conftest import Api
-from tests.uploads import counts, post_csv
+from tests.imports.uploads import counts, post_csv
 
 FILE = b"username,email\nada,ada@example.com\n"
 

@@ -17,9 +17,9 @@ from werkzeug.test import TestResponse
 from app import bind
 from app.config import Settings
 from app.database import db, release
-from app.services import imports
+from app.imports import importing
 from testkit.servers import wait_for
-from tests.uploads import counts, post_csv, postgres
+from tests.imports.uploads import counts, post_csv, postgres
 
 pytestmark = pytest.mark.services
 
@@ -167,11 +167,11 @@ def test_a_strict_load_that_stops_leaves_nothing_behind(
 ) -> None:
     path = tmp_path / "users.csv"
     path.write_text(FILE + "zoe,nowhere\n")
-    with pytest.raises(imports.Stopped):
-        imports.load([str(path)], strict=True)
+    with pytest.raises(importing.Stopped):
+        importing.load([str(path)], strict=True)
     assert _timeouts() == ["5s", "800ms"]
     assert _left_behind(other) == (0, 0)
-    assert imports.load([str(path)]).files[0].created == 3
+    assert importing.load([str(path)]).files[0].created == 3
 
 
 def test_events_without_ids_that_are_loaded_several_times_at_once_are_stored_once(
@@ -187,7 +187,7 @@ def test_events_without_ids_that_are_loaded_several_times_at_once_are_stored_onc
     def load(_number: int) -> int:
         try:
             start.wait()
-            return imports.load([str(path)]).files[0].created
+            return importing.load([str(path)]).files[0].created
         finally:
             release()
 

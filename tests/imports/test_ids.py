@@ -11,9 +11,9 @@ import pytest
 from app import bind, create_app
 from app.config import Settings
 from app.database import db, release
-from app.services import imports
+from app.imports import importing
 from tests.conftest import Api
-from tests.uploads import fresh_database, post_csv
+from tests.imports.uploads import fresh_database, post_csv
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_same_holds_for_links_events_and_products(fresh: Api, tmp_path: Path
         "products": "id,name,category,price,stock\n1,Mug,kitchen,1,1\n,Cup,kitchen,1,1\n",
     }.items():
         (tmp_path / f"{name}.csv").write_text(content)
-        imports.load([str(tmp_path / f"{name}.csv")])
+        importing.load([str(tmp_path / f"{name}.csv")])
     assert fresh.url()["id"] == 3
     assert fresh.event()["id"] == 3  # the link's own is 2
     assert [product["id"] for product in fresh.get("/products")] == [1, 2]

@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import Api
-from tests.uploads import counts, post_csv
+from tests.imports.uploads import counts, post_csv
 
 ADA = "ada,ada@example.com\n"
 ENDLESS = '"\n' + f'",{"b" * 100_000},"\n' * 20

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from app import database
 from app.database import db, now, patience, released
+from app.imports import importing
 from app.models import Event, Fact, Product, Url, User
-from app.services import imports
 
 _FOLDER = Path(__file__).parents[2] / "seed_data"
 
@@ -20,6 +20,6 @@ def seed_once(folder: Path = _FOLDER) -> bool:
             table.select().exists() for table in (User, Url, Event, Product)
         ):
             return False
-        imports.load([str(path) for path in sorted(folder.glob("*.csv"))])
+        importing.load([str(path) for path in sorted(folder.glob("*.csv"))])
         Fact.create(name="seeded_at", value=now().isoformat())
         return True

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.errors import InvalidInput
+from app.imports.columns import Kind
+from app.imports.reader import BadRow
 from app.schemas import BadRow as BadRowShape
 from app.schemas import ImportReport
-from app.services.csvfile import BadRow
-from app.services.rows import Kind
 
 MOST_ERRORS = 100
 _LONGEST_QUOTE = 100

@@ -16,11 +16,11 @@ from peewee import IntegrityError
 from app import bulk, database
 from app.database import DatabaseUnavailable, db
 from app.errors import InvalidInput
+from app.imports import merge
+from app.imports.columns import COLUMNS, KINDS, USERS, Kind, explain, parser
+from app.imports.reader import BadRow, CsvFile
+from app.imports.report import MOST_ERRORS, FileReport, LoadReport, NothingImported
 from app.schemas import ImportReport
-from app.services import merging
-from app.services.csvfile import BadRow, CsvFile
-from app.services.reports import MOST_ERRORS, FileReport, LoadReport, NothingImported
-from app.services.rows import COLUMNS, KINDS, USERS, Kind, explain, parser
 
 _TRIES = 3
 _PROGRESS_EVERY = 10_000
@@ -129,11 +129,11 @@ def _run(pairs: Sequence[tuple[CsvFile, FileReport]], strict: bool, progress: Pr
 
 @contextmanager
 def _staging_tables() -> Iterator[None]:
-    merging.create_staging()
+    merge.create_staging()
     try:
         yield
     finally:
-        database.clean_up(*merging.DROP_STAGING)
+        database.clean_up(*merge.DROP_STAGING)
 
 
 @contextmanager
@@ -211,8 +211,8 @@ def _merge_once(reports: Sequence[FileReport]) -> Notes:
         given = {report.kind for report in reports}
         for kind in KINDS:
             if kind in given:
-                merging.merge(kind.table)
-                merging.note_repeats(kind.table)
+                merge.merge(kind.table)
+                merge.note_repeats(kind.table)
         for index, report in enumerate(reports):
-            report.created, report.skipped = merging.counts(report.kind.table).get(index, (0, 0))
-        return merging.notes(MOST_ERRORS)
+            report.created, report.skipped = merge.counts(report.kind.table).get(index, (0, 0))
+        return merge.notes(MOST_ERRORS)

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 
 from app.database import now
+from app.imports.reader import BadRow
 from app.schemas import LARGEST_ID
-from app.services.csvfile import BadRow
 
 _NO_VALUE = {"", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", r"\n"}
 """What spreadsheets, pandas and databases write for nothing where a text cannot stand."""

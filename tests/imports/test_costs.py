@@ -13,9 +13,9 @@ import pytest
 from flask import Flask
 
 from app.errors import InvalidInput
-from app.services import imports
+from app.imports import importing
 from tests.conftest import empty
-from tests.uploads import counts
+from tests.imports.uploads import counts
 
 HEADER = b"id,username,email,created_at\n"
 ROWS = 3_000
@@ -66,7 +66,7 @@ BAD_FILES = {
 def _seconds(content: bytes) -> float:
     begin = time.process_time()
     with suppress(InvalidInput):
-        imports.import_users(BytesIO(content))
+        importing.import_users(BytesIO(content))
     return time.process_time() - begin
 
 
@@ -133,7 +133,7 @@ def _peak(content: bytes) -> int:
     tracemalloc.start()
     try:
         with suppress(InvalidInput):
-            imports.import_users(stream)
+            importing.import_users(stream)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

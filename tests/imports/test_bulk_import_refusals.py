@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.database import db, release
 from tests.conftest import Api
-from tests.uploads import counts, post_csv, tables
+from tests.imports.uploads import counts, post_csv, tables
 
 HEADER = b"username,email,created_at\n"
 GOOD = b"".join(b"user%d,user%d@example.com,\n" % (n, n) for n in range(1500))

@@ -7,6 +7,8 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from app.imports.reader import BadRow
+from app.imports.values import boolean, identity, moment, reference, whole
 from app.schemas import (
     Email,
     EventType,
@@ -17,8 +19,6 @@ from app.schemas import (
     in_our_words,
     validator,
 )
-from app.services.csvfile import BadRow
-from app.services.spellings import boolean, identity, moment, reference, whole
 from app.services.urls import POSSIBLE_CODE, RESERVED
 
 Rule = Callable[[str], Any]

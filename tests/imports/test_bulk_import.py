@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from app.database import now
 from tests.conftest import Api
-from tests.uploads import post_csv, tables
+from tests.imports.uploads import post_csv, tables
 
 
 def test_the_report_counts_every_row_of_the_file(client: FlaskClient, api: Api) -> None:

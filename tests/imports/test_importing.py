@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.errors import InvalidInput
-from app.services import imports
-from app.services.reports import LoadReport
+from app.imports import importing
+from app.imports.report import LoadReport
 from tests.conftest import Api
-from tests.uploads import counts, tables
+from tests.imports.uploads import counts, tables
 
 Load = Callable[..., LoadReport]
 
@@ -42,7 +42,7 @@ def load(client: FlaskClient, tmp_path: Path) -> Load:
             path = tmp_path / f"{number}.csv"
             path.write_bytes(content.encode() if isinstance(content, str) else content)
             paths.append(str(path))
-        return imports.load(paths, strict)
+        return importing.load(paths, strict)
 
     return write_and_load
 

@@ -19,14 +19,14 @@ import pytest
 
 from app.config import Settings
 from app.database import db
+from app.imports import seeding
 from app.models import Product
-from app.services import seeding
 from app.services.urls import RESERVED
 from testkit.servers import HANGS_SECONDS
 from tests.conftest import Api
-from tests.uploads import counts, fresh_database, tables
+from tests.imports.uploads import counts, fresh_database, tables
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SEED = ROOT / "seed_data"
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app.services import imports
-from app.services.reports import LoadReport
+from app.imports import importing
+from app.imports.report import LoadReport
 from tests.conftest import Api
-from tests.uploads import tables
+from tests.imports.uploads import tables
 
 Load = Callable[[str], LoadReport]
 
@@ -22,7 +22,7 @@ def load(client: FlaskClient, tmp_path: Path) -> Load:
     def write_and_load(content: str) -> LoadReport:
         path = tmp_path / "some.csv"
         path.write_text(content)
-        return imports.load([str(path)])
+        return importing.load([str(path)])
 
     return write_and_load
 

@@ -19,9 +19,9 @@ import load_csv
 from app import bind
 from app.config import Settings
 from app.database import db, release
-from tests.uploads import counts, tables
+from tests.imports.uploads import counts, tables
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SEED = ROOT / "seed_data"
 
 
