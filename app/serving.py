@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
-from app import logs, metrics
+from app import metrics, start_log
 from app.config import Settings, join
 from app.connections import MOST_CONNECTIONS
 from app.database import exit_if_unusable
@@ -54,13 +54,7 @@ logger_class = ServerLog
 
 def on_starting(_server: Any) -> None:
     exit_if_unusable(_settings.database_url)
-    logs.configure(
-        _settings.log_level,
-        _settings.instance,
-        _settings.log_file,
-        _settings.log_max_bytes,
-        _settings.secrets,
-    )
+    start_log(_settings)
     if _settings.prometheus_multiproc_dir:
         metrics.wipe(_settings.prometheus_multiproc_dir)
 

@@ -7,7 +7,7 @@ import signal
 import threading
 from types import FrameType
 
-from app import bind, ledger, logs
+from app import bind, ledger, start_log
 from app.cache import cache
 from app.clicks import BATCH, clicks
 from app.config import Settings
@@ -67,13 +67,7 @@ class Worker:
 
 def main() -> None:
     settings = Settings.or_exit()
-    logs.configure(
-        settings.log_level,
-        settings.instance,
-        settings.log_file,
-        settings.log_max_bytes,
-        settings.secrets,
-    )
+    start_log(settings)
     exit_if_unusable(settings.database_url)
     bind(settings)
     Worker().run()

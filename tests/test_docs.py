@@ -28,17 +28,13 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture
-def fresh_client(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[FlaskClient]:
+def fresh_client(
+    app: Flask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FlaskClient]:
     """The application on an empty database of its own, where ids begin with 1, with the products that the page speaks of."""
-    bind(
-        replace(
-            settings,
-            database_url=f"sqlite:///{tmp_path}/docs.db",
-            redis_url="",
-            base_url=exchanges.BASE_URL,
-            chaos_token="",
-        )
-    )
+    bind(replace(settings, database_url=f"sqlite:///{tmp_path}/docs.db", redis_url=""))
+    monkeypatch.setitem(app.config, "BASE_URL", exchanges.BASE_URL)
+    monkeypatch.setitem(app.config, "CHAOS_TOKEN", "")
     schema.ensure()
     exchanges.prepare()
     yield app.test_client()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from werkzeug.datastructures import Headers
 
 from app import metrics
 from app.cache import ACTIVE
 from app.clicks import Click, visitor
 from app.errors import DeadLink
-from app.routes.given import given
 from app.routes.inputs import declares, empty
 from app.schemas import location
 from app.services import urls
@@ -27,7 +26,8 @@ def follow_code(short_code: str) -> Response:
     if found is None:
         raise DeadLink(404, f"Short code {short_code[:64]} not found")
     if found.link.state != ACTIVE:
-        raise DeadLink(given.deactivated_status, f"Short code {short_code} is deactivated")
+        status = current_app.config["DEACTIVATED_STATUS"]
+        raise DeadLink(status, f"Short code {short_code} is deactivated")
     return _redirect(found)
 
 
