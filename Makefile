@@ -18,8 +18,7 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/runtime ## serve on http://localhost:8000 with SQLite and sample data (APP_PORT=8001 for another port)
-	@mkdir -p var/metrics
-	@AUTO_SEED=$${AUTO_SEED-true} PROMETHEUS_MULTIPROC_DIR=$${PROMETHEUS_MULTIPROC_DIR-var/metrics} $(BIN)/python run.py
+	@$(BIN)/python run.py $(wildcard .env) deploy/run.env
 
 test: $(VENV)/development ## the whole suite on SQLite, with no service
 	$(BIN)/python -m pytest -n 2 -m "not services"
@@ -107,19 +106,24 @@ lock: ## pin the newest packages that pyproject.toml and tests/clients/package.j
 	cd tests/clients && npm install --package-lock-only --ignore-scripts
 	node -e 'const fs = require("fs"), f = "tests/clients/package-lock.json", lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n")'
 
-$(VENV)/bin/python:
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/runtime: requirements.lock | $(VENV)/bin/python
+# Works in any folder, and needs nothing that an installation would have to resolve.
+$(BIN)/holdfast: Makefile | $(BIN)/python
+	@printf '#!/bin/sh\nPYTHONPATH="%s$${PYTHONPATH:+:$$PYTHONPATH}" exec "%s/python" -m app "$$@"\n' "$(CURDIR)" "$(abspath $(BIN))" > $@
+	@chmod 755 $@
+
+$(VENV)/runtime: requirements.lock | $(BIN)/holdfast
 	$(call install,requirements.lock)
 
-$(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
+$(VENV)/development: requirements-dev.lock | $(BIN)/holdfast
 	$(call install,requirements-dev.lock)
 
-$(VENV)/load: requirements-load.lock | $(VENV)/bin/python
+$(VENV)/load: requirements-load.lock | $(BIN)/holdfast
 	$(call install,requirements-load.lock)
 
-$(VENV)/clients: requirements-clients.lock | $(VENV)/bin/python
+$(VENV)/clients: requirements-clients.lock | $(BIN)/holdfast
 	$(call install,requirements-clients.lock)
 
 # npm works in var/clients, so that the tree stays clean.

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask
 
-from app import cache, commands, database, errors, limits, logs, routes
+from app import cache, database, errors, limits, logs, routes
 from app.clicks import clicks
 from app.config import Settings
 from app.migrations import schema
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.update(_for_routes(settings))
     if settings.trusted_proxies:
         _serve(app, Proxies(app.wsgi_app, settings.trusted_proxies))
-    for part in (logs, schema, database, errors, routes, commands):
+    for part in (logs, schema, database, errors, routes):
         part.install(app)
     if schema.ensure() and settings.auto_seed:
         seeding.seed_once()

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,29 @@ def metrics_directory(environ: Mapping[str, str] = os.environ) -> str:
     """Where the workers' counters meet; asked when app.metrics is imported, because its library looks into the environment by itself."""
     path = environ.get("PROMETHEUS_MULTIPROC_DIR", "")
     return path if path and _is_directory(path) else ""
+
+
+def read_env_file(path: Path, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Adds the settings of a file of NAME=value lines to the environment, whose own ones stay.
+
+    Blank lines, comments and blank values are skipped. Raises ConfigError for any other line.
+    """
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        found = _ENV_LINE.fullmatch(text)
+        if found is None:
+            raise ConfigError(f"{path}:{number}: must be NAME=value")
+        name, *values = found.groups()
+        if value := next(filter(None, values), ""):
+            environ.setdefault(name, value)
+
+
+# A value may stand in quotes; without them a comment may follow it, as Compose reads such files.
+_ENV_LINE = re.compile(
+    r"""(?:export\s+)?([A-Za-z_]\w*)=(?:'([^']*)'|"([^"]*)"|([^'"\s].*?|))(?:\s+#.*)?"""
+)
 
 
 @dataclass(frozen=True, kw_only=True)

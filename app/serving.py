@@ -8,12 +8,14 @@ import resource
 import signal
 from typing import Any
 
+import click
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from app import metrics, start_log
 from app.config import Settings, join
 from app.connections import MOST_CONNECTIONS
 from app.database import exit_if_unusable
+from app.greeting import WANTED, greeting
 from app.process import replica
 
 _settings = Settings.or_exit()
@@ -66,6 +68,8 @@ def post_fork(server: Any, _worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """A worker that has finished ends as it likes: uvicorn sends itself once more the signal that it was ended by."""
     raise_open_files()
+    if WANTED in worker.cfg.raw_env and worker.age == 1:
+        click.echo(greeting(_settings))
     for name in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(name, worker.handle_exit)
 

@@ -7,11 +7,10 @@ import signal
 import threading
 from types import FrameType
 
-from app import bind, ledger, start_log
+from app import ledger
 from app.cache import cache
 from app.clicks import BATCH, clicks
-from app.config import Settings
-from app.database import DatabaseUnavailable, exit_if_unusable, released
+from app.database import DatabaseUnavailable, released
 from app.migrations import schema
 from app.services import freshness, urls
 
@@ -65,13 +64,5 @@ class Worker:
         return moved
 
 
-def main() -> None:
-    settings = Settings.or_exit()
-    start_log(settings)
-    exit_if_unusable(settings.database_url)
-    bind(settings)
-    Worker().run()
-
-
 if __name__ == "__main__":
-    main()
+    raise SystemExit("The worker is started by: python -m app worker")

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import redis
+from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 
 from app import bind, create_app, logs
+from app.__main__ import main
 from app.config import Settings
 from app.database import db, patience, release
 from app.migrations import schema
@@ -22,6 +24,7 @@ from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
 from testkit.servers import Postgres, Redis
 from tests.logbook import Log
 
+Command = Callable[..., Result]
 TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
 
 
@@ -78,6 +81,21 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def api(client: FlaskClient) -> Api:
     return Api(client)
+
+
+@pytest.fixture
+def holdfast(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """Runs `python -m app ...` on the tests' servers, or on others."""
+
+    def run(*arguments: object, **changes: str) -> Result:
+        given = {"database_url": settings.database_url, "redis_url": settings.redis_url, **changes}
+        for name, value in given.items():
+            monkeypatch.setenv(name.upper(), value)
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    yield run
+    release()
+    bind(settings)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import bind
+from app.__main__ import main
 from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
@@ -109,10 +110,12 @@ def test_every_module_and_script_of_the_readme_can_be_run() -> None:
         assert (ROOT / f"{module.replace('.', '/')}.py").exists()
 
 
-def test_every_flask_command_of_the_readme_exists(app: Flask) -> None:
-    named = set(re.findall(r"\.venv/bin/flask --app app ([\w-]+)", README))
-    assert named == {"migrate", "seed", "warm-up"}
-    assert named <= set(app.cli.commands)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_a_document_names_exists(path: Path) -> None:
+    named = re.findall(
+        r"(?:bin/holdfast|(?<=[ `'])holdfast|python -m app) ([a-z][a-z-]+)", path.read_text()
+    )
+    assert [name for name in named if name not in main.commands] == []
 
 
 @pytest.mark.services  # it needs curl

@@ -1,0 +1,294 @@
+"""The commands: `python -m app COMMAND`, which is also `.venv/bin/holdfast COMMAND`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app import bind, start_log
+from app.cache import cache
+from app.config import ConfigError, Settings, read_env_file
+from app.database import DatabaseUnavailable, DatabaseUnusable, exit_if_unusable, released
+from app.errors import InvalidInput
+from app.migrations import Lost, apply, schema
+from app.services import backups, imports, seeding, urls
+from app.services.exports import LinksFile
+from app.services.files import whole
+from app.services.reports import FileReport, LoadReport
+from app.services.rows import KINDS, PRODUCTS
+from app.worker import Worker
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_SAMPLES = Path(__file__).parents[1] / "seed_data"
+
+
+class Commands(click.Group):
+    """Lists the commands in the order of this file; what an operator can mend is one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (backups.Refused, ConfigError, OSError) as error:
+            raise click.ClickException(str(error)) from None
+        except Lost as error:
+            raise click.ClickException(f"The database was lost: {error}") from None
+        except DatabaseUnavailable as error:
+            raise click.ClickException(_unavailable(error)) from None
+
+
+@click.group(cls=Commands)
+@click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Read settings that the environment does not have from this file.",
+)
+def main(env_file: tuple[Path, ...]) -> None:
+    """Holdfast, a URL shortener. Settings are environment variables: .env.example has them all."""
+    for path in env_file:
+        read_env_file(path)
+
+
+@main.command()
+def serve() -> None:
+    """Serve HTTP.
+
+    It runs until SIGTERM or Ctrl-C, and brings the database's schema up to date first.
+    """
+    become_gunicorn()
+
+
+def become_gunicorn(*options: str) -> None:
+    """Replaces this process, so that signals reach Gunicorn and its exit code is ours."""
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:app.serving"]
+    os.execv(sys.executable, [*gunicorn, *options])
+
+
+@main.command()
+def worker() -> None:
+    """Move clicks from Redis into the database.
+
+    It runs until SIGTERM. Servers that share a Redis need one.
+    """
+    settings = _connect()
+    _require_redis(settings, "The worker")
+    start_log(settings)
+    Worker().run()
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database's schema up to date.
+
+    With AUTO_SEED=true it also loads the sample data.
+    """
+    settings = _connect()
+    _echo_applied(schema.apply_unless_lost())
+    if settings.auto_seed and seeding.seed_once():
+        click.echo("Loaded the sample data")
+
+
+@main.command()
+def seed() -> None:
+    """Load the sample data into an empty database."""
+    _connect()
+    schema.apply_unless_lost()
+    loaded = seeding.seed_once()
+    click.echo("Loaded the sample data" if loaded else "Nothing to do: the database is not empty")
+
+
+@main.command("import")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--strict", is_flag=True, help="Stop at the first bad row, with nothing loaded.")
+def import_command(files: tuple[str, ...], strict: bool) -> None:
+    """Load CSV files.
+
+    FILES hold users, URLs, events or products: plain, .gz, or - for standard input. Their order
+    does not matter. Rows that the database has already are skipped.
+    """
+    sys.exit(import_files("import", files, strict))
+
+
+@main.command("warm-up")
+def warm_up() -> None:
+    """Put all active links into Redis."""
+    _require_redis(_connect(), "A warm-up")
+    count = urls.warm_up()
+    if cache.store.state() != "connected":
+        raise click.ClickException(f"Redis does not answer; it has taken {count} links")
+    click.echo(f"Put {count} links into the cache")
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+def links(file: Path) -> None:
+    """Write all active links for Nginx to serve alone.
+
+    They go into FILE, or to standard output for -. Without any link it fails and leaves FILE as
+    it was. deploy/fail-static.conf reads FILE.
+    """
+    _connect()
+    links_file = LinksFile()
+    if file == Path("-"):
+        for line in links_file.lines():
+            click.echo(line, nl=False)
+        _refuse_none(links_file)
+    else:
+        with whole(file, 0o644) as part:
+            with part.open("w", encoding="ascii") as writing:
+                writing.writelines(links_file.lines())
+            _refuse_none(links_file)
+    click.echo(f"Wrote {links_file.count} links", err=True)
+
+
+def _refuse_none(links_file: LinksFile) -> None:
+    """An empty file must not replace the last good one after the database was lost."""
+    if not links_file.count:
+        raise click.ClickException("There are no live links")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+def backup(file: Path) -> None:
+    """Write the whole database into a file.
+
+    Servers and worker may run meanwhile.
+    """
+    _connect()
+    backups.dump(file)
+    click.echo(f"Wrote {file}, {file.stat().st_size:,} bytes")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def restore(file: Path) -> None:
+    """Load a backup into an empty database.
+
+    Stop servers and worker first. `settle` is the last part of it.
+    """
+    _connect()
+    backups.restore(file)
+    click.echo(f"Loaded {file}")
+    _settle()
+
+
+@main.command()
+def settle() -> None:
+    """Make everything fit a restored database.
+
+    It applies migrations, replaces the links that Redis holds, and stores the clicks that Redis
+    keeps.
+    """
+    _connect()
+    _settle()
+
+
+def _settle() -> None:
+    done = backups.settle()
+    _echo_applied(done.applied)
+    click.echo(
+        f"Redis forgot {done.forgotten} entries; {done.replayed} clicks that it kept are stored; "
+        f"{done.warmed} links are in the cache"
+    )
+
+
+def _connect() -> Settings:
+    settings = Settings.or_exit()
+    exit_if_unusable(settings.database_url)
+    bind(settings)
+    return settings
+
+
+def _require_redis(settings: Settings, what: str) -> None:
+    if not settings.redis_url:
+        raise click.ClickException(f"{what} needs Redis, and REDIS_URL is not set")
+
+
+def _echo_applied(names: list[str]) -> None:
+    click.echo("Applied " + ", ".join(names) if names else "The schema is up to date")
+
+
+def _unavailable(error: DatabaseUnavailable) -> str:
+    return "The database does not answer: " + " ".join(str(error).split())
+
+
+# ---- import, which load_csv.py is too ----
+
+
+def import_files(program: str, files: tuple[str, ...], strict: bool) -> int:
+    """Loads the files and prints the report; returns the exit code. Errors begin with `program`."""
+    try:
+        bind(Settings.from_env())
+        with released():
+            apply()
+            report = _load(files, strict)
+    except (ConfigError, InvalidInput, DatabaseUnusable) as error:
+        return _fail(program, f"{error}{_where_samples_are(files)}")
+    except DatabaseUnavailable as error:
+        return _fail(program, _unavailable(error))
+    _print(report)
+    if report.is_refusal():
+        return _fail(program, "nothing could be loaded: every row is bad")
+    return 0
+
+
+def _fail(program: str, sentence: str) -> int:
+    click.echo(f"{program}: {sentence}", err=True)
+    return 1
+
+
+def _where_samples_are(files: tuple[str, ...]) -> str:
+    missing = [name for name in files if name != "-" and not Path(name).exists()]
+    samples = [f"{_SAMPLES.name}/{name}" for name in missing if (_SAMPLES / name).is_file()]
+    return f"; there is {', '.join(samples)}" if samples else ""
+
+
+def _load(files: tuple[str, ...], strict: bool) -> LoadReport:
+    if not sys.stderr.isatty():
+        return imports.load(files, strict)
+    try:
+        return imports.load(files, strict, _show_progress)
+    finally:
+        _show("")
+
+
+def _show_progress(name: str, rows: int) -> None:
+    _show(f"{name}: {rows:,} rows read")
+
+
+def _show(line: str) -> None:
+    """On the terminal's last line, in place of what was shown there before."""
+    click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+
+def _print(report: LoadReport) -> None:
+    for file in report.files:
+        _print_bad_rows(file)
+        skipped = f" ({file.skipped} were there already)" if file.skipped else ""
+        click.echo(f"Loaded {file.created} rows into {file.kind.model}{skipped}")
+    for note in report.notes:
+        click.echo(note, err=True)
+    if report.more_notes:
+        click.echo(f"... and {report.more_notes} more like these", err=True)
+    with_products = any(file.kind is PRODUCTS for file in report.files)
+    kinds = [kind for kind in KINDS if kind is not PRODUCTS or with_products]
+    click.echo("Loaded " + ", ".join(f"{report.created(kind)} {kind.noun}" for kind in kinds))
+
+
+def _print_bad_rows(file: FileReport) -> None:
+    for bad in file.errors:
+        click.echo(f"{file.name}:{bad.line}: skipped: {bad.reason}", err=True)
+    if file.failed > len(file.errors):
+        more = file.failed - len(file.errors)
+        click.echo(f"{file.name}: ... and {more} more bad rows", err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="holdfast")
