@@ -112,9 +112,8 @@ def test_every_module_and_script_of_the_readme_can_be_run() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_that_a_document_names_exists(path: Path) -> None:
-    named = re.findall(
-        r"(?:bin/holdfast|(?<=[ `'])holdfast|python -m app) ([a-z][a-z-]+)", path.read_text()
-    )
+    before = r"(?:bin/|`|'|exec (?:-T )?\w+ |migrate )holdfast|python -m app"
+    named = re.findall(rf"(?:{before}) (?:--env-file \S+ )?([a-z][a-z-]+)", path.read_text())
     assert [name for name in named if name not in main.commands] == []
 
 
