@@ -22,7 +22,7 @@ from app.openapi import document
 from testkit.servers import HANGS_SECONDS
 from testkit.webserver import ROOT, WebServer
 from tests import exchanges
-from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
+from tests.test_stack_files import FILES, STACK_VARIABLES, readable_by_the_application
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 README = (ROOT / "README.md").read_text()
@@ -155,14 +155,23 @@ def default_of(setting: Field[Any]) -> str:
     )
 
 
+ENV_EXAMPLE = re.findall(
+    r"((?:^# .*\n)+)#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+)
+
+
 def test_env_example_has_every_setting_with_its_default_and_a_sentence() -> None:
-    blocks = re.findall(
-        r"((?:^#.*\n)+)([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
-    )
-    assert {name: default for _, name, default in blocks} == {
-        setting.name.upper(): default_of(setting) for setting in fields(Settings)
-    }
-    assert all(comment.strip().endswith(".") for comment, _, _ in blocks)
+    own = {setting.name.upper(): default_of(setting) for setting in fields(Settings)}
+    assert {name: default for _, name, default in ENV_EXAMPLE} == stack_defaults() | own
+    assert all(comment.strip().endswith(".") for comment, _, _ in ENV_EXAMPLE)
+
+
+def stack_defaults() -> dict[str, str]:
+    """What the files of Compose and Swarm read, Nginx', the relay's and Grafana's settings too."""
+    text = re.sub(r"\$\{GRAFANA_PORT:-(\d+)\}(?=\})", r"\1", FILES["docker-compose.yml"])
+    found = re.findall(r"\$\{([A-Z_]+)(?::-([^}]*))?\}", FILES["docker-stack.yml"] + text)
+    assert {name for name, _ in found} == STACK_VARIABLES
+    return dict(found)
 
 
 def test_the_configuration_page_has_every_setting_with_its_default() -> None:
@@ -180,9 +189,11 @@ def test_the_decision_log_has_every_record() -> None:
     )
 
 
-def test_env_example_can_be_loaded_as_it_is() -> None:
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+def test_env_example_can_be_used_as_it_is_and_with_every_line_of_it() -> None:
+    assert all(
+        line.startswith("#") for line in (ROOT / ".env.example").read_text().splitlines() if line
+    )
+    environ = {name: default for _, name, default in ENV_EXAMPLE}
     assert Settings.from_env(environ) == Settings()
 
 
