@@ -68,10 +68,10 @@ stack: ## start it all: three replicas behind Nginx, monitored (needs Docker, Co
 stack-down: ## stop the containers; their data stay
 	docker compose down
 
-backup: ## write the stack's database into FILE (var/backups/holdfast-DATE.dump) while it runs
+backup: ## write the stack's database into FILE while it runs
 	deploy/backup.sh $(FILE)
 
-restore: ## load FILE into the stack's database, which must be empty, and start everything on it
+restore: ## load FILE into the stack's database, which must be empty
 	deploy/restore.sh $(FILE)
 
 stack-test: $(VENV)/development ## check every promise about the stack, alerts and faults included

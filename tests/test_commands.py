@@ -18,7 +18,7 @@ from testkit.webserver import WebServer
 from tests.conftest import Api, Command
 
 NAMES = [
-    "serve", "worker", "migrate", "seed", "import", "warm-up", "links", "backup",
+    "serve", "worker", "migrate", "seed", "import", "export", "warm-up", "links", "backup",
     "restore", "settle",
 ]  # fmt: skip
 
