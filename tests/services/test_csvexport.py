@@ -37,7 +37,8 @@ def test_odd_texts_come_back_and_deleted_links_do_not(
 ) -> None:
     title = 'a "quoted", \u00fcnusual title'
     url = api.url("https://example.com/?a=1,2&b=\u00e4", title=title, user_id=api.user()["id"])
-    api.event(url_id=url["id"], details={"a": 'line\nand, "quote"'})
+    details = {"a": 'line\nand, "quote"'}
+    api.event(url_id=url["id"], details=details)
     gone = api.url()
     api.client.delete(f"/urls/{gone['id']}")
     assert holdfast("export", tmp_path).exit_code == 0
