@@ -1,11 +1,11 @@
-"""Loads CSV files into the database: `python load_csv.py seed_data/users.csv seed_data/urls.csv`."""
+"""Loads CSV files into the database: `python load_csv.py seed_data/users.csv ...`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from app.__main__ import import_files
+from app.loading import import_files
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,18 +12,15 @@ import click
 from app import bind, start_log
 from app.cache import cache
 from app.config import ConfigError, Settings, read_env_file
-from app.database import DatabaseUnavailable, DatabaseUnusable, exit_if_unusable, released
-from app.errors import InvalidInput
-from app.migrations import Lost, apply, schema
-from app.services import backups, csvexport, imports, seeding, urls
+from app.database import DatabaseUnavailable, exit_if_unusable
+from app.loading import import_files, unavailable
+from app.migrations import Lost, schema
+from app.services import backups, csvexport, seeding, urls
 from app.services.exports import LinksFile
 from app.services.files import whole
-from app.services.reports import FileReport, LoadReport
-from app.services.rows import KINDS, PRODUCTS
 from app.worker import Worker
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_SAMPLES = Path(__file__).parents[1] / "seed_data"
 
 
 class Commands(click.Group):
@@ -40,7 +37,7 @@ class Commands(click.Group):
         except Lost as error:
             raise click.ClickException(f"The database was lost: {error}") from None
         except DatabaseUnavailable as error:
-            raise click.ClickException(_unavailable(error)) from None
+            raise click.ClickException(unavailable(error)) from None
 
 
 @click.group(cls=Commands)
@@ -226,81 +223,6 @@ def _require_redis(settings: Settings, what: str) -> None:
 
 def _echo_applied(names: list[str]) -> None:
     click.echo("Applied " + ", ".join(names) if names else "The schema is up to date")
-
-
-def _unavailable(error: DatabaseUnavailable) -> str:
-    return "The database does not answer: " + " ".join(str(error).split())
-
-
-# ---- import, which load_csv.py is too ----
-
-
-def import_files(program: str, files: tuple[str, ...], strict: bool) -> int:
-    """Loads the files and prints the report; returns the exit code. Errors begin with `program`."""
-    try:
-        bind(Settings.from_env())
-        with released():
-            apply()
-            report = _load(files, strict)
-    except (ConfigError, InvalidInput, DatabaseUnusable) as error:
-        return _fail(program, f"{error}{_where_samples_are(files)}")
-    except DatabaseUnavailable as error:
-        return _fail(program, _unavailable(error))
-    _print(report)
-    if report.is_refusal():
-        return _fail(program, "nothing could be loaded: every row is bad")
-    return 0
-
-
-def _fail(program: str, sentence: str) -> int:
-    click.echo(f"{program}: {sentence}", err=True)
-    return 1
-
-
-def _where_samples_are(files: tuple[str, ...]) -> str:
-    missing = [name for name in files if name != "-" and not Path(name).exists()]
-    samples = [f"{_SAMPLES.name}/{name}" for name in missing if (_SAMPLES / name).is_file()]
-    return f"; there is {', '.join(samples)}" if samples else ""
-
-
-def _load(files: tuple[str, ...], strict: bool) -> LoadReport:
-    if not sys.stderr.isatty():
-        return imports.load(files, strict)
-    try:
-        return imports.load(files, strict, _show_progress)
-    finally:
-        _show("")
-
-
-def _show_progress(name: str, rows: int) -> None:
-    _show(f"{name}: {rows:,} rows read")
-
-
-def _show(line: str) -> None:
-    """On the terminal's last line, in place of what was shown there before."""
-    click.echo(f"\r\x1b[K{line}", nl=False, err=True)
-
-
-def _print(report: LoadReport) -> None:
-    for file in report.files:
-        _print_bad_rows(file)
-        skipped = f" ({file.skipped} were there already)" if file.skipped else ""
-        click.echo(f"Loaded {file.created} rows into {file.kind.model}{skipped}")
-    for note in report.notes:
-        click.echo(note, err=True)
-    if report.more_notes:
-        click.echo(f"... and {report.more_notes} more like these", err=True)
-    with_products = any(file.kind is PRODUCTS for file in report.files)
-    kinds = [kind for kind in KINDS if kind is not PRODUCTS or with_products]
-    click.echo("Loaded " + ", ".join(f"{report.created(kind)} {kind.noun}" for kind in kinds))
-
-
-def _print_bad_rows(file: FileReport) -> None:
-    for bad in file.errors:
-        click.echo(f"{file.name}:{bad.line}: skipped: {bad.reason}", err=True)
-    if file.failed > len(file.errors):
-        more = file.failed - len(file.errors)
-        click.echo(f"{file.name}: ... and {more} more bad rows", err=True)
 
 
 if __name__ == "__main__":

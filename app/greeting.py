@@ -11,10 +11,11 @@ from app.services import urls
 
 WANTED = "HOLDFAST_GREETING=true"  # an option of Gunicorn's, which app/serving.py looks for
 
+_MAKE = """curl -s -H 'Content-Type: application/json' -d '{"url": "https://example.com/"}'"""
 _TEXT = """
 Holdfast is at {base}
 
-  make a link     curl -s -H 'Content-Type: application/json' -d '{{"url": "https://example.com/"}}' {shorten}
+  make a link     {make}
   follow one      {follow}
 
 Ctrl-C stops it; the data stays.
@@ -22,6 +23,7 @@ Ctrl-C stops it; the data stays.
 
 
 def greeting(settings: Settings) -> str:
+    """The text; it names a link to follow when the database has one."""
     base = f"http://{join(_reachable(bare(settings.app_host)), settings.app_port)}"
     code = _some_code()
     follow = (
@@ -29,7 +31,7 @@ def greeting(settings: Settings) -> str:
         if code
         else "the short_url of the answer, with curl -si or a browser"
     )
-    return _TEXT.format(base=base, shorten=quote(f"{base}/shorten"), follow=follow)
+    return _TEXT.format(base=base, make=f"{_MAKE} {quote(f'{base}/shorten')}", follow=follow)
 
 
 def _reachable(host: str) -> str:

@@ -1,4 +1,4 @@
-"""The background process beside Redis: drains clicks into the database and delivers cache updates that are due."""
+"""The worker beside Redis: drains clicks into the database, delivers pending cache updates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUNDS_BETWEEN_CLEANINGS = 1000
 
 
 class Worker:
-    """Does what is due, again and again, until it is told to stop."""
+    """Works in rounds until a signal stops it."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
@@ -36,14 +36,13 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.stop)
         while not self.stopping.is_set():
-            if (
-                self.turn() < BATCH
-            ):  # a batch costs much the same whether it is small or large, so they are let grow
+            # A small batch costs as much as a large one: wait until there is more.
+            if self.turn() < BATCH:
                 self.stopping.wait(_IDLE_SECONDS)
         self.turn()
 
     def turn(self) -> int:
-        """One round; returns how many clicks and updates it moved."""
+        """One round; returns how many clicks and updates it has moved."""
         try:
             with released():
                 return self._work() if schema.ensure() else 0

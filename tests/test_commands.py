@@ -1,4 +1,4 @@
-"""The commands as they are typed: their help, their failures, and the processes that they become."""
+"""The commands as they are typed: help, failures, and the processes that they become."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ README = (ROOT / "README.md").read_text()
 def fresh_client(
     app: Flask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FlaskClient]:
-    """The application on an empty database of its own, where ids begin with 1, with the products that the page speaks of."""
+    """The application on an empty database, where ids begin with 1, with the page's products."""
     bind(replace(settings, database_url=f"sqlite:///{tmp_path}/docs.db", redis_url=""))
     monkeypatch.setitem(app.config, "BASE_URL", exchanges.BASE_URL)
     monkeypatch.setitem(app.config, "CHAOS_TOKEN", "")
