@@ -117,7 +117,7 @@ class Holdfast:
         self.stack.replicas(["-c", "python:app.serving"], environments)
         with psycopg2.connect(self._dsn()) as connection, connection.cursor() as cursor:
             cursor.execute(_LINKS)
-        self.stack.run("worker", [PYTHON, "-m", "app.worker"], environments[0])
+        self.stack.run("worker", [PYTHON, "-m", "app", "worker"], environments[0])
         self.stack.watch("postgres", self.postgres.process.pid)
         self.stack.watch("redis", self.redis.process.pid)
         self.stored = 0

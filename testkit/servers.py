@@ -279,7 +279,7 @@ class App(Program):
 class ClickWorker(Program):
     """The background process."""
 
-    module = "app.worker"
+    module = "app worker"
 
     def answers(self) -> bool:
         log = self.folder / "holdfast.log"

@@ -77,12 +77,12 @@ class Served:
         stack, log = self.stack, self.stack.folder / "holdfast.log"
         stores = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
         shared = {**stores, "LOG_FILE": str(log), "LOG_LEVEL": "INFO", "BASE_URL": ""}
-        migration = [PYTHON, "-m", "flask", "--app", "app", "migrate"]
+        migration = [PYTHON, "-m", "app", "migrate"]
         environment = {**os.environ, **shared, "AUTO_SEED": "true"}
         subprocess.run(migration, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         settings = [_replica(stack.folder, shared, number) for number in range(1, REPLICAS + 1)]
         stack.replicas(["-c", "python:app.serving"], settings)
-        stack.run("worker", [PYTHON, "-m", "app.worker"], {**shared, "INSTANCE": "worker"})
+        stack.run("worker", [PYTHON, "-m", "app", "worker"], {**shared, "INSTANCE": "worker"})
         wait_for(lambda: "warmed the cache up" in log.read_text(), what="the cache's warm-up")
 
 

@@ -1,4 +1,7 @@
-"""One application for all tests, on SQLite or on the servers that TEST_DATABASE_URL and TEST_REDIS_URL name; each test finds it empty."""
+"""One application for all tests; each test finds it empty.
+
+It uses SQLite, or the servers that TEST_DATABASE_URL and TEST_REDIS_URL name.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from typing import Any
 
 import pytest
 import redis
+from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 
 from app import bind, create_app, logs
+from app.__main__ import main
 from app.config import Settings
 from app.database import db, patience, release
 from app.migrations import schema
@@ -22,11 +27,12 @@ from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
 from testkit.servers import Postgres, Redis
 from tests.logbook import Log
 
+Command = Callable[..., Result]
 TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:
-    """The server that the environment names, for this process of `pytest -n 2` if it has one of its own (testkit/with_services.py)."""
+    """The server that the environment names; each process of `pytest -n 2` may have its own."""
     return os.environ.get(
         f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', '').upper()}"
     ) or os.environ.get(name, "")
@@ -81,6 +87,21 @@ def api(client: FlaskClient) -> Api:
 
 
 @pytest.fixture
+def holdfast(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """Runs `python -m app ...` on the tests' servers, or on others."""
+
+    def run(*arguments: object, **changes: str) -> Result:
+        given = {"database_url": settings.database_url, "redis_url": settings.redis_url, **changes}
+        for name, value in given.items():
+            monkeypatch.setenv(name.upper(), value)
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    yield run
+    release()
+    bind(settings)
+
+
+@pytest.fixture
 def log(tmp_path: Path, settings: Settings) -> Iterator[Log]:
     """A log of this test's own."""
     yield Log(tmp_path)
@@ -129,7 +150,7 @@ def postgres_server(session_postgres: Postgres) -> Postgres:
 
 @pytest.fixture
 def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]]:
-    """Binds the application to other servers, empties them unless told not to, and puts everything back at the end."""
+    """Binds the application to other servers, emptied unless told not to, until the test ends."""
     empty_redis(
         settings
     )  # clicks that wait for another database would keep a new one from being made

@@ -15,30 +15,27 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import bind
+from app.__main__ import main
 from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
 from testkit.servers import HANGS_SECONDS
 from testkit.webserver import ROOT, WebServer
 from tests import exchanges
-from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
+from tests.test_stack_files import FILES, STACK_VARIABLES, readable_by_the_application
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture
-def fresh_client(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[FlaskClient]:
-    """The application on an empty database of its own, where ids begin with 1, with the products that the page speaks of."""
-    bind(
-        replace(
-            settings,
-            database_url=f"sqlite:///{tmp_path}/docs.db",
-            redis_url="",
-            base_url=exchanges.BASE_URL,
-            chaos_token="",
-        )
-    )
+def fresh_client(
+    app: Flask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FlaskClient]:
+    """The application on an empty database, where ids begin with 1, with the page's products."""
+    bind(replace(settings, database_url=f"sqlite:///{tmp_path}/docs.db", redis_url=""))
+    monkeypatch.setitem(app.config, "BASE_URL", exchanges.BASE_URL)
+    monkeypatch.setitem(app.config, "CHAOS_TOKEN", "")
     schema.ensure()
     exchanges.prepare()
     yield app.test_client()
@@ -113,10 +110,11 @@ def test_every_module_and_script_of_the_readme_can_be_run() -> None:
         assert (ROOT / f"{module.replace('.', '/')}.py").exists()
 
 
-def test_every_flask_command_of_the_readme_exists(app: Flask) -> None:
-    named = set(re.findall(r"\.venv/bin/flask --app app ([\w-]+)", README))
-    assert named == {"migrate", "seed", "warm-up"}
-    assert named <= set(app.cli.commands)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_a_document_names_exists(path: Path) -> None:
+    before = r"(?:bin/|`|'|exec (?:-T )?\w+ |migrate )holdfast|python -m app"
+    named = re.findall(rf"(?:{before}) (?:--env-file \S+ )?([a-z][a-z-]+)", path.read_text())
+    assert [name for name in named if name not in main.commands] == []
 
 
 @pytest.mark.services  # it needs curl
@@ -157,14 +155,23 @@ def default_of(setting: Field[Any]) -> str:
     )
 
 
+ENV_EXAMPLE = re.findall(
+    r"((?:^# .*\n)+)#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+)
+
+
 def test_env_example_has_every_setting_with_its_default_and_a_sentence() -> None:
-    blocks = re.findall(
-        r"((?:^#.*\n)+)([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
-    )
-    assert {name: default for _, name, default in blocks} == {
-        setting.name.upper(): default_of(setting) for setting in fields(Settings)
-    }
-    assert all(comment.strip().endswith(".") for comment, _, _ in blocks)
+    own = {setting.name.upper(): default_of(setting) for setting in fields(Settings)}
+    assert {name: default for _, name, default in ENV_EXAMPLE} == stack_defaults() | own
+    assert all(comment.strip().endswith(".") for comment, _, _ in ENV_EXAMPLE)
+
+
+def stack_defaults() -> dict[str, str]:
+    """What the files of Compose and Swarm read, Nginx', the relay's and Grafana's settings too."""
+    text = re.sub(r"\$\{GRAFANA_PORT:-(\d+)\}(?=\})", r"\1", FILES["docker-compose.yml"])
+    found = re.findall(r"\$\{([A-Z_]+)(?::-([^}]*))?\}", FILES["docker-stack.yml"] + text)
+    assert {name for name, _ in found} == STACK_VARIABLES
+    return dict(found)
 
 
 def test_the_configuration_page_has_every_setting_with_its_default() -> None:
@@ -182,9 +189,11 @@ def test_the_decision_log_has_every_record() -> None:
     )
 
 
-def test_env_example_can_be_loaded_as_it_is() -> None:
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+def test_env_example_can_be_used_as_it_is_and_with_every_line_of_it() -> None:
+    assert all(
+        line.startswith("#") for line in (ROOT / ".env.example").read_text().splitlines() if line
+    )
+    environ = {name: default for _, name, default in ENV_EXAMPLE}
     assert Settings.from_env(environ) == Settings()
 
 

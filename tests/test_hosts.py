@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from flask import Flask
 
 from app.proxies import Proxies
-from app.routes import given
 from testkit.servers import Redis
 from testkit.webserver import WebServer
 from tests.answers import check
@@ -150,14 +148,15 @@ def test_the_front_and_flask_agree_about_it(tmp_path: Path, redis_server: Redis)
 @pytest.fixture
 def based(api: Api) -> Any:
     """Sets BASE_URL."""
-    before = replace(given)
+    config = api.client.application.config
+    before = config["BASE_URL"]
 
     def set_base(address: str) -> Api:
-        given.bind(replace(before, base_url=address))
+        config["BASE_URL"] = address
         return api
 
     yield set_base
-    given.bind(before)
+    config["BASE_URL"] = before
 
 
 def test_a_base_url_with_a_path_stands_before_every_address(based: Callable[[str], Api]) -> None:

@@ -20,7 +20,7 @@ from app.redirects.drain import drain
 from app.services import backups
 from app.worker import Worker
 from testkit.servers import Postgres, Redis, free_port
-from tests.conftest import Api
+from tests.conftest import Api, Command
 from tests.logbook import Log
 
 Bound = Callable[..., Api]
@@ -59,14 +59,14 @@ def test_the_schema_is_made_and_undone_on_postgresql(
     prove_up_and_down()
 
 
-def test_the_command_says_what_it_did(bound: Bound, tmp_path: Path) -> None:
-    api = bound(database_url=f"sqlite:///{tmp_path}/holdfast.db", redis_url="")
-    runner = api.client.application.test_cli_runner()
-    assert runner.invoke(args=["migrate"]).output == "The schema is up to date\n"
-    with released():
-        undone()
-    schema.bind(lambda: 0)  # as in a process that has not seen them
-    assert runner.invoke(args=["migrate"]).output.startswith("Applied 0001_tables")
+def test_the_command_says_what_it_did(holdfast: Command, tmp_path: Path) -> None:
+    own = {"database_url": f"sqlite:///{tmp_path}/holdfast.db", "redis_url": ""}
+    assert holdfast("migrate", **own).output.startswith("Applied 0001_tables")
+    assert holdfast("migrate", **own).output == "The schema is up to date\n"
+    assert holdfast("migrate", **own, auto_seed="true").output.splitlines() == [
+        "The schema is up to date",
+        "Loaded the sample data",
+    ]
 
 
 # ---- a database that was lost ----
@@ -94,7 +94,12 @@ def tables() -> list[str]:
 
 @pytest.mark.services
 def test_no_new_database_takes_the_place_of_one_for_which_clicks_wait(
-    bound: Bound, new_url: Callable[[], str], redis_server: Redis, held: redis.Redis, log: Log
+    bound: Bound,
+    new_url: Callable[[], str],
+    redis_server: Redis,
+    held: redis.Redis,
+    log: Log,
+    holdfast: Command,
 ) -> None:
     first, second = new_url(), new_url()
     api = bound(database_url=first, redis_url=redis_server.url)
@@ -107,7 +112,7 @@ def test_no_new_database_takes_the_place_of_one_for_which_clicks_wait(
     assert api.client.get("/health/ready").status_code == 503
     assert "it has no tables, but clicks wait for it" in "".join(log.lines())
     api.follow(link)  # goes on, as if the database were away
-    said = api.client.application.test_cli_runner().invoke(args=["migrate"])
+    said = holdfast("migrate", database_url=second, redis_url=redis_server.url)
     assert (
         said.exit_code,
         said.output.startswith("Error: The database was lost: it has no tables"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -89,8 +89,10 @@ def test_the_document_says_where_by_whom_and_under_which_licence(document: Docum
     assert used == {tag["name"] for tag in document["tags"]}
 
 
-def test_a_base_url_is_where_the_server_is(bound: Callable[..., Api]) -> None:
-    api = bound(base_url="https://x.example/s")
+def test_a_base_url_is_where_the_server_is(
+    app: Flask, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "BASE_URL", "https://x.example/s")
     assert api.get("/openapi.json")["servers"][0]["url"] == "https://x.example/s"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
 from werkzeug.datastructures import Headers
 
 from app import metrics
@@ -13,7 +13,6 @@ from app.errors import DeadLink
 from app.redirects import recording
 from app.redirects.links import ACTIVE, Click, Link, visitor
 from app.redirects.recording import Found
-from app.routes.given import given
 from app.routes.inputs import declares, empty
 from app.schemas import location
 from app.services.urls import POSSIBLE_CODE
@@ -39,7 +38,8 @@ def follow_code(short_code: str) -> Response:
     if found is None:
         raise DeadLink(404, f"Short code {short_code[:64]} not found")
     if found.link.state != ACTIVE:
-        raise DeadLink(given.deactivated_status, f"Short code {short_code} is deactivated")
+        status = current_app.config["DEACTIVATED_STATUS"]
+        raise DeadLink(status, f"Short code {short_code} is deactivated")
     if request.method != "HEAD":
         metrics.redirects.inc()
     response = empty(302, _Verbatim)

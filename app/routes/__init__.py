@@ -5,10 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from app.routes import events, logs, ops, products, urls, users
-from app.routes.given import given
 from app.routes.inputs import CodeConverter, IdConverter, finish, refuse_misfits
-
-__all__ = ["given", "install"]
 
 
 def install(app: Flask) -> None:

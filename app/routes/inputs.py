@@ -10,13 +10,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Request, Response, abort, g, request
+from flask import Request, Response, abort, current_app, g, request
 from werkzeug.routing import BaseConverter, RequestRedirect
 
 from app import limits
 from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
-from app.routes.given import given
 from app.routes.uploads import no_upload
 from app.schemas import ListQuery, Own, Query, check, encode, is_host, load_object, unknown_names
 from app.services.paging import Page, number, size
@@ -110,7 +109,8 @@ def _object(data: bytes) -> dict[str, Any]:
 
 def base_url() -> str:
     """What short links begin with, without a slash at the end; a client that named no legal host gets our own."""
-    return given.base_url or f"{request.scheme}://{_host(request.environ)}"
+    own: str = current_app.config["BASE_URL"]
+    return own or f"{request.scheme}://{_host(request.environ)}"
 
 
 def _host(environ: dict[str, Any]) -> str:
@@ -123,7 +123,8 @@ def _host(environ: dict[str, Any]) -> str:
 
 def _before(path: str) -> str:
     """An address of ours: its path, and BASE_URL before it when that has a path itself."""
-    return f"{given.base_url}{path}" if given.has_path() else path
+    base: str = current_app.config["BASE_URL"]
+    return f"{base}{path}" if base.count("/") > 2 else path
 
 
 # ---- the declaration ----

@@ -42,9 +42,7 @@ def rehearse(stack: Stack) -> str:
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "links.conf"
-        file.write_text(
-            stack.compose("exec", "-T", "app1", "flask", "--app", "app", "links", "export", "-")
-        )
+        file.write_text(stack.compose("exec", "-T", "app1", "holdfast", "links", "-"))
         Path(folder).chmod(0o755)
         with _stopped(stack), _alone(stack, file) as alone:
             found = {code: links.follow(alone, code) for code in expected}

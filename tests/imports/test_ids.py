@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from app import bind, create_app
 from app.config import Settings
 from app.database import db, release
 from app.imports import importing
@@ -17,12 +15,11 @@ from tests.imports.uploads import fresh_database, post_csv
 
 
 @pytest.fixture
-def fresh(settings: Settings, tmp_path: Path) -> Iterator[Api]:
+def fresh(bound: Callable[..., Api], settings: Settings, tmp_path: Path) -> Iterator[Api]:
     with fresh_database(settings, tmp_path) as url:
-        yield Api(create_app(replace(settings, database_url=url)).test_client())
+        yield bound(empty_it=False, database_url=url)
         release()
         db.obj.close_all()
-    bind(settings)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from app.redirects.connection import RedisUnavailable, redis_connection
 from app.redirects.links import ACTIVE, Link, cache
 from app.services import urls
 from testkit.machine import Stopwatch
-from testkit.servers import HANGS_SECONDS, Silent, free_port
-from tests.conftest import Api, pause_over
+from testkit.servers import HANGS_SECONDS, Redis, Silent, free_port
+from tests.conftest import Api, Command, pause_over
 
 Bound = Callable[..., Api]
 
@@ -213,12 +213,12 @@ def _talk_nonsense(listener: socket.socket) -> None:
 
 @pytest.mark.services
 def test_the_warm_up_command_puts_all_active_links_into_redis(
-    shared: Api, held: redis.Redis
+    shared: Api, held: redis.Redis, holdfast: Command, redis_server: Redis
 ) -> None:
     active, inactive = [shared.url()["short_code"] for _ in range(3)], shared.url()
     shared.client.put(f"/urls/{inactive['id']}", json={"is_active": False})
     held.flushall()
-    result = shared.client.application.test_cli_runner().invoke(args=["warm-up"])
+    result = holdfast("warm-up", redis_url=redis_server.url)
     assert result.output == "Put 3 links into the cache\n"
     assert {key.decode() for key in held.keys("link:*")} == {f"link:{code}" for code in active}
     assert follow(shared, active[0])[2] == "HIT"

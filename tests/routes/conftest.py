@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,16 +10,17 @@ from flask import Flask
 
 from app.models import Product
 from app.redirects.links import cache
-from app.routes.given import given
 from tests.conftest import Api
 
 
 @pytest.fixture
 def given_with(app: Flask) -> Iterator[Callable[..., None]]:
     """Changes settings that routes depend on, as another configuration would have given them."""
-    before = replace(given)
-    yield lambda **changes: given.bind(replace(before, **changes))
-    given.bind(before)
+    before = dict(app.config)
+    yield lambda **changes: app.config.update(
+        {name.upper(): value for name, value in changes.items()}
+    )
+    app.config.update(before)
 
 
 @pytest.fixture(autouse=True)
