@@ -73,15 +73,21 @@ class Stopwatch:
 
         So may have been another one of this process, which it waited for: the longest counts.
         """
-        waited = {thread: now - self._delays.get(thread, 0.0) for thread, now in _delays().items()}
-        own = waited.pop(self._thread, 0.0)
-        idle = self.wall - (time.thread_time() - self._cpu)
-        return min(own + max(waited.values(), default=0.0), idle)
+        return self._measure()[1]
 
     @property
     def seconds(self) -> float:
         """What is left of `wall` when `delay` is taken off."""
-        return self.wall - self.delay
+        wall, delay = self._measure()
+        return wall - delay
+
+    def _measure(self) -> tuple[float, float]:
+        """`wall` and `delay` of one moment: between two looks at the clock others may run."""
+        waited = {thread: now - self._delays.get(thread, 0.0) for thread, now in _delays().items()}
+        own = waited.pop(self._thread, 0.0)
+        wall = self.wall
+        idle = wall - (time.thread_time() - self._cpu)
+        return wall, min(own + max(waited.values(), default=0.0), idle)
 
 
 def _delays() -> dict[str, float]:

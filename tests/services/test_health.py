@@ -160,7 +160,8 @@ def test_a_database_without_our_tables_is_no_reason_to_fail(
 ) -> None:
     rebind(database_url=f"sqlite:///{tmp_path}/holdfast.db", redis_url="")
     schema.ready = True  # somebody dropped the tables behind our back
-    assert client.get("/health").json["status"] == "ok"
+    # The tables are made meanwhile, which may take longer than /health waits.
+    wait_for(lambda: client.get("/health").json["status"] == "ok", what="the tables")
     assert client.get("/metrics").status_code == 200
 
 
