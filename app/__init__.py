@@ -5,10 +5,12 @@ from __future__ import annotations
 from flask import Flask
 
 from app import commands, database, errors, limits, logs, routes
+from app.asgi import ThreadedWsgi
 from app.config import Settings
 from app.migrations import schema
 from app.proxies import Proxies
-from app.redirects import view
+from app.redirects import views
+from app.redirects.batching import LoopRedis
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import cache, handshake
@@ -35,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app = Proxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     for part in (logs, schema, database, errors, routes, commands):
         part.install(app)
-    app.register_blueprint(view.bp)
+    app.register_blueprint(views.bp)
     if schema.ensure() and settings.auto_seed:
         seeding.seed_once()
     return app
@@ -57,3 +59,14 @@ def bind(settings: Settings) -> None:
             metrics_directory=settings.prometheus_multiproc_dir,
         )
     )
+
+
+def create_asgi() -> views.Front:
+    """What Gunicorn serves: the application, and before it the front, which is idle without Redis."""
+    settings = Settings.from_env()
+    flask = create_app(settings)
+    logs.notes.held = True
+    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
+    has_front = settings.redis_url and settings.fast_lane
+    redis = LoopRedis(redis_connection) if has_front else None
+    return views.Front(threaded, redis, settings.trusted_proxies)
