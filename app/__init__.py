@@ -7,11 +7,13 @@ from typing import Any
 from flask import Flask
 
 from app import database, errors, limits, logs, routes
+from app.asgi import ThreadedWsgi
 from app.config import Settings
 from app.imports import seeding
 from app.migrations import schema
 from app.proxies import Proxies
-from app.redirects import view
+from app.redirects import views
+from app.redirects.batching import LoopRedis
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import cache, handshake
@@ -38,7 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         _serve(app, Proxies(app.wsgi_app, settings.trusted_proxies))
     for part in (logs, schema, database, errors, routes):
         part.install(app)
-    app.register_blueprint(view.bp)
+    app.register_blueprint(views.bp)
     if schema.ensure() and settings.auto_seed:
         seeding.seed_once()
     _open.append(app)
@@ -91,3 +93,14 @@ def _serve(app: Flask, wsgi: Any) -> None:
 
 def _closed(_environ: dict[str, Any], _start_response: Any) -> Any:
     raise RuntimeError("This application is closed")
+
+
+def create_asgi() -> views.Front:
+    """What Gunicorn serves: the application behind its front, which is idle without Redis."""
+    settings = Settings.from_env()
+    flask = create_app(settings)
+    logs.notes.held = True
+    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
+    has_front = settings.redis_url and settings.fast_lane
+    redis = LoopRedis(redis_connection) if has_front else None
+    return views.Front(threaded, redis, settings.trusted_proxies)

@@ -42,7 +42,7 @@ def without_secrets(record: logging.LogRecord) -> bool:
 bind = join(_settings.app_host, _settings.app_port)
 workers = _settings.web_workers
 worker_class = "app.webworker.Worker"
-wsgi_app = "app.redirects.front:create_asgi()"
+wsgi_app = "app:create_asgi()"
 timeout = 60
 graceful_timeout = 8  # Docker kills after 10 s
 keepalive = 75  # longer than Nginx keeps an idle connection: it must never send into a closed one

@@ -131,11 +131,11 @@ def test_several_drains_at_once_move_each_click_once(shared: Api) -> None:
     url = shared.url()
     shared.follow(url, 1500)
 
-    def drain() -> None:
+    def move() -> None:
         with released():
             drain.run()
 
-    threads = [threading.Thread(target=drain) for _ in range(6)]
+    threads = [threading.Thread(target=move) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -214,16 +214,16 @@ def test_who_asks_while_a_batch_is_moved_gets_what_came_after_it_too(
         go_on.wait(HANGS_SECONDS)
         store(entries)
 
-    def drain() -> int:
+    def move() -> int:
         with released():
             return drain.run()
 
     monkeypatch.setattr(drain_module, "store", slowly)
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(drain)
+        first = threads.submit(move)
         in_the_middle.wait(HANGS_SECONDS)
         shared.follow(url)
-        second = threads.submit(drain)
+        second = threads.submit(move)
         time.sleep(0.1)
         go_on.set()
         assert (first.result(), second.result()) == (1, 1)

@@ -15,9 +15,10 @@ from flask import Flask
 
 from app import logs
 from app.asgi import ThreadedWsgi
-from app.redirects.connection import LoopRedis, new_breaker
-from app.redirects.front import Front
+from app.redirects.batching import LoopRedis
+from app.redirects.connection import RedisConnection
 from app.redirects.links import handshake
+from app.redirects.views import Front
 from testkit.servers import HANGS_SECONDS, Redis, Silent, free_port
 from tests.conftest import Api
 from tests.logbook import Log
@@ -86,7 +87,7 @@ def front(shared: Api, session_app: Flask, redis_server: Redis) -> Callable[...,
     def make(url: str = "", trusted_proxies: int = 0) -> Front:
         return Front(
             ThreadedWsgi(session_app, 4),
-            LoopRedis(url or redis_server.url, new_breaker(), handshake),
+            LoopRedis(RedisConnection(url or redis_server.url, handshake)),
             trusted_proxies,
         )
 
