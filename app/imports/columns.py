@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.imports import values
-from app.schemas import Email, EventType, Title, Username, WebAddress, validator
+from app.schemas import Email, EventType, Title, Username, WebAddress, text_rule
 from app.services.urls import RESERVED
 
 Value = str | None
@@ -40,7 +40,7 @@ class Column(NamedTuple):
             try:
                 made[text] = self.rule(text)
             except ValueError as error:
-                refused[text] = error
+                refused[text] = error.with_traceback(None)  # which would hold each call
         errors = {at: refused[text] for at, text in enumerate(texts) if text in refused}
         return list(map(made.get, texts)), errors
 
@@ -100,8 +100,8 @@ USERS = Kind(
     "users",
     (
         Column("id", "BIGINT", values.identity, _IDS),
-        Column("username", "TEXT {text}", validator(Username), _lines(_TEXT, 100), True),
-        Column("email", "TEXT {text}", validator(Email), _EMAILS, True),
+        Column("username", "TEXT {text}", text_rule(Username), _lines(_TEXT, 100), True),
+        Column("email", "TEXT {text}", text_rule(Email), _EMAILS, True),
         Column("created_at", "TIMESTAMP", values.moment, _MOMENTS),
     ),
     keys=("username", "lower(email)"),
@@ -114,7 +114,7 @@ URLS = Kind(
         Column("id", "BIGINT", values.identity, _IDS),
         Column("user_id", "BIGINT", values.reference, _IDS, refers_to="users"),
         Column("short_code", "TEXT {text}", values.code, _CODES, True),
-        Column("original_url", "TEXT", validator(WebAddress), _ADDRESSES, True),
+        Column("original_url", "TEXT", text_rule(WebAddress), _ADDRESSES, True),
         Column("title", "TEXT", values.title, _TITLES),
         Column("is_active", "BOOLEAN", values.boolean),
         Column("created_at", "TIMESTAMP", values.moment, _MOMENTS),
@@ -130,7 +130,7 @@ EVENTS = Kind(
         Column("id", "BIGINT", values.identity, _IDS),
         Column("url_id", "BIGINT", values.reference, _IDS, refers_to="urls"),
         Column("user_id", "BIGINT", values.reference, _IDS, refers_to="users"),
-        Column("event_type", "TEXT {text}", validator(EventType), required=True),
+        Column("event_type", "TEXT {text}", text_rule(EventType), required=True),
         Column("timestamp", "TIMESTAMP", values.moment, _MOMENTS),
         Column("details", "TEXT", values.details),
     ),
@@ -141,8 +141,8 @@ PRODUCTS = Kind(
     "products",
     (
         Column("id", "BIGINT", values.identity, _IDS),
-        Column("name", "TEXT", validator(Title), _TITLES, True),
-        Column("category", "TEXT", validator(EventType), required=True),
+        Column("name", "TEXT", text_rule(Title), _TITLES, True),
+        Column("category", "TEXT", text_rule(EventType), required=True),
         Column("price", "NUMERIC(12, 2)", values.price, required=True),
         Column("stock", "BIGINT", values.stock),
     ),

@@ -78,12 +78,12 @@ class CsvFile:
         """The line on which the header begins, and the separator of a line such as `sep=;`."""
         separator = ""
         for line in lines:
-            given = None if separator else _SEP_LINE.fullmatch(line)
-            if given:
+            if not _NOTHING.fullmatch(line):
+                given = None if separator else _SEP_LINE.fullmatch(line)
+                if given is None:
+                    return line, separator
                 separator = given["sep"]
-            elif not _NOTHING.fullmatch(line):
-                return line, separator
-            self._skipped += line.endswith(("\n", "\r"))
+            self._skipped += len(line) < _LONGEST_ROW or line.endswith("\n")
         raise InvalidInput(f"{self.name} is empty")
 
     @contextmanager

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from app.database import now
-from app.schemas import LARGEST_ID, Title, details_text, validator
+from app.schemas import LARGEST_ID, Title, details_text, text_rule
 from app.services.urls import POSSIBLE_CODE, RESERVED
 
 _NO_VALUE = {"", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", r"\n"}
@@ -106,10 +106,10 @@ def boolean(text: str) -> str:
 
 
 def title(text: str) -> str | None:
-    return None if text.strip() in ("", r"\N") else str(_valid_title(text))
+    return None if text.strip() in ("", r"\N") else _valid_title(text)
 
 
-_valid_title = validator(Title)
+_valid_title = text_rule(Title)
 
 
 def code(text: str) -> str:
