@@ -1,36 +1,28 @@
-"""CSV import: reads files into staging tables, then merges all of them in one transaction, or nothing."""
+"""CSV import: reads files into staging tables, and merges all of them in one transaction."""
 
 from __future__ import annotations
 
 import gzip
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from peewee import IntegrityError
 
-from app import bulk, database
+from app import database
 from app.database import DatabaseUnavailable, db
 from app.errors import InvalidInput
-from app.imports import merge
-from app.imports.columns import COLUMNS, KINDS, USERS, Kind, explain, parser
-from app.imports.reader import BadRow, CsvFile
-from app.imports.report import MOST_ERRORS, FileReport, LoadReport, NothingImported
+from app.imports import staging
+from app.imports.columns import COLUMNS, KINDS, USERS, Kind
+from app.imports.merge import merge
+from app.imports.reader import CsvFile
+from app.imports.report import FileReport, LoadReport, NothingImported
+from app.imports.staging import Options, Progress
 from app.schemas import ImportReport
 
 _TRIES = 3
-_PROGRESS_EVERY = 10_000
-
-Progress = Callable[[str, int], None]
-"""Called now and then with a file's name and how many of its rows have been read."""
-
-
-class Stopped(InvalidInput):
-    """A strict import met its first bad row: nothing was loaded."""
 
 
 # ---- from HTTP ----
@@ -38,43 +30,38 @@ class Stopped(InvalidInput):
 
 def import_users(stream: IO[bytes]) -> ImportReport:
     """A CSV of users; raises InvalidInput, with nothing stored, when nothing can be."""
-    file = CsvFile(stream, "The file", spoilt=False, known=COLUMNS)
+    file = CsvFile(stream, "The file", lenient=False, known=COLUMNS)
     report = FileReport("file", USERS)
     _require_columns(file, USERS)
-    _run([(file, report)], strict=False, progress=_quietly)
+    _run([(file, report)], Options())
     answer = report.shown()
     if answer.failed and not answer.imported:
         raise NothingImported(answer)
     return answer
 
 
-def _quietly(_name: str, _rows: int) -> None:
-    pass
-
-
 # ---- from files ----
 
 
-def load(paths: Sequence[str], strict: bool = False, progress: Progress = _quietly) -> LoadReport:
-    """Loads CSV files of any kind, in the order of their dependencies; raises InvalidInput when one cannot be used."""
+def load(
+    paths: Sequence[str], strict: bool = False, progress: Progress | None = None
+) -> LoadReport:
+    """Loads CSV files of any kind, in the order of their dependencies.
+
+    Raises InvalidInput, with nothing loaded, when one cannot be used or `strict` meets a bad row.
+    """
     with _opened(paths) as files:
         pairs = [(file, FileReport(file.name, _kind_of(file))) for file in files]
-        notes = _run(pairs, strict, progress)
+        notes, count = _run(pairs, Options(strict, progress))
     reports = [report for _, report in pairs]
-    return LoadReport(
-        reports,
-        [f"{reports[number].name}:{line}: {note}" for number, line, note in notes[0]],
-        notes[1] - len(notes[0]),
-    )
+    texts = [f"{reports[number].name}:{line}: {note}" for number, line, note in notes]
+    return LoadReport(reports, texts, count - len(texts))
 
 
 @contextmanager
 def _opened(paths: Sequence[str]) -> Iterator[list[CsvFile]]:
-    files: list[CsvFile] = []
     with ExitStack() as stack:
-        for path in paths:
-            files.append(CsvFile(stack.enter_context(_open(path)), path, True, COLUMNS))
-        yield files
+        yield [CsvFile(stack.enter_context(_open(path)), path, True, COLUMNS) for path in paths]
 
 
 def _open(path: str) -> IO[bytes]:
@@ -89,13 +76,15 @@ def _open(path: str) -> IO[bytes]:
 
 
 def _kind_of(file: CsvFile) -> Kind:
-    """The kind whose required columns the file has; the one that most of the file's columns belong to."""
-    fitting = [kind for kind in KINDS if kind.required() <= set(file.columns)]
+    """Of the kinds whose required columns the file has, the one with most of its columns."""
+    names = set(file.columns)
+    fitting = [kind for kind in KINDS if kind.required() <= names]
     if not fitting:
         raise InvalidInput(
-            f"{file.name} is neither users, URLs, events nor products: its columns are {', '.join(file.columns)[:200]}"
+            f"{file.name} is neither users, URLs, events nor products: "
+            f"its columns are {', '.join(file.columns)[:200]}"
         )
-    kind = max(fitting, key=lambda kind: len(kind.names() & set(file.columns)))
+    kind = max(fitting, key=lambda kind: len(names.intersection(kind.names())))
     _require_columns(file, kind)
     return kind
 
@@ -103,10 +92,8 @@ def _kind_of(file: CsvFile) -> Kind:
 def _require_columns(file: CsvFile, kind: Kind) -> None:
     missing = sorted(kind.required() - set(file.columns))
     if missing:
-        raise InvalidInput(
-            f"{file.name} has no column {' and no column '.join(missing)}",
-            errors=dict.fromkeys(missing, "is required"),
-        )
+        message = f"{file.name} has no column {' and no column '.join(missing)}"
+        raise InvalidInput(message, errors=dict.fromkeys(missing, "is required"))
     twice = sorted(name for name in kind.names() if file.columns.count(name) > 1)
     if twice:
         message = f"{file.name} has more than one column {' and '.join(twice)}"
@@ -115,25 +102,22 @@ def _require_columns(file: CsvFile, kind: Kind) -> None:
 
 # ---- both ----
 
-Notes = tuple[list[tuple[int, int, str]], int]
 
-
-def _run(pairs: Sequence[tuple[CsvFile, FileReport]], strict: bool, progress: Progress) -> Notes:
+def _run(pairs: Sequence[tuple[CsvFile, FileReport]], options: Options) -> staging.Notes:
     with database.patience(), _staging_tables():
         with _staging():
-            number = 0
-            for index, (file, report) in enumerate(pairs):
-                number = _stage(file, report, index, _Reader(number, strict, progress))
+            for number, (file, report) in enumerate(pairs):
+                staging.stage(number, file, report, options)
         return _merge([report for _, report in pairs])
 
 
 @contextmanager
 def _staging_tables() -> Iterator[None]:
-    merge.create_staging()
+    staging.create()
     try:
         yield
     finally:
-        database.clean_up(*merge.DROP_STAGING)
+        database.clean_up(*staging.DROP)
 
 
 @contextmanager
@@ -146,52 +130,8 @@ def _staging() -> Iterator[None]:
         database.clean_up(end)
 
 
-@dataclass
-class _Reader:
-    """How rows are read: numbered from `number` on, stopping at a bad one or not."""
-
-    number: int
-    strict: bool
-    progress: Progress
-
-    def rows(self, file: CsvFile, report: FileReport, index: int) -> Iterator[list[Any]]:
-        kind = report.kind
-        places = file.places(column.name for column in kind.columns)
-        parse = parser(kind, places)
-        before = number = self.number
-        for number, row in enumerate(file.rows(), before + 1):
-            if isinstance(row, BadRow):
-                self._refuse(report, partial(_itself, row))
-            else:
-                line, fields = row
-                try:
-                    values = parse(fields)
-                except ValueError:
-                    self._refuse(report, partial(explain, kind, places, line, fields))
-                else:
-                    yield [number, index, line, *values]
-            if (number - before) % _PROGRESS_EVERY == 0:
-                self.progress(file.name, number - before)
-        self.number = number
-
-    def _refuse(self, report: FileReport, why: Callable[[], BadRow]) -> None:
-        if self.strict:
-            bad = why()
-            raise Stopped(f"{report.name}:{bad.line}: {bad.reason}; nothing was loaded")
-        report.refuse(why)
-
-
-def _itself(bad: BadRow) -> BadRow:
-    return bad
-
-
-def _stage(file: CsvFile, report: FileReport, index: int, reader: _Reader) -> int:
-    columns = ("n", "file", "line", *(column.name for column in report.kind.columns))
-    bulk.insert(f"staged_{report.kind.table}", columns, reader.rows(file, report, index))
-    return reader.number
-
-
-def _merge(reports: Sequence[FileReport]) -> Notes:
+def _merge(reports: Sequence[FileReport]) -> staging.Notes:
+    """Tries again when another client has stored the same user, or taken the same id, meanwhile."""
     with db.atomic():
         database.lock("import")
         db.execute_sql(database.dialect().roomy)
@@ -199,20 +139,16 @@ def _merge(reports: Sequence[FileReport]) -> Notes:
             try:
                 return _merge_once(reports)
             except (IntegrityError, DatabaseUnavailable):
-                continue  # somebody stored the same user or took the same id at this very moment, or each waited for the other
-        db.execute_sql(
-            database.dialect().keep_out
-        )  # whoever makes users all the time would otherwise win all the time
+                continue  # DatabaseUnavailable: it and the other client waited for each other
+        # Otherwise a client that makes users all the time could win all the time.
+        db.execute_sql(database.dialect().keep_out)
         return _merge_once(reports)
 
 
-def _merge_once(reports: Sequence[FileReport]) -> Notes:
+def _merge_once(reports: Sequence[FileReport]) -> staging.Notes:
     with db.atomic():
         given = {report.kind for report in reports}
-        for kind in KINDS:
-            if kind in given:
-                merge.merge(kind.table)
-                merge.note_repeats(kind.table)
-        for index, report in enumerate(reports):
-            report.created, report.skipped = merge.counts(report.kind.table).get(index, (0, 0))
-        return merge.notes(MOST_ERRORS)
+        skipped = {kind: merge(kind) for kind in KINDS if kind in given}
+        for number, report in enumerate(reports):
+            report.skipped = skipped[report.kind].get(number, 0)
+        return staging.notes()

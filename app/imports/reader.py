@@ -1,4 +1,4 @@
-"""Reads any CSV that people really have: row after row with its line, however it was quoted, separated or encoded."""
+"""Reads a CSV file as other programs write it: its columns, then row after row with its line."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ import csv
 import io
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from app.errors import InvalidInput
+from app.imports.report import LONGEST_VALUE, Refusal
 
 _SEPARATORS = ",;\t"
 _ADVICE = 'save it as "CSV UTF-8"'
 _LONGEST_HEADER = 10_000
 _LONGEST_ROW = 2**20  # a list of a row's fields takes up to 20 times as much memory as the row
-_LONGEST_VALUE = 100
+_PIECE_CHARACTERS, _ROWS = 2**15, 500  # of a batch: with more, memory is slower
 _BROKEN = re.compile("[\x00\udc80-\udcff]")
 _NOTHING = re.compile(r'(?:[\s,;\ufeff]++|"")*+')
 _SEP_LINE = re.compile(r'\ufeff?"?sep=(?P<sep>[^\w\s"]|\t)"?(?P=sep)*+\s*+', re.IGNORECASE)
 
 
-class BadRow(ValueError):
-    """A row that cannot be used: its line, why, and the wrong value, cut to 100 characters."""
+class Batch(NamedTuple):
+    """Rows: the line on which each begins, and its fields; and those that cannot be read."""
 
-    def __init__(self, reason: str, value: str = "", line: int = 0) -> None:
-        super().__init__(reason)
-        self.reason, self.value, self.line = reason, value[:_LONGEST_VALUE], line
-
-
-Row = tuple[int, list[str]]
-"""The line on which a row begins, and its fields."""
+    lines: list[int]
+    rows: list[list[str]]
+    bad: list[Refusal]
 
 
 class CsvFile:
-    """A CSV file: its column names in lower case, and its rows, read once and never all at a time."""
+    """A CSV file: `columns`, its column names in lower case; rows are read once, piece by piece."""
 
-    def __init__(self, stream: IO[bytes], name: str, spoilt: bool, known: Collection[str]) -> None:
-        """`spoilt`: a row that is not UTF-8 is one bad row, else it makes the file unusable.
+    def __init__(self, stream: IO[bytes], name: str, lenient: bool, known: Collection[str]) -> None:
+        """`lenient`: bytes that are not UTF-8 make one bad row, else the file is refused.
 
         The separator is the one that makes most `known` columns of the header.
+        Raises InvalidInput when the file has no usable header.
         """
-        errors = "surrogateescape" if spoilt else "strict"
+        errors = "surrogateescape" if lenient else "strict"
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline="")
         self.name = name
-        self._text = text  # which would close the stream if nobody held it
+        self._text = text  # closes the stream when it is garbage
         self._skipped = 0  # lines before the header
-        self._broken, self._size = False, 0  # of the row that is being read
+        self._piece = ""
+        self._line = 0  # on which the row begins that is being read
+        self._done = 0  # lines of the rows that have been read, as the reader counts them
+        self._size = 0  # of the row that is being read: its lines in the pieces before
+        self._broken = self._too_long = False
         self._read_header(iter(partial(text.readline, _LONGEST_ROW), ""), known)
 
     # ---- the header ----
@@ -60,27 +62,28 @@ class CsvFile:
             seen = [first.lstrip("\ufeff")]
             self._separator = separator or _likely_separator(seen, lines, known)
         padded = f'{self._separator} "' in seen[0]  # as in "a", "b"
-        checked = self._checked(chain(seen, lines))
+        checked = self._checked(seen)
         self._reader: Any = csv.reader(checked, delimiter=self._separator, skipinitialspace=padded)
         try:
-            self.columns = _names(next(self._reader))
+            fields = next(self._reader)
         except csv.Error:
             raise InvalidInput(f"{self.name} is not a CSV file: its header does not end") from None
         if self._broken:
             raise InvalidInput(f"{self.name} is not a CSV file in UTF-8; {_ADVICE}")
-        if self._size > _LONGEST_HEADER:
+        if self._too_long or sum(map(len, fields)) + len(fields) > _LONGEST_HEADER:
             raise InvalidInput(f"{self.name} is not a CSV file: its header is too long")
+        self.columns = _names(fields)
 
     def _first_line(self, lines: Iterator[str]) -> tuple[str, str]:
         """The line on which the header begins, and the separator of a line such as `sep=;`."""
         separator = ""
         for line in lines:
-            given = None if separator else _SEP_LINE.fullmatch(line)
-            if given:
+            if not _NOTHING.fullmatch(line):
+                given = None if separator else _SEP_LINE.fullmatch(line)
+                if given is None:
+                    return line, separator
                 separator = given["sep"]
-            elif not _NOTHING.fullmatch(line):
-                return line, separator
-            self._skipped += line.endswith(("\n", "\r"))
+            self._skipped += len(line) < _LONGEST_ROW or line.endswith("\n")
         raise InvalidInput(f"{self.name} is empty")
 
     @contextmanager
@@ -95,64 +98,107 @@ class CsvFile:
 
     # ---- the rows ----
 
-    def rows(self) -> Iterator[Row | BadRow]:
-        """Every row that is not blank, in order; one that cannot be read is a BadRow."""
-        reader, width = self._reader, len(self.columns)
-        while True:
-            line = reader.line_num + self._skipped + 1
-            self._broken, self._size = False, 0
+    def batches(self) -> Iterator[Batch]:
+        """The rows that are not blank, in order, about one piece of the file at a time."""
+        more = True
+        while more:
+            batch = Batch([], [], [])
+            self._end_row()
             try:
-                values = next(reader)
-            except StopIteration:
-                return
+                more = self._read_piece(*batch)
             except csv.Error as error:
-                yield BadRow(f"is not readable as CSV: {error}", line=line)
-                continue
-            if self._broken or len(values) > width or self._size >= _LONGEST_ROW:
-                yield from self._odd(line, values)
-            elif values and (values[0].strip() or not _is_blank(values)):
-                yield line, values
+                batch.bad.append((self._line, "", f"is not readable as CSV: {error}", ""))
+            yield batch
 
-    def _checked(self, lines: Iterator[str]) -> Iterator[str]:
-        """The lines, noting what is wrong with the row that they belong to."""
+    def _read_piece(self, lines: list[int], rows: list[list[str]], bad: list[Refusal]) -> bool:
+        """Reads rows up to the first of another piece; whether there may be more."""
+        reader, width, piece = self._reader, len(self.columns), self._piece
+        for fields in reader:
+            is_odd = self._broken or self._too_long or len(fields) > width
+            if is_odd and (fault := self._fault(fields)):
+                bad.append((self._line, "", *fault))
+                self._broken = self._too_long = False
+            elif fields and (fields[0].strip() or not _is_blank(fields)):
+                lines.append(self._line)
+                rows.append(fields)
+            self._done = done = reader.line_num
+            self._line = done + self._skipped + 1
+            if self._piece is not piece or len(lines) == _ROWS:
+                return True
+        return False
+
+    def _end_row(self) -> None:
+        self._broken = self._too_long = False
+        self._done = self._reader.line_num
+        self._line = self._done + self._skipped + 1
+
+    def _pieces(self, first: list[str]) -> Iterator[str]:
+        """Whole lines, about 64 Ki characters of them; of a line that is too long the beginning."""
+        piece, rest = "".join(first), first[-1]
+        while piece:
+            while len(rest) == _LONGEST_ROW and not rest.endswith("\n"):
+                rest = self._text.readline(_LONGEST_ROW)
+            yield piece
+            piece = self._text.read(_PIECE_CHARACTERS)
+            rest = self._text.readline(_LONGEST_ROW)
+            piece += rest
+
+    def _checked(self, first: list[str]) -> Iterator[str]:
+        """All lines, noting what is wrong with the row that they belong to."""
         with self._readable():
-            for line in lines:
-                if not line.isascii() or "\x00" in line:
-                    self._broken = self._broken or bool(_BROKEN.search(line))
-                self._size += len(line)
-                if self._size < _LONGEST_ROW:
-                    yield line
+            for piece in self._pieces(first):
+                self._piece = piece
+                lines = io.StringIO(piece, newline="")
+                if self._size + len(piece) < _LONGEST_ROW and not _is_broken(piece):
+                    yield from lines  # a third of the time that looking at each line takes
+                    self._size = self._rest_of_piece()
                 else:
-                    yield from self._end_of_row(line, lines)
+                    yield from self._checked_one_by_one(lines)
 
-    def _end_of_row(self, line: str, lines: Iterator[str]) -> Iterator[str]:
-        """In place of the rest of a line: ends the row, also within quotes."""
-        while len(line) == _LONGEST_ROW and not line.endswith("\n"):
-            line = next(lines, "")
+    def _rest_of_piece(self) -> int:
+        """The size of the row that is being read, at the end of a piece."""
+        count = self._reader.line_num - self._done
+        lines = list(io.StringIO(self._piece, newline="")) if count else []
+        return sum(map(len, lines[-count:])) + (self._size if count > len(lines) else 0)
+
+    def _checked_one_by_one(self, lines: Iterator[str]) -> Iterator[str]:
+        for line in lines:
+            if self._done == self._reader.line_num:
+                self._size = 0
+            self._size += len(line)
+            self._broken = self._broken or _is_broken(line)
+            self._too_long = self._size >= _LONGEST_ROW
+            if self._too_long:
+                yield from self._end_of_row()
+            else:
+                yield line
+
+    def _end_of_row(self) -> Iterator[str]:
+        """Ends the row in place of the line that makes it too long, also within quotes."""
         self._skipped += 1
-        while self._size >= _LONGEST_ROW:
+        while self._too_long:
             self._skipped -= 1  # the reader counts it as a line
             yield '"\n'
 
-    def _odd(self, line: int, values: list[str]) -> Iterator[Row | BadRow]:
-        if self._size >= _LONGEST_ROW:
-            yield BadRow(f"is longer than {_LONGEST_ROW:,} characters", line=line)
-        elif self._broken:
-            text = ascii(self._separator.join(values)[:_LONGEST_VALUE])[1:-1]
-            yield BadRow("contains NUL or is not valid UTF-8", text, line)
-        elif any(values[len(self.columns) :]):
-            reason = f"has {len(values)} fields where the header has {len(self.columns)}"
-            yield BadRow(reason, self._separator.join(values), line)
-        elif not _is_blank(values):
-            yield line, values
-
-    def places(self, columns: Iterable[str]) -> list[int]:
-        """Where each of `columns` stands in a row; -1 for one that the file does not have."""
-        return [self.columns.index(name) if name in self.columns else -1 for name in columns]
+    def _fault(self, fields: list[str]) -> tuple[str, str] | None:
+        """Why a row cannot be read and its text, if so."""
+        width = len(self.columns)
+        if self._too_long:
+            return f"is longer than {_LONGEST_ROW:,} characters", ""
+        text = self._separator.join(fields)[:LONGEST_VALUE]
+        if self._broken:
+            return "contains NUL or is not valid UTF-8", ascii(text)[1:-1]
+        if any(fields[width:]):
+            return f"has {len(fields)} fields where the header has {width}", text
+        return None
 
 
-def _is_blank(values: list[str]) -> bool:
-    return not any(map(str.strip, values))
+def _is_broken(text: str) -> bool:
+    return not (text.isascii() and "\x00" not in text) and bool(_BROKEN.search(text))
+
+
+def _is_blank(fields: list[str]) -> bool:
+    return not any(map(str.strip, fields))
 
 
 def _names(fields: list[str]) -> list[str]:

@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from app.errors import InvalidInput
 from app.imports.columns import Kind
-from app.imports.reader import BadRow
 from app.schemas import BadRow as BadRowShape
-from app.schemas import ImportReport
+from app.schemas import ImportReport, in_our_words
 
 MOST_ERRORS = 100
-_LONGEST_QUOTE = 100
+LONGEST_VALUE = 100
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be used: its line, why, and the wrong value, cut to 100 characters."""
+
+    line: int
+    reason: str
+    value: str
+
+
+Refusal = tuple[int, str, str | ValueError, str]
+"""What becomes a BadRow if it is among the first: line, column (may be ""), why, value.
+
+Words cost several times as much as a good row, and an object of its own twice as much.
+"""
+
+
+def bad_row(refusal: Refusal) -> BadRow:
+    line, column, why, value = refusal
+    words = why if isinstance(why, str) else in_our_words(why)
+    return BadRow(line, f"{column}: {words}" if column else words, value[:LONGEST_VALUE])
 
 
 @dataclass
 class FileReport:
-    """What became of one file: its rows are `created`, `skipped` (there already) or `failed`."""
+    """What became of one file: `good` rows are `created` or `skipped` (there already)."""
 
     name: str
     kind: Kind
-    created: int = 0
+    good: int = 0
     skipped: int = 0
     failed: int = 0
     errors: list[BadRow] = field(default_factory=list)
 
-    def refuse(self, why: Callable[[], BadRow]) -> None:
-        """Counts a bad row; only of the first ones it is asked why."""
-        self.failed += 1
-        if len(self.errors) < MOST_ERRORS:
-            self.errors.append(why())
+    @property
+    def created(self) -> int:
+        return self.good - self.skipped
+
+    def refuse(self, refusals: list[Refusal]) -> None:
+        """Counts bad rows, all behind those before, and keeps the first ones of a file."""
+        self.failed += len(refusals)
+        room = MOST_ERRORS - len(self.errors)
+        if room:
+            self.errors += map(bad_row, sorted(refusals)[:room])
 
     def shown(self) -> ImportReport:
-        stored = self.created + self.skipped
         return ImportReport(
-            imported=stored,
-            count=stored,
+            imported=self.good,
+            count=self.good,
             created=self.created,
             skipped=self.skipped,
             failed=self.failed,
-            total=stored + self.failed,
+            total=self.good + self.failed,
             errors=[
                 BadRowShape(line=bad.line, error=bad.reason, value=bad.value) for bad in self.errors
             ],
@@ -49,7 +73,7 @@ class FileReport:
 
 @dataclass
 class LoadReport:
-    """What became of all files, in the order in which they were given; `notes` say what was changed to fit."""
+    """What became of all files, in the order given; `notes` say what was changed to fit."""
 
     files: list[FileReport]
     notes: list[str] = field(default_factory=list)
@@ -57,8 +81,7 @@ class LoadReport:
 
     def is_refusal(self) -> bool:
         """Whether there were rows, and all of them bad."""
-        stored = any(file.created or file.skipped for file in self.files)
-        return not stored and any(file.failed for file in self.files)
+        return not any(file.good for file in self.files) and any(file.failed for file in self.files)
 
     def created(self, kind: Kind) -> int:
         return sum(file.created for file in self.files if file.kind is kind)
@@ -76,4 +99,4 @@ class NothingImported(InvalidInput):
 
 
 def _quote(value: str) -> str:
-    return f" (got {ascii(value)[:_LONGEST_QUOTE]})" if value else ""
+    return f" (got {ascii(value)[:LONGEST_VALUE]})" if value else ""

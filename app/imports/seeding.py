@@ -1,4 +1,4 @@
-"""The sample data: loaded on the first boot of an empty database, exactly once however many replicas start together."""
+"""Loads the sample data into an empty database, once however many replicas start together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDER = Path(__file__).parents[2] / "seed_data"
 
 
 def seed_once(folder: Path = _FOLDER) -> bool:
-    """Loads all CSV files of `folder` unless that was done before or any row is there; whether it did."""
+    """Loads all CSV files of `folder`, once and into an empty database; whether it did."""
     with released(), patience(), db.atomic():
         database.lock("seeding")
         if Fact.get_or_none(Fact.name == "seeded_at") or any(

@@ -1,62 +1,77 @@
-"""Reads numbers, dates, booleans and nothing as other programs write them into CSV files."""
+"""Reads numbers, dates, booleans and nothing as other programs write them, as text to store."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 
 from app.database import now
-from app.imports.reader import BadRow
-from app.schemas import LARGEST_ID
+from app.schemas import LARGEST_ID, Title, details_text, text_rule
+from app.services.urls import POSSIBLE_CODE, RESERVED
 
 _NO_VALUE = {"", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", r"\n"}
 """What spreadsheets, pandas and databases write for nothing where a text cannot stand."""
 
 
-def is_nothing(text: str) -> bool:
+def _is_nothing(text: str) -> bool:
     return text.strip().lower() in _NO_VALUE
 
 
-def whole(text: str) -> int | None:
-    """A whole number from 0, also as 7.0, which is how spreadsheets and pandas write one; none for anything else."""
-    if text.isdigit() and text.isascii() and len(text) < _SURELY_SMALL:
-        return int(text)
+# ---- numbers ----
+
+
+def _whole(text: str) -> int | None:
+    """A whole number from 0, also as spreadsheets and pandas write it (7.0); None for others."""
     match = _WHOLE.fullmatch(text.strip())
     number = int(match[1] or 0) if match else LARGEST_ID + 1
     return number if number <= LARGEST_ID else None
 
 
-_SURELY_SMALL = 19  # so many digits may be more than the largest id
 _WHOLE = re.compile(r"(?=[0-9])0*+([1-9][0-9]{0,18}+)?(?:\.0*+)?")
 
 
-def identity(text: str) -> int | None:
-    """An id, of this row or of one that it refers to; what cannot be one is none."""
-    return whole(text) or None
+def identity(text: str) -> str | None:
+    """The id of the row itself; None, for a new one, when it cannot be an id."""
+    return str(_whole(text) or "") or None
 
 
-def reference(text: str) -> int | None:
-    """As an id, but something that cannot be one is not the same as nothing: it refers to what does not exist."""
-    return whole(text) or (None if is_nothing(text) else 0)
+def reference(text: str) -> str | None:
+    """The id of another row; 0, which refers to nothing, when it is there but cannot be an id."""
+    return identity(text) or (None if _is_nothing(text) else "0")
 
 
-def moment(text: str) -> datetime | str:
-    """ISO 8601 with a blank or a T, fractions, Z or an offset; nothing is now."""
+def stock(text: str) -> str:
+    number = _whole(text)
+    if number is None:
+        raise ValueError("must be a whole number from 0")
+    return str(number)
+
+
+def price(text: str) -> str:
+    try:
+        price = Decimal(text.strip()).quantize(Decimal("0.01"))
+    except InvalidOperation:
+        raise ValueError("must be a number") from None
+    if not (price.is_finite() and 0 <= price < 10**10):
+        raise ValueError("must be between 0 and 10,000,000,000")
+    return str(price)
+
+
+# ---- dates ----
+
+
+def moment(text: str) -> str:
+    """ISO 8601 with a blank or a T, fractions, Z or an offset, as UTC; nothing is now."""
     text = text.strip()
     try:
-        if _STORED_MOMENT.fullmatch(text):
-            datetime.fromisoformat(text)
-            return text  # writing a moment out again costs more than all else that is done to it
-        return now() if is_nothing(text) else _other_moment(text)
+        return str(now() if _is_nothing(text) else _moment(text))
     except (ValueError, OverflowError):
-        raise BadRow("is not a date") from None
+        raise ValueError("is not a date") from None
 
 
-_STORED_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} ([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}")
-
-
-def _other_moment(text: str) -> datetime:
-    """Python alone would take any character between date and time, and so 1712012301234 for a moment of 1712."""
+def _moment(text: str) -> datetime:
+    """The pattern is needed: Python alone takes any character between date and time."""
     match = _MOMENT.fullmatch(text)
     if match is None:
         raise ValueError("no date")
@@ -74,14 +89,38 @@ _MOMENT = re.compile(
     r"(?:[T ] *([\d:.,]+) *(Z|UTC|GMT|[+-][\d:.]+)?)?",
     re.ASCII | re.IGNORECASE,
 )
+
+# ---- booleans and texts ----
+
 _BOOLEANS = {
-    **dict.fromkeys(("true", "1", "1.0", "t", "yes", "y", "on", *_NO_VALUE), True),
-    **dict.fromkeys(("false", "0", "0.0", "f", "no", "n", "off"), False),
+    **dict.fromkeys(("true", "1", "1.0", "t", "yes", "y", "on", *_NO_VALUE), "1"),
+    **dict.fromkeys(("false", "0", "0.0", "f", "no", "n", "off"), "0"),
 }
 
 
-def boolean(text: str) -> bool:
+def boolean(text: str) -> str:
     try:
         return _BOOLEANS[text.strip().lower()]
     except KeyError:
-        raise BadRow("must be true or false") from None
+        raise ValueError("must be true or false") from None
+
+
+def title(text: str) -> str | None:
+    return None if text.strip() in ("", r"\N") else _valid_title(text)
+
+
+_valid_title = text_rule(Title)
+
+
+def code(text: str) -> str:
+    code = text.strip()
+    if not POSSIBLE_CODE.fullmatch(code):
+        raise ValueError("must be 1 to 32 letters, digits, - or _")
+    if code.lower() in RESERVED:
+        raise ValueError("is the name of a route")
+    return code
+
+
+def details(text: str) -> str:
+    """A JSON object as it is; anything else is kept as what it was."""
+    return details_text(text) if text.strip() else "{}"

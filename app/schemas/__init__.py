@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from app.schemas import interface
 from app.schemas.addresses import Own, is_host, location
-from app.schemas.checking import check, in_our_words, load_object, unknown_names, validator
+from app.schemas.checking import (
+    check,
+    in_our_words,
+    load_object,
+    text_rule,
+    unknown_names,
+    validator,
+)
 from app.schemas.details import LONGEST_STORED_DETAILS, details_text
 from app.schemas.inputs import (
     EventCreate,
@@ -107,6 +114,7 @@ __all__ = [
     "show_product",
     "show_url",
     "show_user",
+    "text_rule",
     "unknown_names",
     "validator",
 ]

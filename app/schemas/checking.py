@@ -20,6 +20,12 @@ def validator(annotation: Any) -> Callable[[Any], Any]:
     return TypeAdapter(annotation, config=ConfigDict(strict=True)).validator.validate_python
 
 
+def text_rule(text_type: Any) -> Callable[[str], str]:
+    """The same for one of the texts, without pydantic: a refusal takes 3 instead of 4 us."""
+    rule: Callable[[str], str] = text_type.__metadata__[0].checked
+    return rule
+
+
 def in_our_words(error: ValueError) -> str:
     """Why a value was refused. Finding the words costs several times as much as refusing."""
     if isinstance(error, ValidationError):

@@ -34,7 +34,7 @@ def _storable(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not _IS_ADDRESS.fullmatch(text):
+    if "@" not in text or not _IS_ADDRESS.fullmatch(text):  # the pattern tries every part first
         raise _refuse("not a valid email address")
     return text
 
@@ -141,7 +141,7 @@ class _Text(GroupedMetadata):
     format: str = ""
 
     def __iter__(self) -> Iterator[Any]:
-        yield AfterValidator(self._checked)
+        yield AfterValidator(self.checked)
         yield WithJsonSchema(self.described())
 
     def described(self) -> dict[str, Any]:
@@ -154,7 +154,8 @@ class _Text(GroupedMetadata):
             "examples": [self.example],
         }
 
-    def _checked(self, text: str) -> str:
+    def checked(self, text: str) -> str:
+        """The text without the white space around it; raises a ValueError for `in_our_words`."""
         text = text.strip()
         if not text:
             raise _refuse("must not be empty")

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from app import bind
 from app.config import Settings
 from app.database import db, release
-from app.imports import importing
+from app.imports import importing, staging
 from testkit.servers import wait_for
 from tests.imports.uploads import counts, post_csv, postgres
 
@@ -167,7 +167,7 @@ def test_a_strict_load_that_stops_leaves_nothing_behind(
 ) -> None:
     path = tmp_path / "users.csv"
     path.write_text(FILE + "zoe,nowhere\n")
-    with pytest.raises(importing.Stopped):
+    with pytest.raises(staging.Stopped):
         importing.load([str(path)], strict=True)
     assert _timeouts() == ["5s", "800ms"]
     assert _left_behind(other) == (0, 0)
