@@ -12,7 +12,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-services schemathesis clients stack stack-down stack-test stack-swarm backup restore lint lint-stack dashboards format lock
-.PHONY: drill bench bench-endpoints bench-lists bench-kills bench-endurance bench-growth bench-import load explain
+.PHONY: drill bench bench-endpoints bench-compare bench-lists bench-kills bench-endurance bench-growth bench-import load explain
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench: $(VENV)/development ## CPU time of a redirect beside constant answers of 
 
 bench-endpoints: $(VENV)/development ## CPU time and round trips of every endpoint, part by part, beside plain Flask answering the same bytes (ONLY=/urls for some)
 	$(BIN)/python -m benchmarks.endpoints
+
+bench-compare: $(VENV)/development ## CPU time of every endpoint in OLD=<commit> and in this tree, in turn (ROUNDS=5, ONLY=/urls for some)
+	$(BIN)/python -m benchmarks.compare $(OLD)
 
 bench-lists: $(VENV)/development ## CPU time of the lists beside plain Flask answering the same bytes
 	$(BIN)/python -m benchmarks.lists
