@@ -14,7 +14,7 @@ endef
 .PHONY: help run
 .PHONY: test test-services lint format schemathesis clients lock
 .PHONY: stack stack-down backup restore stack-test stack-swarm drill lint-stack dashboards
-.PHONY: bench bench-endpoints bench-lists bench-import bench-kills bench-endurance bench-growth explain load
+.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-endurance bench-growth explain load
 
 ##@ Start
 
@@ -96,6 +96,9 @@ bench: $(VENV)/development ## CPU time of a redirect beside constant answers of 
 
 bench-endpoints: $(VENV)/development ## CPU time and round trips of every endpoint (ONLY=/urls for some)
 	$(BIN)/python -m benchmarks.endpoints
+
+bench-compare: $(VENV)/development ## CPU time of every endpoint beside OLD=<commit>, in turn
+	$(BIN)/python -m benchmarks.compare $(OLD)
 
 bench-lists: $(VENV)/development ## CPU time of the lists beside plain Flask answering the same bytes
 	$(BIN)/python -m benchmarks.lists
