@@ -1,4 +1,6 @@
-"""Makes a million rows in PostgreSQL and prints the plan of every statement behind every list, look-up and count; a sequential scan fails it."""
+"""Makes a million rows in PostgreSQL and prints the plan of every statement behind every list,
+look-up and count; a sequential scan fails it.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What size costs: the same requests on 10,000 links and on many millions, and what a process costs that does nothing: `make bench-growth`.
+"""What size costs: the same requests on 10,000 links and on many millions, and what a process costs
+that does nothing: `make bench-growth`.
 
-LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the script says how long.
+LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the
+script says how long.
 """
 
 from __future__ import annotations
@@ -88,7 +90,10 @@ class Service:
 
 
 def _fill(dsn: str, links: int, events: int) -> float:
-    """Makes the rows without indexes and the indexes afterwards, as a restore does; returns the seconds that it took."""
+    """Makes the rows without indexes and the indexes afterwards, as a restore does.
+
+    Returns the seconds that it took.
+    """
     began = time.monotonic()
     with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.execute(
@@ -138,7 +143,10 @@ _ASKED: list[tuple[str, Callable[[Service], str], bool]] = [
 
 
 def _compare(small: Service, large: Service) -> int:
-    """Prints each request's cost on both, in turn; returns how many point queries grow by more than half."""
+    """Prints each request's cost on both, in turn.
+
+    Returns how many point queries grow by more than half.
+    """
     too_much = 0
     print(
         f"\n{'CPU us and ms per request':34}{small.links:>12,} links{large.links:>18,} links   ratio of CPU"

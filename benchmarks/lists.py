@@ -1,4 +1,6 @@
-"""CPU time of the lists, 20 rows each, beside plain Flask answering the same bytes: `make bench-lists`."""
+"""CPU time of the lists, 20 rows each, beside plain Flask answering the same bytes: `make
+bench-lists`.
+"""
 
 from __future__ import annotations
 

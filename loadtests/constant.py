@@ -1,4 +1,6 @@
-"""Nginx answering everything the users ask with constants, to learn what the generator alone can do."""
+"""Nginx answering everything the users ask with constants, to learn what the generator alone can
+do.
+"""
 
 from __future__ import annotations
 

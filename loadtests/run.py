@@ -31,7 +31,10 @@ _SPARE_SECONDS = 90
 
 @dataclass
 class Wishes:
-    """The command line and, in capitals, the environment. What a changed tier came to is kept apart from the tiers' own results."""
+    """The command line and, in capitals, the environment.
+
+    What a changed tier came to is kept apart from the tiers' own results.
+    """
 
     name: str
     tier: Tier

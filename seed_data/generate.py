@@ -1,4 +1,6 @@
-"""Writes the sample data, users.csv, urls.csv, events.csv and products.csv, beside itself: always the same, from a fixed seed."""
+"""Writes the sample data, users.csv, urls.csv, events.csv and products.csv, beside itself: always
+the same, from a fixed seed.
+"""
 
 from __future__ import annotations
 

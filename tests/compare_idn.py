@@ -1,7 +1,7 @@
 """Compares host names with those of Node's URL, over all code points in many places of a name.
 
-Run by hand, with node installed: `python -m tests.compare_idn`. It prints each difference under the reason that explains
-it, and fails when there is one without a reason.
+Run by hand, with node installed: `python -m tests.compare_idn`. It prints each difference under the
+reason that explains it, and fails when there is one without a reason.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ REASONS: dict[str, Callable[[Difference], bool]] = {
     "a combining mark at the beginning that Node's table does not know": begins_with_mark,
     "a mark that this Python's own table is too old to put into order": has_unknown_mark,
 }
-# These end a host, or are removed by the URL standard before one is looked for: they are no part of a name.
+# These end a host, or are removed by the URL standard before one is looked for: they are no part of
+# a name.
 _NO_PART = frozenset("\t\n\r/?#@:\\%")
 
 

@@ -1,4 +1,6 @@
-"""Bodies that are made to cost memory or time: a replica, which has 512 MiB, takes little of either."""
+"""Bodies that are made to cost memory or time: a replica, which has 512 MiB, takes little of
+either.
+"""
 
 from __future__ import annotations
 

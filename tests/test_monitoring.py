@@ -67,7 +67,9 @@ def metrics_of(query: str) -> set[str]:
 
 
 def instruments() -> dict[str, set[str]]:
-    """What app/metrics.py and app/services/health.py declare, with the names of the series that come of it."""
+    """What app/metrics.py and app/services/health.py declare, with the names of the series that
+    come of it.
+    """
     source = (ROOT / "app" / "metrics.py").read_text() + (
         ROOT / "app" / "services" / "health.py"
     ).read_text()

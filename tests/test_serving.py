@@ -1,4 +1,6 @@
-"""Holdfast under Gunicorn: what comes and goes with its processes, and what Gunicorn itself may say."""
+"""Holdfast under Gunicorn: what comes and goes with its processes, and what Gunicorn itself may
+say.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What clients that are slow, broken or hostile do to a server, on `make run`: little, and nothing to the others."""
+"""What clients that are slow, broken or hostile do to a server, on `make run`: little, and nothing
+to the others.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Builds the dashboards from code: `python -m monitoring.grafana.build` writes them to monitoring/grafana/dashboards."""
+"""Builds the dashboards from code: `python -m monitoring.grafana.build` writes them to
+monitoring/grafana/dashboards.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Drills on the replicas: one killed, a process within one killed, and all of them replaced under load while the schema changes."""
+"""Drills on the replicas: one killed, a process within one killed, and all of them replaced under
+load while the schema changes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ INSTANCE = (
 
 
 def kill(hit: Hit, service: str) -> None:
-    """kill -9 from the host, as the kernel would when memory ends: Docker takes its own kill for a wish. Waits for the next process."""
+    """kill -9 from the host, as the kernel would when memory ends: Docker takes its own kill for a
+    wish. Waits for the next process.
+    """
     stack = hit.ground.stack
     before = stack.pid(service)
     os.kill(before, signal.SIGKILL)

@@ -1,4 +1,7 @@
-"""The drill that loses the database under load and restores its newest dump; prints what was lost, and for how long: `python -m tests.drills.restoring`."""
+"""The drill that loses the database under load and restores its newest dump.
+
+Prints what was lost, and for how long: `python -m tests.drills.restoring`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ _BEHIND_SECONDS = 2
 
 _REHEARSAL_SECONDS = 300
 
-# What may have changed since the dump, and nothing else: clicks that were replayed, and bookkeeping that comes to its end.
+# What may have changed since the dump, and nothing else: clicks that were replayed, and bookkeeping
+# that comes to its end.
 _AS_DUMPED = {
     "urls": "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at, deleted_at, version, click_count - "
     "(SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked' AND id > {events}) FROM urls",
@@ -47,7 +51,8 @@ State = dict[str, tuple[int, str]]
 
 
 class View:
-    """The database as one transaction sees it; `last` are the largest ids, after which rows came later, and `due`, the second until which
+    """The database as one transaction sees it; `last` are the largest ids, after which rows came
+    later, and `due`, the second until which
     claims may come to their end meanwhile."""
 
     def __init__(self, connection: Any, last: dict[str, int] | None = None) -> None:
@@ -228,7 +233,9 @@ class Rehearsal:
 
 
 def rehearse(stack: Stack) -> Rehearsal:
-    """Dumps under load, goes on, destroys PostgreSQL with its volume, lets it come back empty, restores, and compares."""
+    """Dumps under load, goes on, destroys PostgreSQL with its volume, lets it come back empty,
+    restores, and compares.
+    """
     codes, own = links.make(stack.url(), 30), Links.make(stack.url())
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -283,7 +290,9 @@ def _destroy(stack: Stack, done: Rehearsal) -> None:
 
 
 def _come_back_without(stack: Stack) -> None:
-    """As a host does whose disk is lost: PostgreSQL starts on a new one, and so do a replica and the worker. They must not make it theirs, for clicks wait."""
+    """As a host does whose disk is lost: PostgreSQL starts on a new one, and so do a replica and
+    the worker. They must not make it theirs, for clicks wait.
+    """
     stack.compose("up", "-d", "--no-deps", "--wait", "postgres")
     docker("restart", f"{stack.project}-app1-1", f"{stack.project}-worker-1")
     stack.wait_healthy("app1")

@@ -1,4 +1,6 @@
-"""Brings a stack up, breaks it as the drills say, one after the other, prints what became of each, and takes it down: `python -m tests.drills.run`."""
+"""Brings a stack up, breaks it as the drills say, one after the other, prints what became of each,
+and takes it down: `python -m tests.drills.run`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Three replicas that are one service: what is written on one is seen on the others at once; who asks is known; files can be loaded."""
+"""Three replicas that are one service: what is written on one is seen on the others at once.
+
+Who asks is known; files can be loaded.
+"""
 
 from __future__ import annotations
 

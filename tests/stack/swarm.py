@@ -1,4 +1,6 @@
-"""Deploys docker-stack.yml on a Swarm of this one engine, checks its promises under load, and removes it all: `python -m tests.stack.swarm`."""
+"""Deploys docker-stack.yml on a Swarm of this one engine, checks its promises under load, and
+removes it all: `python -m tests.stack.swarm`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A pytest plugin that sends the test client's requests to HOLDFAST_URL: `-p tests.stack.through`, for tests that speak only HTTP."""
+"""A pytest plugin that sends the test client's requests to HOLDFAST_URL: `-p tests.stack.through`,
+for tests that speak only HTTP.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _at_rest(request: pytest.FixtureRequest) -> None:
-    """Nobody is at work with a click of the test before: the lock is that of whoever moves clicks into the database."""
+    """Nobody is at work with a click of the test before: the lock is that of whoever moves clicks
+    into the database.
+    """
     settings: Settings = request.getfixturevalue("settings")
     request.getfixturevalue("session_app")
     with released(), db.atomic(), redis.Redis.from_url(settings.redis_url) as client:
