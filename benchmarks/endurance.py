@@ -73,7 +73,8 @@ def main() -> int:
             verify=service.verify,
         )
         print(
-            "MiB of each part after so many minutes; a line is printed when every redirect was right, and is in the database exactly once\n"
+            "MiB of each part after so many minutes; a line is printed when every redirect was"
+            " right, and is in the database exactly once\n"
         )
         print(
             f"{'minutes':>7}{'redirects':>13}{'req/s':>9}"
@@ -92,7 +93,8 @@ def main() -> int:
             if minutes >= MINUTES:
                 break
     print(
-        f"\nreq/s of all {len(rates)} lines: {min(rates):,.0f} to {max(rates):,.0f}, {median(rates):,.0f} in the median"
+        f"\nreq/s of all {len(rates)} lines: {min(rates):,.0f} to {max(rates):,.0f},"
+        f" {median(rates):,.0f} in the median"
     )
     return 0
 

@@ -172,7 +172,8 @@ def main() -> int:
         logger.addHandler(captured)
         bad = explain(app.test_client(), captured)
     print(
-        "\n`counts most rows`: ?count=true and active_urls visit every row that they count, by whichever scan is cheapest; no list waits for it."
+        "\n`counts most rows`: ?count=true and active_urls visit every row that they count, by"
+        " whichever scan is cheapest; no list waits for it."
     )
     print(
         f"{len(bad)} statements scan a table from end to end"

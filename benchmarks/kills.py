@@ -39,8 +39,14 @@ _LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
 SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {LINKS - 1}) AS n
 """
-_STORED = "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type = 'clicked' AND details LIKE %s"
-_MISCOUNTED = "SELECT count(*) FROM urls WHERE click_count <> (SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked')"
+_STORED = (
+    "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type"
+    " = 'clicked' AND details LIKE %s"
+)
+_MISCOUNTED = (
+    "SELECT count(*) FROM urls WHERE click_count <> (SELECT count(*) FROM events WHERE url_id ="
+    " urls.id AND event_type = 'clicked')"
+)
 
 
 class SyncsEverySecond(Redis):
@@ -282,7 +288,8 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 1
     print(
-        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each run, one kill -9 in the middle\n"
+        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each"
+        " run, one kill -9 in the middle\n"
     )
     print(f"{'':28}" + "".join(f"   {name}" for name in COLUMNS) + "   slowest   per s")
     print(*(total.line() for total in totals), _LEGEND, sep="\n")

@@ -48,7 +48,10 @@ def _answer(content: object, status: int = 200) -> str:
 
 
 def _at(where: str, what: str) -> str:
-    return f"location {where} {{ default_type application/json; add_header X-Cache HIT always; {what} }}"
+    return (
+        f"location {where} {{ default_type application/json; add_header X-Cache HIT always;"
+        f" {what} }}"
+    )
 
 
 _EVERYWHERE = "\n".join(

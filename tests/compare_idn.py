@@ -119,7 +119,9 @@ _CHANGED = (
 REASONS: dict[str, Callable[[Difference], bool]] = {
     "ASCII punctuation that no host name has: refused by us": has_punctuation,
     "an empty label: refused by us, as no resolver can look it up": has_empty_label,
-    "the Bidi rule (RFC 5893), which the URL standard demands and Node 20 leaves out": is_right_to_left,
+    "the Bidi rule (RFC 5893), which the URL standard demands and Node 20 leaves out": (
+        is_right_to_left
+    ),
     "a character that is newer than Node's table (Unicode 15)": is_newer,
     "U+1E9E is \u1e9e, not ss, since Unicode 15.1 (UTS 46, revision 31)": lambda found: (
         found[1] == "\u1e9e"

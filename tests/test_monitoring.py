@@ -76,7 +76,8 @@ def instruments() -> dict[str, set[str]]:
     histograms = set(re.findall(r'Histogram\(\s*"(\w+)"', source))
     others = set(
         re.findall(
-            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^ +\(\s*"(\w+)",\s*"',
+            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^'
+            r' +\(\s*"(\w+)",\s*"',
             source,
             re.MULTILINE,
         )

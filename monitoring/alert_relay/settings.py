@@ -105,7 +105,8 @@ class _Given:
             text.isascii() and text.isdigit() and len(text) < 10 and int(text) in allowed
         ):
             self.problems.append(
-                f"{name} must be a whole number from {allowed.start} to {allowed.stop - 1}, not {text!r}"
+                f"{name} must be a whole number from {allowed.start} to {allowed.stop - 1}, not"
+                f" {text!r}"
             )
             return default
         return int(text or default)

@@ -249,7 +249,8 @@ class Ground:
         """How many clicks each request with this label is."""
         agent = "(details::json)->>'user_agent'"
         rows = self.stack.sql(
-            f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE '%\"{label}-%' GROUP BY 1"
+            f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE"
+            f" '%\"{label}-%' GROUP BY 1"
         )
         pairs = (row.rsplit("|", 1) for row in rows.splitlines())
         return Counter({name: int(count) for name, count in pairs})
@@ -259,7 +260,8 @@ class Ground:
         codes = ", ".join(f"'{code}'" for code in self.codes)
         clicks = "(SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked')"
         found = self.stack.sql(
-            f"SELECT short_code, click_count, {clicks} FROM urls WHERE short_code IN ({codes}) AND click_count <> {clicks}"
+            f"SELECT short_code, click_count, {clicks} FROM urls WHERE short_code IN ({codes}) AND"
+            f" click_count <> {clicks}"
         )
         return [
             f"the counter of {row.split('|')[0]} differs from its clicks"

@@ -20,7 +20,10 @@ from tests.stack.report import require
 _SLOW_CLIENTS = 500
 _SLOW_SECONDS = 25
 _MOST_HEADER_SECONDS = 15  # nginx.conf, client_header_timeout
-_HEADERS = b"POST /shorten HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+_HEADERS = (
+    b"POST /shorten HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length:"
+    b" 1000\r\n\r\n"
+)
 
 _AT_ONCE = 20
 _LARGEST_JSON = 64 * 2**10
@@ -148,7 +151,10 @@ def oom_kills(stack: Stack) -> dict[str, int]:
 
 def _oom_kills(stack: Stack, service: str) -> int:
     """Both generations of control groups have a line for it, each in a file of its own."""
-    files = "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null || true"
+    files = (
+        "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null ||"
+        " true"
+    )
     words = docker("exec", f"{stack.project}-{service}-1", "sh", "-c", files).split()
     return int(words[words.index("oom_kill") + 1])
 
@@ -199,7 +205,10 @@ def _garbage_csv(ground: Ground) -> None:
 def upload(stack: Stack, content: bytes) -> tuple[int, bytes, Any]:
     """POST /users/bulk."""
     edge = "drill-7c1f"
-    start = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="users.csv"\r\nContent-Type: text/csv\r\n\r\n'
+    start = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="file";'
+        ' filename="users.csv"\r\nContent-Type: text/csv\r\n\r\n'
+    )
     body = start.encode() + content + f"\r\n--{edge}--\r\n".encode()
     return fetch(
         f"{stack.url()}/users/bulk",

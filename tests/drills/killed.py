@@ -79,7 +79,10 @@ def _importer(stack: Stack, moment: str) -> str:
     with closing(connect(stack)) as connection:
 
         def busy() -> bool:
-            sql = f"SELECT host(client_addr) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{moment}%'"
+            sql = (
+                "SELECT host(client_addr) FROM pg_stat_activity WHERE state = 'active' AND query"
+                f" LIKE '{moment}%'"
+            )
             found.extend(of[address] for (address,) in query(connection, sql) if address in of)
             return bool(found)
 
@@ -148,7 +151,8 @@ def _migration(ground: Ground) -> None:
                 lambda: bool(
                     query(
                         gate,
-                        f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE} AND NOT granted",
+                        f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE}"
+                        " AND NOT granted",
                     )
                 ),
                 60,
@@ -217,8 +221,14 @@ def _migrate(stack: Stack) -> str:
 
 
 def _schema(connection: Any) -> list[Any]:
-    columns = "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
-    indexes = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
+    columns = (
+        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM"
+        " information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+    )
+    indexes = (
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY"
+        " 1, 2"
+    )
     return [query(connection, columns), query(connection, indexes)]
 
 

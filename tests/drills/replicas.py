@@ -18,8 +18,8 @@ from tests.stack.compose import REPLICAS, Stack, docker, fetch
 from tests.stack.pace import wait_for
 from tests.stack.report import require
 
-INSTANCE = (
-    "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+INSTANCE = (  # Docker may be faster than the 5 s that InstanceDown waits
+    "InstanceDown|InstanceRestarted"
 )
 
 

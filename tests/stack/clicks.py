@@ -32,7 +32,10 @@ def exact(url: str, loads: Sequence[Steady], nginx_log: str) -> str:
     require(
         more <= repeated, f"{len(more - repeated)} clicks too many: {sorted(more - repeated)[:5]}"
     )
-    return f"{len(answered)} answered, {stored.total()} stored; Nginx sent {len(repeated & stored.keys())} to a second replica"
+    return (
+        f"{len(answered)} answered, {stored.total()} stored; Nginx sent"
+        f" {len(repeated & stored.keys())} to a second replica"
+    )
 
 
 def sent_twice(nginx_log: str) -> set[str]:

@@ -17,11 +17,14 @@ from tests.stack.load import Steady
 from tests.stack.pace import fair, wait_for
 from tests.stack.report import require
 
-_INSTANCE = (
-    "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+_INSTANCE = (  # Docker may be faster than the 5 s that InstanceDown waits
+    "InstanceDown|InstanceRestarted"
 )
 
-_SLOW_USERS = "ALTER TABLE users RENAME TO real_users; CREATE VIEW users AS SELECT real_users.* FROM real_users, pg_sleep(30)"
+_SLOW_USERS = (
+    "ALTER TABLE users RENAME TO real_users; CREATE VIEW users AS SELECT real_users.* FROM"
+    " real_users, pg_sleep(30)"
+)
 _FAST_USERS = "DROP VIEW users; ALTER TABLE real_users RENAME TO users"
 
 
@@ -110,7 +113,10 @@ class Faults:
                 not load.failed(only_redirects=True), f"failed: {load.failed(only_redirects=True)}"
             )
             require(load.failed(), "nobody noticed")
-            return f"every cached redirect was answered; {load.summary()}; reads: {', '.join(load.failed())}"
+            return (
+                f"every cached redirect was answered; {load.summary()}; reads:"
+                f" {', '.join(load.failed())}"
+            )
 
     def slow_and_failing(self) -> str:
         """PostgreSQL takes its time over a table: who reads it waits for as long as a statement may

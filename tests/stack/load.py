@@ -168,7 +168,10 @@ class Steady:
         slowest = max((each.seconds for each in answers), default=0.0)
         again = sum(each.note == AGAIN for each in answers)
         rate = len(answers) / (time.monotonic() - self.began)
-        return f"{len(answers)} requests, {rate:.0f}/s, slowest {slowest * 1000:.0f} ms, {again} {AGAIN}"
+        return (
+            f"{len(answers)} requests, {rate:.0f}/s, slowest {slowest * 1000:.0f} ms, {again}"
+            f" {AGAIN}"
+        )
 
 
 def _is_read(answer: Answer) -> bool:

@@ -335,7 +335,8 @@ def main() -> int:
         or docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive"
     ):
         print(
-            "swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it was checked"
+            "swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it"
+            " was checked"
         )
         return NO_ENGINE
     end_at(_SECONDS)
