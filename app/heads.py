@@ -1,4 +1,4 @@
-"""Request lines and headers: their limits, and what is wrong with those that the parser lets pass."""
+"""Request lines and headers: their limits, and errors that the parser does not find."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PHRASES = {
 
 
 def problem_of(url: bytes, headers: Headers, version: str) -> Problem | None:
-    """What two servers might read differently is refused (RFC 9112, sections 3.2 and 6.1)."""
+    """Refuses what two servers might read differently (RFC 9112, sections 3.2 and 6.1)."""
     if len(url) > MOST_URL_BYTES:
         return LONG_URL
     if len(headers) > MOST_HEADERS or len(url) + sum(map(_size, headers)) > MOST_HEAD_BYTES:
@@ -53,7 +53,7 @@ def has_body(headers: Headers) -> bool:
 
 
 def origin_form(url: bytes, method: bytes) -> bytes:
-    """Path and query: a proxy may send a whole URL, and CONNECT names a host, where nothing is."""
+    """The path and query of a request line; CONNECT, which names a host, gets `/`."""
     if method == b"CONNECT":
         return b"/"
     if url.startswith(b"/") or url == b"*":
@@ -63,19 +63,19 @@ def origin_form(url: bytes, method: bytes) -> bytes:
 
 
 def method_of(raw: bytes) -> bytes:
-    """The method of a request whose method the parser does not know; none when it cannot be one."""
+    """The method that `raw` begins with, which the parser may not know; b"" without one."""
     found = _METHOD.match(raw)
     return found[0] if found else b""
 
 
 def without_upgrade(raw: bytes) -> bytes:
-    """A request that the parser reads as HTTP to its end."""
+    """`raw` with its Upgrade header renamed, so that the parser reads the body too."""
     head, end, body = raw.partition(b"\r\n\r\n")
     return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
 
 
 def refusal(status: int, why: str) -> bytes:
-    """The whole answer, with the error that all answers have."""
+    """The whole response, with the JSON body that all errors have."""
     phrase, request_id = _PHRASES[status], secrets.token_hex(8)
     error = {"error": phrase, "message": why, "status": status, "request_id": request_id}
     body = json.dumps(error) + "\n"

@@ -1,4 +1,6 @@
-"""Makes a million rows in PostgreSQL and prints the plan of every statement behind every list, look-up and count; a sequential scan fails it."""
+"""Makes a million rows in PostgreSQL and prints the plan of every statement behind every list,
+look-up and count; a sequential scan fails it.
+"""
 
 from __future__ import annotations
 
@@ -170,7 +172,8 @@ def main() -> int:
         logger.addHandler(captured)
         bad = explain(app.test_client(), captured)
     print(
-        "\n`counts most rows`: ?count=true and active_urls visit every row that they count, by whichever scan is cheapest; no list waits for it."
+        "\n`counts most rows`: ?count=true and active_urls visit every row that they count, by"
+        " whichever scan is cheapest; no list waits for it."
     )
     print(
         f"{len(bad)} statements scan a table from end to end"

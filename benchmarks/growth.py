@@ -1,6 +1,8 @@
-"""What size costs: the same requests on 10,000 links and on many millions, and what a process costs that does nothing: `make bench-growth`.
+"""What size costs: the same requests on 10,000 links and on many millions, and what a process costs
+that does nothing: `make bench-growth`.
 
-LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the script says how long.
+LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the
+script says how long.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ SMALL_LINKS, SMALL_EVENTS = 10_000, 50_000
 REQUESTS = int(os.environ.get("REQUESTS", "400"))
 ROUNDS = 5
 
-_INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('urls', 'events') AND indexname NOT LIKE '%_pkey'"
+_INDEXES = (
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('urls',"
+    " 'events') AND indexname NOT LIKE '%_pkey'"
+)
 _FILL = (
     """INSERT INTO users (username, email, created_at)
        SELECT 'user' || n, 'user' || n || '@example.com', now() FROM generate_series(1, {users}) AS n""",
@@ -88,11 +93,15 @@ class Service:
 
 
 def _fill(dsn: str, links: int, events: int) -> float:
-    """Makes the rows without indexes and the indexes afterwards, as a restore does; returns the seconds that it took."""
+    """Makes the rows without indexes and the indexes afterwards, as a restore does.
+
+    Returns the seconds that it took.
+    """
     began = time.monotonic()
     with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SET maintenance_work_mem = '1GB'; SET synchronous_commit = off; SET session_replication_role = replica"
+            "SET maintenance_work_mem = '1GB'; SET synchronous_commit = off; SET"
+            " session_replication_role = replica"
         )
         cursor.execute(_INDEXES)
         definitions = [row[0] for row in cursor.fetchall()]
@@ -138,10 +147,14 @@ _ASKED: list[tuple[str, Callable[[Service], str], bool]] = [
 
 
 def _compare(small: Service, large: Service) -> int:
-    """Prints each request's cost on both, in turn; returns how many point queries grow by more than half."""
+    """Prints each request's cost on both, in turn.
+
+    Returns how many point queries grow by more than half.
+    """
     too_much = 0
     print(
-        f"\n{'CPU us and ms per request':34}{small.links:>12,} links{large.links:>18,} links   ratio of CPU"
+        f"\n{'CPU us and ms per request':34}{small.links:>12,} links{large.links:>18,} links  "
+        " ratio of CPU"
     )
     for name, path, point in _ASKED:
         requests = REQUESTS if point else 5
@@ -163,7 +176,8 @@ def _idle(service: Service) -> None:
     replica = service.stack.parts["app"][0]
     memory = ", ".join(f"{size / 2**20:.0f} MiB" for size in replica.resident_bytes())
     print(
-        f"\nOne replica: ready {service.start_seconds:.1f} s after its start on an empty database; idle {share:.2%} of a core"
+        f"\nOne replica: ready {service.start_seconds:.1f} s after its start on an empty database;"
+        f" idle {share:.2%} of a core"
     )
     print(f"memory of its master and its worker: {memory}")
 

@@ -1,4 +1,6 @@
-"""kill -9 of each part in the middle of 20,000 redirects at full speed, again and again, and what became of every click: `make bench-kills`."""
+"""kill -9 of each part in the middle of 20,000 redirects at full speed, again and again, and what
+became of every click: `make bench-kills`.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,30 @@ REQUESTS = int(os.environ.get("REQUESTS", "20000"))
 ONLY = os.environ.get("ONLY", "")  # the kinds whose names contain this
 CONNECTIONS, REPLICAS, LINKS = 30, 3, 1000
 CUT_OFF, WRONG = 0, 1
-"""What became of a request that got no status: its connection broke before the answer came; a 302 to somewhere else."""
+"""What became of a request that got no status: its connection broke before the answer came.
+
+A 302 to somewhere else.
+"""
 
 _LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
 SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {LINKS - 1}) AS n
 """
-_STORED = "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type = 'clicked' AND details LIKE %s"
-_MISCOUNTED = "SELECT count(*) FROM urls WHERE click_count <> (SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked')"
+_STORED = (
+    "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type"
+    " = 'clicked' AND details LIKE %s"
+)
+_MISCOUNTED = (
+    "SELECT count(*) FROM urls WHERE click_count <> (SELECT count(*) FROM events WHERE url_id ="
+    " urls.id AND event_type = 'clicked')"
+)
 
 
 class SyncsEverySecond(Redis):
-    """Redis as it comes: it answers before a write is on the disk. For comparison: it may lose clicks."""
+    """Redis as it comes: it answers before a write is on the disk.
+
+    For comparison: it may lose clicks.
+    """
 
     def command(self) -> list[str]:
         return [*super().command(), "--appendfsync", "everysec"]
@@ -82,7 +96,10 @@ class Installation:
 
 
 class Load:
-    """REQUESTS redirects as fast as they go; each says in its User-Agent which one it is, so that its click can be told from all others."""
+    """REQUESTS redirects as fast as they go.
+
+    Each says in its User-Agent which one it is, so that its click can be told from all others.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -143,7 +160,10 @@ def _connected(port: int) -> socket.socket:
 
 
 class Kind(NamedTuple):
-    """Whom to kill, and start again; nobody: one of the processes that answer, whose master starts the next one by itself."""
+    """Whom to kill, and start again.
+
+    Nobody: one of the processes that answer, whose master starts the next one by itself.
+    """
 
     name: str
     part: Callable[[Installation], Server] | None = None
@@ -195,7 +215,10 @@ class Total:
         self.slowest = max(self.slowest, load.slowest)
 
     def wrong(self) -> bool:
-        """Cut off may be what the process that died had on its connections; lost, what a Redis that does not sync each write had not synced."""
+        """Cut off may be what the process that died had on its connections.
+
+        Lost, what a Redis that does not sync each write had not synced.
+        """
         most = 0 if self.kind.part else self.found["runs"] * CONNECTIONS // REPLICAS
         wrong = ("double", "astray", "refused", *(("lost",) if self.kind.redis is Redis else ()))
         return self.found["cut off"] > most or any(self.found[name] for name in wrong)
@@ -265,7 +288,8 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 1
     print(
-        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each run, one kill -9 in the middle\n"
+        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each"
+        " run, one kill -9 in the middle\n"
     )
     print(f"{'':28}" + "".join(f"   {name}" for name in COLUMNS) + "   slowest   per s")
     print(*(total.line() for total in totals), _LEGEND, sep="\n")

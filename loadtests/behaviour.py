@@ -1,4 +1,7 @@
-"""What one user does: mostly follows links, and looks at, makes and changes all the rest; every answer is checked."""
+"""What one user does: mostly follows links, and looks at, makes and changes all the rest.
+
+Every answer is checked.
+"""
 
 from __future__ import annotations
 
@@ -197,7 +200,9 @@ class Visitor(Client):
 
     @task(1)
     def change_its_mind(self) -> None:
-        """Each change of a link of its own must be true for the very next request, whichever replica answers."""
+        """Each change of a link of its own must be true for the very next request, whichever
+        replica answers.
+        """
         link = self.make_link()
         if link:
             self.follow(link)

@@ -1,4 +1,6 @@
-"""Whether every click that was answered is stored, once: the service's own counters beside what the users saw."""
+"""Whether every click that was answered is stored, once: the service's own counters beside what the
+users saw.
+"""
 
 from __future__ import annotations
 

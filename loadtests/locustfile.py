@@ -86,7 +86,8 @@ def _show_progress(environment: Any) -> None:
         now = facts.figures(latest, _PROGRESS_SECONDS)
         moment, users = time.monotonic() - environment.began, environment.runner.user_count
         print(
-            f"{moment:5.0f} s {users:4} users {now.per_second:8,.1f} req/s   p50 {now.p50_ms:6.0f} ms   p95 {now.p95_ms:6.0f} ms   {now.failures} failures",
+            f"{moment:5.0f} s {users:4} users {now.per_second:8,.1f} req/s   p50 {now.p50_ms:6.0f}"
+            f" ms   p95 {now.p95_ms:6.0f} ms   {now.failures} failures",
             flush=True,
         )
 

@@ -1,4 +1,6 @@
-"""Runs the query of every panel of every dashboard against a live Prometheus, and looks at where the panels lie: `python -m monitoring.check_panels URL`."""
+"""Runs the query of every panel of every dashboard against a live Prometheus, and looks at where
+the panels lie: `python -m monitoring.check_panels URL`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Writes the sample data, users.csv, urls.csv, events.csv and products.csv, beside itself: always the same, from a fixed seed."""
+"""Writes the sample data, users.csv, urls.csv, events.csv and products.csv, beside itself: always
+the same, from a fixed seed.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,12 @@ _words = str.split
 _LETTERS = string.ascii_letters + string.digits
 
 _FIRST = _words(
-    "ada alan anna boris carla dana emil erik fatima georg hana ines ivan jonas kira lena marco nadia omar paula rosa sven tara viktor"
+    "ada alan anna boris carla dana emil erik fatima georg hana ines ivan jonas kira lena marco"
+    " nadia omar paula rosa sven tara viktor"
 )
 _LAST = _words(
-    "abel berg costa diaz egger fuchs grimm hansen ito jansen keller lang moreau novak okafor petrov quint rossi silva tanaka"
+    "abel berg costa diaz egger fuchs grimm hansen ito jansen keller lang moreau novak okafor"
+    " petrov quint rossi silva tanaka"
 )
 _HOSTS = [
     f"{name}example.{end}"
@@ -30,10 +34,12 @@ _HOSTS = [
     for name in ("", "www.", "docs.", "shop.", "blog.", "news.")
 ]
 _TOPICS = _words(
-    "release roadmap pricing handbook tutorial report survey webinar newsletter changelog gallery recipe catalogue invoice timetable"
+    "release roadmap pricing handbook tutorial report survey webinar newsletter changelog gallery"
+    " recipe catalogue invoice timetable"
 )
 _ADJECTIVES = _words(
-    "annual autumn complete early first hidden latest monthly open quick revised second short spring weekly"
+    "annual autumn complete early first hidden latest monthly open quick revised second short"
+    " spring weekly"
 )
 _REASONS = ("user_requested", "campaign_ended", "duplicate", "policy_cleanup")
 _PRODUCTS = (

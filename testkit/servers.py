@@ -1,4 +1,6 @@
-"""Real PostgreSQL and Redis servers on free loopback ports, which tests may kill, stop and start again."""
+"""Real PostgreSQL and Redis servers on free loopback ports, which tests may kill, stop and start
+again.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +200,9 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """Redis as Holdfast wants it: every write on disk before it is answered, and nothing dropped that has no TTL."""
+    """Redis as Holdfast wants it: every write on disk before it is answered, and nothing dropped
+    that has no TTL.
+    """
 
     def __init__(self) -> None:
         super().__init__()

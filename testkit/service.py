@@ -1,4 +1,6 @@
-"""The service that is loaded when no other is named: the processes and settings of docker-compose.yml, on loopback."""
+"""The service that is loaded when no other is named: the processes and settings of
+docker-compose.yml, on loopback.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,9 @@ def _replica(folder: Path, shared: dict[str, str], number: int) -> dict[str, str
 
 
 def front_door(stack: Stack) -> None:
-    """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have written."""
+    """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have
+    written.
+    """
     stack.port = free_port()
     for name in ("nginx.conf", "error.conf"):
         text = (

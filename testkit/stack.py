@@ -1,4 +1,6 @@
-"""Whole stacks of real processes on loopback, and what their CPU time was: Nginx, replicas, worker, Redis, PostgreSQL."""
+"""Whole stacks of real processes on loopback, and what their CPU time was: Nginx, replicas, worker,
+Redis, PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,10 @@ SERVING += ["--no-control-socket", "--log-level", "warning"]
 
 
 class Stack:
-    """Processes that serve together; `port` is where requests go, `cpu_seconds` is what they all cost so far."""
+    """Processes that serve together.
+
+    `port` is where requests go, `cpu_seconds` is what they all cost so far.
+    """
 
     def __init__(self, cleanup: ExitStack) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
@@ -83,7 +88,10 @@ class Stack:
         self.parts.setdefault(name, []).append(family)
 
     def replicas(self, application: Sequence[str], environments: Iterable[dict[str, str]]) -> None:
-        """Starts one Gunicorn for each environment; `application` is what follows `gunicorn` on the command line."""
+        """Starts one Gunicorn for each environment.
+
+        `application` is what follows `gunicorn` on the command line.
+        """
         for environment in environments:
             port = free_port()
             self.run(
@@ -99,7 +107,9 @@ class Stack:
             )  # type: ignore[misc]
 
     def nginx(self, answer: str = _PROXY, locations: str = "") -> None:
-        """Puts Nginx before the replicas, or lets it answer by itself, elsewhere as `locations` say."""
+        """Puts Nginx before the replicas, or lets it answer by itself, elsewhere as `locations`
+        say.
+        """
         self.port = free_port()
         servers = " ".join(f"server 127.0.0.1:{port};" for port in self.replica_ports or [1])
         configuration = self.folder / "nginx.conf"

@@ -1,7 +1,7 @@
 """Compares host names with those of Node's URL, over all code points in many places of a name.
 
-Run by hand, with node installed: `python -m tests.compare_idn`. It prints each difference under the reason that explains
-it, and fails when there is one without a reason.
+Run by hand, with node installed: `python -m tests.compare_idn`. It prints each difference under the
+reason that explains it, and fails when there is one without a reason.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ _CHANGED = (
 REASONS: dict[str, Callable[[Difference], bool]] = {
     "ASCII punctuation that no host name has: refused by us": has_punctuation,
     "an empty label: refused by us, as no resolver can look it up": has_empty_label,
-    "the Bidi rule (RFC 5893), which the URL standard demands and Node 20 leaves out": is_right_to_left,
+    "the Bidi rule (RFC 5893), which the URL standard demands and Node 20 leaves out": (
+        is_right_to_left
+    ),
     "a character that is newer than Node's table (Unicode 15)": is_newer,
     "U+1E9E is \u1e9e, not ss, since Unicode 15.1 (UTS 46, revision 31)": lambda found: (
         found[1] == "\u1e9e"
@@ -127,7 +129,8 @@ REASONS: dict[str, Callable[[Difference], bool]] = {
     "a combining mark at the beginning that Node's table does not know": begins_with_mark,
     "a mark that this Python's own table is too old to put into order": has_unknown_mark,
 }
-# These end a host, or are removed by the URL standard before one is looked for: they are no part of a name.
+# These end a host, or are removed by the URL standard before one is looked for: they are no part of
+# a name.
 _NO_PART = frozenset("\t\n\r/?#@:\\%")
 
 

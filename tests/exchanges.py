@@ -1,4 +1,6 @@
-"""The requests and answers written in docs/api.md: replayed in order, compared, and with `python -m tests.exchanges` written anew."""
+"""The requests and answers written in docs/api.md: replayed in order, compared, and with `python -m
+tests.exchanges` written anew.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ def exchanges(text: str) -> list[Exchange]:
 
 
 class Replay:
-    """Sends what the document says; the short codes are other ones each time, so it remembers which stands for which."""
+    """Sends what the document says.
+
+    The short codes are other ones each time, so it remembers which stands for which.
+    """
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client

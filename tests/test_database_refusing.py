@@ -65,7 +65,8 @@ def test_a_replica_and_a_worker_that_start_on_a_read_only_database(
         assert_refuses(api, "it is read only")
         api.follow(url)
         worker = Worker()
-        worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]  # nobody waits in this test
+        # nobody waits in this test
+        worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]
         assert worker.turn() == 0
     db.obj.close_all()
     wait_for(lambda: worker.turn() > 0)

@@ -99,7 +99,8 @@ def test_a_text_file_as_the_database(bound: Bound, file: Path) -> None:
     api = bound(database_url=f"sqlite:///{file}", redis_url="")
     assert_refuses(api, "its file is no database")
     worker = Worker()
-    worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]  # nobody waits in this test
+    # nobody waits in this test
+    worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]
     assert worker.turn() == 0
 
 

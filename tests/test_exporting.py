@@ -1,4 +1,6 @@
-"""The exported links: Nginx alone leads them where the service does, byte for byte, and nowhere else."""
+"""The exported links: Nginx alone leads them where the service does, byte for byte, and nowhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ ADDRESSES = {
 
 
 class Nginx(Server):
-    """deploy/fail-static.conf as it is, but for its port and for where it may write, beside a file of links."""
+    """deploy/fail-static.conf as it is, but for its port and for where it may write, beside a file
+    of links.
+    """
 
     def __init__(self, links: str) -> None:
         super().__init__()

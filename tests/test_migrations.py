@@ -155,7 +155,7 @@ def test_who_has_seen_the_tables_does_not_make_them_again(
 
 
 class Stalling(RedisConnection):
-    """A Redis with clicks that wait, which fails to answer now and then: `fails` are the numbers of those calls."""
+    """A Redis with clicks that wait; the calls with the numbers `fails` have no answer."""
 
     def __init__(self, fails: Sequence[int]) -> None:
         super().__init__()

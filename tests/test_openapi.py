@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from app.openapi import document as made
 from tests.answers import check
 from tests.conftest import Api
 
@@ -94,6 +95,13 @@ def test_a_base_url_is_where_the_server_is(
 ) -> None:
     monkeypatch.setitem(app.config, "BASE_URL", "https://x.example/s")
     assert api.get("/openapi.json")["servers"][0]["url"] == "https://x.example/s"
+
+
+def test_the_document_is_made_once_and_gets_the_address_of_each_request(app: Flask) -> None:
+    here, there = made(app, "https://a.example"), made(app, "https://b.example")
+    assert here["paths"] is there["paths"]
+    servers = [shown["servers"][0]["url"] for shown in (here, there)]
+    assert servers == ["https://a.example", "https://b.example"]
 
 
 def parts(value: Any) -> Iterator[Document]:

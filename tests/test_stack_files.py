@@ -1,4 +1,6 @@
-"""Compose, Swarm, the scripts and the workflows agree with the code, with each other and with the house's rules for containers."""
+"""Compose, Swarm, the scripts and the workflows agree with the code, with each other and with the
+house's rules for containers.
+"""
 
 from __future__ import annotations
 

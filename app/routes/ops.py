@@ -68,7 +68,7 @@ def stop_replica() -> Response:
 @declares(answer=dict[str, Any])
 def show_openapi() -> dict[str, Any]:
     """This interface as an OpenAPI 3.1 document."""
-    return openapi.document(current_app, VERSION, current_app.config["BASE_URL"] or "/")
+    return openapi.document(current_app, current_app.config["BASE_URL"] or "/")
 
 
 @bp.get("/")

@@ -1,1 +1,3 @@
-"""Takes Alertmanager's webhook, keeps what it says, and tells Discord, once and in order, also when Discord was away."""
+"""Takes Alertmanager's webhook, keeps what it says, and tells Discord, once and in order, also when
+Discord was away.
+"""

@@ -1,4 +1,6 @@
-"""The thread that brings the queued messages to Discord, one after the other, as patiently as needed."""
+"""The thread that brings the queued messages to Discord, one after the other, as patiently as
+needed.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Sender(threading.Thread):
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self) -> None:
-        """Gives a message that is on its way the chance to arrive, so that it need not be sent again."""
+        """Gives a message that is on its way the chance to arrive, so that it need not be sent
+        again.
+        """
         self.stopping.set()
         self.relay.wake.set()
         self.join(_GOODBYE_SECONDS)

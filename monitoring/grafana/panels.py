@@ -1,4 +1,6 @@
-"""The kinds of panels that the dashboards are made of, and where each of them lies, in Grafana's own terms."""
+"""The kinds of panels that the dashboards are made of, and where each of them lies, in Grafana's
+own terms.
+"""
 
 from __future__ import annotations
 

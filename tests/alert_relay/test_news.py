@@ -1,4 +1,6 @@
-"""Which alerts of a notification are news, which are a mistake of the network, and which are a reminder."""
+"""Which alerts of a notification are news, which are a mistake of the network, and which are a
+reminder.
+"""
 
 from __future__ import annotations
 

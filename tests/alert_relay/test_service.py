@@ -1,4 +1,7 @@
-"""What the relay answers and writes down, with and without a webhook; and which settings it refuses."""
+"""What the relay answers and writes down, with and without a webhook.
+
+And which settings it refuses.
+"""
 
 from __future__ import annotations
 

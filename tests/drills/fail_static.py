@@ -1,4 +1,6 @@
-"""The drill that stops the whole service and lets Nginx alone serve its links: `python -m tests.drills.fail_static`."""
+"""The drill that stops the whole service and lets Nginx alone serve its links: `python -m
+tests.drills.fail_static`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Judges a drill: what the answers and the stored clicks say about the promises, and the line of the table that follows."""
+"""Judges a drill: what the answers and the stored clicks say about the promises, and the line of
+the table that follows.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ a replica was not ready."""
 
 @dataclass
 class Rules:
-    """What is right beside 200 and 302 while the fault lasts, and until `RECOVERY_SECONDS` after it: for reads, when asked for also for redirects."""
+    """What is right beside 200 and 302 while the fault lasts, and until `RECOVERY_SECONDS` after
+    it: for reads, when asked for also for redirects.
+    """
 
     allowed: Collection[int] = ()
     redirects_too: bool = False
@@ -151,8 +155,10 @@ def judge_clicks(
     resent: Collection[str],
     destroyed: Collection[str] = (),
 ) -> None:
-    """`stored` counts the click events of each request's name. A request that was sent to two replicas may be two clicks: the first one may have died
-    after it had counted. Of one whose connection broke nobody knows whether it is a click; any other one that was not answered with 302 is none."""
+    """`stored` counts the click events of each request's name. A request that was sent to two
+    replicas may be two clicks: the first one may have died
+    after it had counted. Of one whose connection broke nobody knows whether it is a click; any
+    other one that was not answered with 302 is none."""
     by_name = {answer.name: answer for answer in answers}
     answered = {name for name, answer in by_name.items() if answer.status == 302}
     resent = {*resent, *(name for name, answer in by_name.items() if answer.note == AGAIN)}

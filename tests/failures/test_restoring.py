@@ -1,4 +1,7 @@
-"""A dump brings everything back, row by row; Redis forgets what the restored database does not know, and the clicks that it kept are stored."""
+"""A dump brings everything back, row by row.
+
+Redis forgets what the restored database does not know, and the clicks that it kept are stored.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,10 @@ def sqlite_rows(path: Path) -> Rows:
 
 
 class Lost:
-    """An installation whose database has been dumped and then destroyed; `new` is the empty one in its place."""
+    """An installation whose database has been dumped and then destroyed.
+
+    `new` is the empty one in its place.
+    """
 
     def __init__(self, installation: Installation, dump: Path) -> None:
         self.installation, self.dump = installation, dump

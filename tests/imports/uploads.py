@@ -1,4 +1,6 @@
-"""What tests of the imports share: uploading a CSV file, reading all tables, and a database of one's own."""
+"""What tests of the imports share: uploading a CSV file, reading all tables, and a database of
+one's own.
+"""
 
 from __future__ import annotations
 

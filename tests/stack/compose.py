@@ -1,4 +1,6 @@
-"""The Compose stack under a name and on ports of its own: up, looked at, down again with all that it stored."""
+"""The Compose stack under a name and on ports of its own: up, looked at, down again with all that
+it stored.
+"""
 
 from __future__ import annotations
 

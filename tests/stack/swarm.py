@@ -1,4 +1,6 @@
-"""Deploys docker-stack.yml on a Swarm of this one engine, checks its promises under load, and removes it all: `python -m tests.stack.swarm`."""
+"""Deploys docker-stack.yml on a Swarm of this one engine, checks its promises under load, and
+removes it all: `python -m tests.stack.swarm`.
+"""
 
 from __future__ import annotations
 
@@ -333,7 +335,8 @@ def main() -> int:
         or docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive"
     ):
         print(
-            "swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it was checked"
+            "swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it"
+            " was checked"
         )
         return NO_ENGINE
     end_at(_SECONDS)
