@@ -120,7 +120,7 @@ def test_the_readme_is_read_in_minutes() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_that_a_document_names_exists(path: Path) -> None:
     before = r"(?:bin/|`|'|exec (?:-T )?\w+ |migrate )holdfast|python -m app"
-    named = re.findall(rf"(?:{before}) (?:--env-file \S+ )?([a-z][a-z-]+)", path.read_text())
+    named = re.findall(rf"(?:{before}) (?:--env-file [^\s`]+ )?([a-z][a-z-]+)", path.read_text())
     assert [name for name in named if name not in main.commands] == []
 
 
