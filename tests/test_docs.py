@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
@@ -20,8 +18,7 @@ from app.__main__ import main
 from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
-from testkit.servers import HANGS_SECONDS, Postgres, Redis, wait_for
-from testkit.webserver import ROOT, WebServer
+from testkit.webserver import ROOT
 from tests import exchanges
 from tests.test_stack_files import FILES, STACK_VARIABLES, readable_by_the_application
 
@@ -113,109 +110,11 @@ def test_make_help_has_every_target_in_a_group() -> None:
     assert re.findall(r"^  make ([a-z-]+) ", said.stdout, re.MULTILINE) == offered
 
 
-def test_the_readme_is_read_in_minutes() -> None:
-    assert len(README.split()) <= 1000
-
-
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_that_a_document_names_exists(path: Path) -> None:
     before = r"(?:bin/|`|'|exec (?:-T )?\w+ |migrate )holdfast|python -m app"
     named = re.findall(rf"(?:{before}) (?:--env-file [^\s`]+ )?([a-z][a-z-]+)", path.read_text())
     assert [name for name in named if name not in main.commands] == []
-
-
-@pytest.mark.services  # it needs curl
-def test_the_quick_start_works_when_it_is_pasted_also_on_an_empty_database(tmp_path: Path) -> None:
-    class Run(WebServer):
-        command = (sys.executable, "run.py")
-
-    with Run(tmp_path) as server:
-        make, events, bulk = (
-            block.replace("localhost:8000", f"localhost:{server.port}")
-            for block in shell_blocks(README)
-            if "curl" in block
-        )
-        made = paste(make, tmp_path)
-        assert '"original_url":"https://example.com/"' in made
-        assert paste(events, tmp_path) == "[]\n"
-        server.get("/" + made.partition('"short_code":"')[2][:6])
-        assert '"event_type":"clicked"' in paste(events, tmp_path)
-        assert '"created":2' in paste(bulk, tmp_path)
-
-
-def test_the_readmes_import_works_when_it_is_pasted(tmp_path: Path) -> None:
-    [block] = [block for block in shell_blocks(README) if "holdfast import" in block]
-    said = paste(block, ROOT, DATABASE_URL=f"sqlite:///{tmp_path}/holdfast.db")
-    assert said.splitlines()[-1] == "Loaded 400 users, 2000 URLs, 3422 events"
-
-
-@pytest.mark.services
-def test_server_and_worker_of_the_readme_work_together(
-    tmp_path: Path, postgres_server: Postgres, redis_server: Redis
-) -> None:
-    [env] = re.findall(r"```ini\n(.*?)```", README, re.DOTALL)
-    for url, own in (
-        (r"postgresql\+pool://\S+", postgres_server.another_database()),
-        (r"redis://\S+", redis_server.url),
-        ("WEB_WORKERS=4", "WEB_WORKERS=2"),
-    ):
-        env, count = re.subn(url, own, env)
-        assert count == 1
-    (tmp_path / ".env").write_text(env)
-    serve, work = (block for block in shell_blocks(README) if "--env-file .env" in block)
-
-    class Server(WebServer):
-        command = ("bash", "-c", runnable(f"cd {tmp_path}; exec {serve}"))
-
-    server = Server(tmp_path)
-    server.environment = environment(APP_PORT=str(server.port))
-    with server:
-        made = server.get("/urls", "POST", body={"original_url": "https://example.com/"}).json()
-        server.get(f"/{made['short_code']}")
-        worker = subprocess.Popen(
-            ["bash", "-c", runnable(f"exec {work}")], cwd=tmp_path, env=environment()
-        )
-        try:
-            log = tmp_path / "var" / "holdfast.log"
-            wait_for(lambda: log.exists() and "warmed the cache up with 1 links" in log.read_text())
-            assert server.get(f"/{made['short_code']}").headers["X-Cache"] == "HIT"
-        finally:
-            worker.terminate()
-            assert worker.wait(HANGS_SECONDS) == 0
-
-
-def test_the_ways_to_run_one_test_find_tests() -> None:
-    blocks = "".join(shell_blocks(CONTRIBUTING)).splitlines()
-    commands = [line for line in blocks if "-m pytest" in line]
-    assert len(commands) == 3
-    for command in commands:
-        found = re.sub(r"^.*-m pytest", f"{sys.executable} -m pytest --collect-only", command)
-        assert "/test_" in paste(found, ROOT)
-
-
-def shell_blocks(document: str) -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
-
-
-def paste(block: str, folder: Path, **settings: str) -> str:
-    """What the block says, with this Python, in `folder`."""
-    return subprocess.run(
-        ["bash", "-ec", runnable(block).replace("/tmp/users.csv", str(folder / "users.csv"))],
-        cwd=folder,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=HANGS_SECONDS,
-    ).stdout
-
-
-def runnable(block: str) -> str:
-    return block.replace(".venv/bin/holdfast", f"{sys.executable} -m app")
-
-
-def environment(**settings: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings}
 
 
 def default_of(setting: Field[Any]) -> str:
