@@ -4,6 +4,7 @@ house's rules for containers.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.__main__ import main
 from app.config import Settings
 from monitoring.alert_relay.settings import Settings as RelaySettings
 from testkit.webserver import ROOT
@@ -109,6 +111,14 @@ def test_both_files_have_the_same_services_from_the_same_images() -> None:
 )
 def test_both_files_start_the_same_program(name: str) -> None:
     assert COMPOSE["services"][name]["command"] == SWARM["services"][name]["command"]
+
+
+@either
+def test_every_command_of_our_containers_exists(stack: dict[str, Any]) -> None:
+    [started] = re.findall(r"^CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    given = [service.get("command", []) for service in services_of_ours(stack).values()]
+    ours = [command for command in (json.loads(started), *given) if command[:1] == ["holdfast"]]
+    assert {name for _, name in ours} == {"serve", "worker", "migrate"} <= set(main.commands)
 
 
 @either
