@@ -24,6 +24,7 @@ from app.config import Settings
 from app.database import db, patience, release
 from app.migrations import schema
 from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
+from app.redirects.links import cache
 from testkit.servers import Postgres, Redis
 from tests.logbook import Log
 
@@ -68,12 +69,23 @@ def empty(settings: Settings) -> None:
         for table in TABLES:
             table.delete().execute()
     empty_redis(settings)
+    cache.bind(cache.ttl_seconds)  # without Redis, this process remembers answers itself
 
 
 def empty_redis(settings: Settings) -> None:
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
             client.flushdb()
+
+
+@pytest.fixture
+def given_with(app: Flask) -> Iterator[Callable[..., None]]:
+    """Changes settings that routes depend on, as another configuration would have given them."""
+    before = dict(app.config)
+    yield lambda **changes: app.config.update(
+        {name.upper(): value for name, value in changes.items()}
+    )
+    app.config.update(before)
 
 
 @pytest.fixture

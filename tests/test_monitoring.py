@@ -67,17 +67,15 @@ def metrics_of(query: str) -> set[str]:
 
 
 def instruments() -> dict[str, set[str]]:
-    """What app/metrics.py and app/services/health.py declare, with the names of the series that
-    come of it.
-    """
+    """What app/metrics.py and app/services/health.py declare, each with its series' names."""
     source = (ROOT / "app" / "metrics.py").read_text() + (
         ROOT / "app" / "services" / "health.py"
     ).read_text()
     histograms = set(re.findall(r'Histogram\(\s*"(\w+)"', source))
     others = set(
         re.findall(
-            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^'
-            r' +\(\s*"(\w+)",\s*"',
+            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"'
+            r'|^ +\(\s*"(\w+)",\s*"',
             source,
             re.MULTILINE,
         )

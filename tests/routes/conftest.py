@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from app.models import Product
-from app.redirects.links import cache
 from tests.conftest import Api
-
-
-@pytest.fixture
-def given_with(app: Flask) -> Iterator[Callable[..., None]]:
-    """Changes settings that routes depend on, as another configuration would have given them."""
-    before = dict(app.config)
-    yield lambda **changes: app.config.update(
-        {name.upper(): value for name, value in changes.items()}
-    )
-    app.config.update(before)
-
-
-@pytest.fixture(autouse=True)
-def _forgetful() -> None:
-    """Without Redis, this process would remember answers from the test before."""
-    cache.bind(cache.ttl_seconds)
 
 
 @pytest.fixture
