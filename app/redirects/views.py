@@ -43,9 +43,6 @@ def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
     }
 
 
-# ---- Flask ----
-
-
 @bp.get("/<code:short_code>")
 @declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
 def follow_code(short_code: str) -> Response:
@@ -95,9 +92,6 @@ class _Verbatim(Response):
         headers = super().get_wsgi_headers(environ)
         self.headers["Location"] = headers["Location"] = leads_to
         return headers
-
-
-# ---- ASGI ----
 
 
 class Front:
