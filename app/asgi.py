@@ -111,6 +111,14 @@ class ThreadedWsgi:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
+    async def run(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        """What `function` returns, on one of the threads."""
+        return await self._threads.run(function, argument)
+
+    @property
+    def full(self) -> bool:
+        return self._threads.full
+
     def _threads_for(self, scope: Scope, environ: dict[str, Any]) -> _Threads:
         if scope["path"] in _PROBES:
             return self._probes

@@ -87,16 +87,20 @@ def phrase(status: int) -> str:
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
-def render(error: ApiError) -> Response:
+def body_of(error: ApiError, request_id: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "error": phrase(error.status),
         "message": error.message,
         "status": error.status,
-        "request_id": g.get("request_id", ""),
+        "request_id": request_id,
     }
     if error.errors:
         body["errors"] = error.errors
-    body.update(error.more)
+    return body | error.more
+
+
+def render(error: ApiError) -> Response:
+    body = body_of(error, g.get("request_id", ""))
     if isinstance(error, DeadLink) and prefers_html():
         text, kind = render_template("dead_link.html", **body), "text/html"
     else:

@@ -39,7 +39,6 @@ from app.redirects.links import (
     Click,
     Link,
     Outcome,
-    as_link,
     cache,
     link_key,
 )
@@ -80,11 +79,11 @@ def _follow(click: Click) -> Found | None:
                 raise
         else:
             return _follow_in_database(click, link)
-    return _cached(click.link)
+    return _found(click.link, cached=True)
 
 
-def _cached(link: Link | None) -> Found | None:
-    return None if link is None or link.state == DELETED else Found(link, cached=True)
+def _found(link: Link | None, cached: bool) -> Found | None:
+    return None if link is None or link.state == DELETED else Found(link, cached)
 
 
 def _ask_redis(click: Click, insist: bool = False) -> None:
@@ -100,11 +99,17 @@ def _ask_redis(click: Click, insist: bool = False) -> None:
 def _follow_in_database(click: Click, link: Link | None) -> Found | None:
     if link and link.state == ACTIVE:
         record(click, link)
-    elif click.outcome is Outcome.UNKNOWN:
+        return Found(link, cached=False)
+    if click.outcome is Outcome.UNKNOWN:
         cancel(click)
-    elif link:
-        cache.put_links([(click.short_code, link.entry())])
-    return link and Found(link, cached=False)
+    return _cache(click.short_code, link)
+
+
+def _cache(short_code: str, link: Link | None) -> Found | None:
+    """Caches deleted links too: after this answer no slower reader puts an old link there."""
+    if link:
+        cache.put_links([(short_code, link.entry())])
+    return _found(link, cached=False)
 
 
 def record(click: Click, link: Link) -> None:
@@ -126,25 +131,21 @@ def record(click: Click, link: Link) -> None:
 def peek(short_code: str) -> Found | None:
     """As follow, without a click."""
     link = cache.get_link(short_code)
-    if link:
-        return _cached(link)
-    link = _look_up(short_code)
-    if link:
-        cache.put_links([(short_code, link.entry())])
-    return link and Found(link, cached=False)
+    return _found(link, cached=True) if link else _cache(short_code, _look_up(short_code))
+
+
+# Written by hand: peewee takes 0.2 ms to put it together, twice as long as PostgreSQL to answer.
+_LOOK_UP = """
+SELECT CASE WHEN deleted_at IS NOT NULL THEN 'd' WHEN is_active THEN 'a' ELSE 'i' END,
+    version, id, original_url
+FROM urls WHERE short_code = ?
+"""
 
 
 def _look_up(short_code: str) -> Link | None:
-    """The link as the database has it."""
-    url = (
-        Url.select(Url.id, Url.version, Url.is_active, Url.original_url)
-        .where(Url.short_code == short_code, Url.deleted_at.is_null())
-        .first()
-    )
-    return url and as_link(url)
-
-
-# ---- in the database ----
+    """The link as the database has it, deleted ones too."""
+    row = db.execute_sql(_LOOK_UP.replace("?", db.param), (short_code,)).fetchone()
+    return Link(*row) if row else None
 
 
 def _store_alone(click: Click) -> None:
@@ -168,9 +169,6 @@ def _store_once(click: Click) -> None:
                 event_type="clicked",
                 details=click.details(),
             ).execute()
-
-
-# ---- cancelling ----
 
 
 def cancel(click: Click) -> None:

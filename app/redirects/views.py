@@ -7,17 +7,20 @@ Redis has said.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint, Response, current_app, request
 from werkzeug.datastructures import Headers
 
 from app import logs, metrics
 from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
-from app.errors import DeadLink
+from app.database import DatabaseUnavailable, released
+from app.errors import DeadLink, body_of
+from app.migrations import schema
 from app.proxies import client_address
 from app.redirects import recording
 from app.redirects.batching import LoopRedis
@@ -42,23 +45,24 @@ def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
     }
 
 
-# ---- Flask ----
+def _lead(found: Found | None, short_code: str, deactivated_status: int) -> dict[str, str]:
+    """The headers of a redirect; raises DeadLink when there is nowhere to lead to."""
+    if found is None:
+        raise DeadLink(404, f"Short code {short_code[:64]} not found")
+    if found.link.state != ACTIVE:
+        raise DeadLink(deactivated_status, f"Short code {short_code} is deactivated")
+    return redirect_headers(*found)
 
 
 @bp.get("/<code:short_code>")
 @declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
 def follow_code(short_code: str) -> Response:
     """Follow a short link; each GET that is answered with 302 is one click."""
-    found = _find(short_code)
-    if found is None:
-        raise DeadLink(404, f"Short code {short_code[:64]} not found")
-    if found.link.state != ACTIVE:
-        status = current_app.config["DEACTIVATED_STATUS"]
-        raise DeadLink(status, f"Short code {short_code} is deactivated")
+    headers = _lead(_find(short_code), short_code, current_app.config["DEACTIVATED_STATUS"])
     if request.method != "HEAD":
         metrics.redirects.inc()
     response = empty(302, _Verbatim)
-    response.headers.update(redirect_headers(*found))
+    response.headers.update(headers)
     return response
 
 
@@ -74,14 +78,16 @@ def _find(short_code: str) -> Found | None:
         return None
     if request.method == "HEAD":
         return recording.peek(short_code)
-    return recording.follow(_click(short_code))
+    scope = request.environ.get("asgi.scope", {})
+    if "failure" in scope:
+        raise scope["failure"]
+    if "found" in scope:
+        found: Found | None = scope["found"]
+        return found
+    return recording.follow(scope.get("click") or _click(short_code))
 
 
 def _click(short_code: str) -> Click:
-    """The click of this request; the front may have asked Redis for it."""
-    begun: Click | None = request.environ.get("asgi.scope", {}).get("click")
-    if begun:
-        return begun
     headers = request.headers
     agent, referrer = headers.get("User-Agent", ""), headers.get("Referer", "")
     return Click(short_code, visitor(request.remote_addr or "", agent, referrer))
@@ -97,14 +103,18 @@ class _Verbatim(Response):
         return headers
 
 
-# ---- ASGI ----
-
-
 class Front:
     """The application that Gunicorn serves: `flask`, and before it the redirect by `redis`."""
 
-    def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
+    def __init__(
+        self,
+        flask: ThreadedWsgi,
+        redis: LoopRedis | None,
+        trusted_proxies: int,
+        deactivated_status: int = 410,
+    ) -> None:
         self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
+        self._deactivated_status = deactivated_status
         self._seconds: list[float] = []
         self._note_is_due = False
         self._with_flask = 0  # requests that it has not answered yet
@@ -139,27 +149,52 @@ class Front:
             self._note_soon()
 
     async def _answer(self, scope: Scope, send: Send) -> bool:
-        """Answers when Redis holds an active link; otherwise Flask does, with scope["click"]."""
+        """Answers plain requests; for others Flask does, with what is in `scope` by then."""
         connection = self._redis.connection() if self._redis else None
         if connection is None:
             return False
         began = time.perf_counter()
-        who, request_id = _sender_of(scope, self._trusted_proxies)
-        click = scope["click"] = Click(scope["path"][1:], who)
+        said = _headers_of(scope)
+        request_id = logs.request_id(said.get(b"x-request-id"))
+        click = scope["click"] = self._click(scope, said)
         try:
             click.learn(await connection.follow(link_key(click.short_code), click.line()))
         except RedisUnavailable:
             click.outcome, scope["must_run"] = Outcome.UNKNOWN, True
-        if click.link is None or click.outcome is not Outcome.RECORDED:
+        cached = click.outcome is Outcome.RECORDED
+        answer = _cached_answer(click) if cached else await self._resolve(scope, said, request_id)
+        if answer is None:
             return False
-        headers = [*_headers(click.link), (b"X-Request-ID", request_id.encode("ascii"))]
-        await send({"type": "http.response.start", "status": 302, "headers": headers})
-        await send(_NO_BODY)
-        seconds = time.perf_counter() - began
-        self._seconds.append(seconds)
-        logs.notes.add(logs.Line(time.time(), request_id, scope["path"], seconds))
-        self._note_soon()
+        headers = [*answer.headers, (b"X-Request-ID", request_id.encode("ascii"))]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        self._observe(scope["path"], request_id, answer.status, time.perf_counter() - began, cached)
         return True
+
+    def _click(self, scope: Scope, said: dict[bytes, str]) -> Click:
+        sender = scope["client"][0] if scope["client"] else ""
+        ip = client_address(said.get(b"x-forwarded-for", ""), sender, self._trusted_proxies)
+        who = visitor(ip, said.get(b"user-agent", ""), said.get(b"referer", ""))
+        return Click(scope["path"][1:], who)
+
+    async def _resolve(self, scope: Scope, said: dict[bytes, str], request_id: str) -> Any:
+        """The answer by the database, on a thread of Flask's; None when Flask must give it."""
+        plain = not said.keys() & _BODY and said.get(b"accept", "*/*") in _NOT_HTML
+        if "must_run" in scope or not plain or not schema.ready or self._flask.full:
+            return None
+        return await self._flask.run(
+            _resolved_answer, (scope, request_id, self._deactivated_status)
+        )
+
+    def _observe(
+        self, path: str, request_id: str, status: int, seconds: float, cached: bool
+    ) -> None:
+        if cached:
+            self._seconds.append(seconds)
+        else:
+            metrics.observe_request("GET", "redirects.follow_code", status, seconds)
+        logs.notes.add(logs.Line(time.time(), request_id, path, seconds, status=status))
+        self._note_soon()
 
     def _note_soon(self) -> None:
         if not self._note_is_due:
@@ -181,30 +216,57 @@ def _may_be_code(path: str) -> bool:
     return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
 
 
-_NO_BODY = {"type": "http.response.body", "body": b""}
+class _Answer(NamedTuple):
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = b""
 
 
-@lru_cache(maxsize=2000)
-def _headers(link: Link) -> tuple[tuple[bytes, bytes], ...]:
-    """What Flask adds to each answer, and what both views answer with."""
-    headers = {**redirect_headers(link, True), "Content-Length": "0", **_ALWAYS}
+def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """With what Flask adds to each answer."""
+    headers = {**headers, "X-Content-Type-Options": "nosniff"}
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
 
 
-_ALWAYS = {"X-Content-Type-Options": "nosniff"}
+def _cached_answer(click: Click) -> _Answer | None:
+    return click.link and _redirect(click.link, True)
 
 
-_WANTED = frozenset((b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for"))
+@lru_cache(maxsize=2000)
+def _redirect(link: Link, cached: bool) -> _Answer:
+    return _Answer(302, _encoded({**redirect_headers(link, cached), "Content-Length": "0"}))
 
 
-def _sender_of(scope: Scope, trusted_proxies: int) -> tuple[str, str]:
-    """The visitor, as a click keeps it, and the request's id."""
+def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
+    """Without Flask, which takes three times as long; Flask answers when the database fails."""
+    scope, request_id, deactivated_status = asked
+    short_code = scope["path"][1:]
+    try:
+        with released():
+            found = scope["found"] = recording.follow(scope["click"])
+        _lead(found, short_code, deactivated_status)
+    except DatabaseUnavailable as error:
+        scope["failure"] = error
+    except DeadLink as error:
+        body = json.dumps(body_of(error, request_id)).encode() + b"\n"
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        return _Answer(error.status, _encoded({**headers, **error.headers}), body)
+    else:
+        metrics.redirects.inc()
+        return found and _redirect(*found)
+    return None
+
+
+_BODY = {b"content-length", b"transfer-encoding"}
+_NOT_HTML = {"*/*", "application/json"}
+_WANTED = {b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for", b"accept", *_BODY}
+
+
+def _headers_of(scope: Scope) -> dict[bytes, str]:
+    """The headers that matter here; those that come twice in one."""
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _WANTED:
             text = value.decode("latin-1")
             found[name] = f"{found[name]},{text}" if name in found else text
-    sender = scope["client"][0] if scope["client"] else ""
-    address = client_address(found.get(b"x-forwarded-for", ""), sender, trusted_proxies)
-    who = visitor(address, found.get(b"user-agent", ""), found.get(b"referer", ""))
-    return who, logs.request_id(found.get(b"x-request-id"))
+    return found

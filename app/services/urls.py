@@ -7,6 +7,7 @@ import re
 import secrets
 import string
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from peewee import IntegrityError
@@ -21,6 +22,7 @@ from app.redirects.links import DELETED, Link, add_pending, as_link, cache, deli
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
 from app.services import paging, users
 from app.services.paging import Page
+from app.unavailable import LockedTooLong
 
 ROUTE_NAMES = (
     "users",
@@ -132,9 +134,15 @@ def page_of_user(user_id: int, query: ListQuery) -> Page:
     return found
 
 
+def _drain_unless_locked() -> None:
+    """A change must not fail because the drain waits for another link's row."""
+    with suppress(LockedTooLong):
+        drain.run()
+
+
 def update(url_id: int, data: UrlUpdate) -> Url:
     """Changes what differs, with one event for each field; what has the value already is no change."""
-    drain.run()
+    _drain_unless_locked()
     updates: list[Any] = []
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
@@ -153,7 +161,7 @@ def update(url_id: int, data: UrlUpdate) -> Url:
 
 def delete(url_id: int) -> None:
     """Hides the link for good: only its events stay, and its code is never given out again."""
-    drain.run()
+    _drain_unless_locked()
     with db.atomic():
         url = _found(database.for_update(_living()), url_id)
         _note(url, "deleted", {"reason": "user_requested"})

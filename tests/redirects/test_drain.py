@@ -174,6 +174,21 @@ def test_all_who_need_a_locked_table_are_refused_soon(
 
 
 @pytest.mark.services
+def test_a_change_of_a_link_does_not_wait_for_another_links_clicks(
+    bound: Bound, redis_server: Redis, postgres_server: Postgres
+) -> None:
+    api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
+    locked, changed, deleted = api.url(), api.url(), api.url()
+    api.follow(locked)
+    with closing(psycopg2.connect(postgres_server.url.replace("+pool", ""))) as other:
+        other.cursor().execute("SELECT 1 FROM urls WHERE id = %s FOR UPDATE", (locked["id"],))
+        renamed = api.client.put(f"/urls/{changed['id']}", json={"title": "new"})
+        assert renamed.status_code == 200
+        assert api.client.delete(f"/urls/{deleted['id']}").status_code == 204
+    assert api.clicks(locked) == 1
+
+
+@pytest.mark.services
 def test_all_who_ask_while_a_batch_is_moved_share_its_failure(
     shared: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from app.redirects.batching import LoopRedis
 from app.redirects.connection import RedisConnection
 from app.redirects.links import handshake
 from app.redirects.views import Front
-from testkit.servers import HANGS_SECONDS, Redis, Silent, free_port
+from testkit.servers import HANGS_SECONDS, Postgres, Redis, Silent, free_port
 from tests.conftest import Api
 from tests.logbook import Log
 
@@ -142,7 +142,7 @@ def test_who_follows_is_taken_from_the_headers(front: Callable[..., Front], shar
     )
 
 
-def test_everything_else_is_left_to_flask(front: Callable[..., Front], shared: Api) -> None:
+def test_everything_else_is_answered_as_by_flask(front: Callable[..., Front], shared: Api) -> None:
     link = shared.url()
     gone = shared.url("https://gone.example/")
     shared.client.put(f"/urls/{gone['id']}", json={"is_active": False})
@@ -197,6 +197,31 @@ def test_a_hit_and_a_404_cost_one_round_trip_to_redis_and_a_miss_two(
         "deactivated": (410, 1),
         "unknown": (404, 1),
     }
+
+
+def test_a_miss_is_503_while_the_database_is_away_and_a_browser_gets_a_page_for_a_dead_link(
+    front: Callable[..., Front],
+    bound: Callable[..., Api],
+    redis_server: Redis,
+    postgres_server: Postgres,
+) -> None:
+    api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
+    cached = api.url()["short_code"]
+
+    async def main(app: Front) -> list[tuple[int, str]]:
+        await opened(app)
+        html = (b"accept", b"text/html")
+        answers = [await ask(app, scope("GET", "/nosuch", html))]
+        postgres_server.kill()
+        answers += [await ask(app, scope("GET", path)) for path in ("/nosuch", f"/{cached}")]
+        return [(status, headers.get("content-type", "")) for status, headers, _ in answers]
+
+    try:
+        found = run(front(), main)
+    finally:
+        postgres_server.start()
+    page = "text/html; charset=utf-8"
+    assert found == [(404, page), (503, "application/json"), (302, "")]
 
 
 def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(

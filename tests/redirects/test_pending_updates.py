@@ -145,6 +145,22 @@ def test_a_slow_reader_never_brings_a_deleted_link_back(shared: Api) -> None:
         assert follow(shared, code)[0] == 404
 
 
+@pytest.mark.services
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_deleted_link_that_was_not_cached_is_dead_for_slow_readers_too(
+    shared: Api, held: redis.Redis, method: str
+) -> None:
+    """One follow has shown that it is deleted; later ones must not show it again."""
+    url = shared.url()
+    old = cache.get_link(url["short_code"])
+    assert old is not None
+    shared.client.delete(f"/urls/{url['id']}")
+    held.flushall()  # as if that were still to be told
+    assert shared.client.open(f"/{url['short_code']}", method=method).status_code == 404
+    cache.put_links([(url["short_code"], old.entry())])
+    assert follow(shared, url["short_code"]) == (404, None)
+
+
 CHANGES: dict[str, Callable[[Api, dict[str, Any]], Any]] = {
     "deactivated": lambda api, url: api.client.put(f"/urls/{url['id']}", json={"is_active": False}),
     "deleted": lambda api, url: api.client.delete(f"/urls/{url['id']}"),
