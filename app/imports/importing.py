@@ -104,30 +104,16 @@ def _require_columns(file: CsvFile, kind: Kind) -> None:
 
 
 def _run(pairs: Sequence[tuple[CsvFile, FileReport]], options: Options) -> staging.Notes:
-    with database.patience(), _staging_tables():
-        with _staging():
+    begin, end = database.dialect().staging
+    with database.patience(), ExitStack() as tables:
+        tables.callback(database.clean_up, *staging.DROP)
+        staging.create()
+        with ExitStack() as transaction:
+            db.execute_sql(begin)
+            transaction.callback(database.clean_up, end)
             for number, (file, report) in enumerate(pairs):
                 staging.stage(number, file, report, options)
         return _merge([report for _, report in pairs])
-
-
-@contextmanager
-def _staging_tables() -> Iterator[None]:
-    staging.create()
-    try:
-        yield
-    finally:
-        database.clean_up(*staging.DROP)
-
-
-@contextmanager
-def _staging() -> Iterator[None]:
-    begin, end = database.dialect().staging
-    db.execute_sql(begin)
-    try:
-        yield
-    finally:
-        database.clean_up(end)
 
 
 def _merge(reports: Sequence[FileReport]) -> staging.Notes:

@@ -133,7 +133,7 @@ class CsvFile:
         self._line = self._done + self._skipped + 1
 
     def _pieces(self, first: list[str]) -> Iterator[str]:
-        """Whole lines, about 64 Ki characters of them; of a line that is too long the beginning."""
+        """Whole lines, about 32 Ki characters of them; of a line that is too long the beginning."""
         piece, rest = "".join(first), first[-1]
         while piece:
             while len(rest) == _LONGEST_ROW and not rest.endswith("\n"):
