@@ -37,7 +37,8 @@ A 302 to somewhere else.
 
 _LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {LINKS - 1}) AS n
+SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true,
+    now(), now() FROM generate_series(0, {LINKS - 1}) AS n
 """
 _STORED = (
     "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type"
@@ -128,10 +129,9 @@ class Load:
         loop, link = asyncio.get_running_loop(), self.links[number]
         answer = b""
         try:
-            await loop.sock_sendall(
-                line,
-                f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {self.name}-{number}\r\n\r\n".encode(),
-            )
+            agent = f"{self.name}-{number}"
+            head = f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\n\r\n"
+            await loop.sock_sendall(line, head.encode())
             while b"\r\n\r\n" not in answer:
                 chunk = await loop.sock_recv(line, 4096)
                 if not chunk:
@@ -225,7 +225,8 @@ class Total:
 
     def line(self) -> str:
         figures = "".join(f"{self.found[name]:>{len(name) + 3},}" for name in COLUMNS)
-        return f"{self.kind.name:28}{figures}{self.slowest:10.2f}{self.found['runs'] * REQUESTS / self.seconds:8,.0f}"
+        rate = self.found["runs"] * REQUESTS / self.seconds
+        return f"{self.kind.name:28}{figures}{self.slowest:10.2f}{rate:8,.0f}"
 
 
 COLUMNS = (
@@ -240,8 +241,11 @@ COLUMNS = (
     "astray",
 )
 _LEGEND = """
-meanwhile: redirects until the part was back; refused: any other answer than the right 302; cut off: in flight when their process died;
-unanswered: clicks of those; astray: clicks of refused requests or of none, and links whose counter is not the number of their events;
+meanwhile: redirects until the part was back
+refused: any other answer than the right 302
+cut off: in flight when their process died
+unanswered: clicks of those
+astray: clicks of refused requests or of none, and links whose counter is not that of their events
 slowest: seconds of the longest redirect
 """
 

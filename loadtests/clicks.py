@@ -22,7 +22,7 @@ class Clicks(NamedTuple):
 
 
 def compare(record: Record, stored: dict[str, int]) -> Clicks:
-    """Link by link, so that what is too little here is not made up for by what is too much there."""
+    """Per link, so that too many clicks of one do not hide too few of another."""
     lost = sum(max(0, count - stored.get(code, 0)) for code, count in record.clicks.items())
     more = sum(
         max(0, count - record.clicks[code] - record.unsure[code]) for code, count in stored.items()

@@ -126,11 +126,13 @@ def _codes() -> Iterator[str]:
 
 
 def _address() -> str:
-    return f"https://{dice.choice(_HOSTS)}/{dice.choice(_ADJECTIVES)}-{dice.choice(_TOPICS)}/{dice.randrange(1000, 9999)}"
+    host, page = dice.choice(_HOSTS), f"{dice.choice(_ADJECTIVES)}-{dice.choice(_TOPICS)}"
+    return f"https://{host}/{page}/{dice.randrange(1000, 9999)}"
 
 
 def _title() -> str:
-    return f"{dice.choice(_ADJECTIVES)} {dice.choice(_TOPICS)} {dice.randrange(2019, 2027)}".capitalize()
+    words = f"{dice.choice(_ADJECTIVES)} {dice.choice(_TOPICS)} {dice.randrange(2019, 2027)}"
+    return words.capitalize()
 
 
 def _links(users: Sequence[User]) -> list[Link]:

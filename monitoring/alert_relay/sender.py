@@ -33,9 +33,8 @@ class Sender(threading.Thread):
             while not self.stopping.is_set():
                 self._turn()
         finally:
-            if not self.stopping.wait(
-                1
-            ):  # a bug: without this thread the process is worth nothing, and Gunicorn starts another
+            # A bug ended this thread. Gunicorn replaces the process, which is useless without.
+            if not self.stopping.wait(1):
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self) -> None:

@@ -36,7 +36,7 @@ Wanted = str | tuple[str, str, float]
 
 
 class Drill(NamedTuple):
-    """Short ones run in CI. What `run` raises is the reason for which its line is not as expected."""
+    """Short ones run in CI. What `run` raises is why its line is not as expected."""
 
     name: str
     run: Callable[[Ground], None]
