@@ -1,6 +1,4 @@
-"""One application for all tests, on SQLite or on the servers that TEST_DATABASE_URL and
-TEST_REDIS_URL name; each test finds it empty.
-"""
+"""One application for all tests, on SQLite or on the servers that TEST_DATABASE_URL and TEST_REDIS_URL name; each test finds it empty."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:
-    """The server that the environment names, for this process of `pytest -n 2` if it has one of its
-    own (testkit/with_services.py).
-    """
+    """The server that the environment names, for this process of `pytest -n 2` if it has one of its own (testkit/with_services.py)."""
     return os.environ.get(
         f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', '').upper()}"
     ) or os.environ.get(name, "")
@@ -133,9 +129,7 @@ def postgres_server(session_postgres: Postgres) -> Postgres:
 
 @pytest.fixture
 def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]]:
-    """Binds the application to other servers, empties them unless told not to, and puts everything
-    back at the end.
-    """
+    """Binds the application to other servers, empties them unless told not to, and puts everything back at the end."""
     empty_redis(
         settings
     )  # clicks that wait for another database would keep a new one from being made

@@ -150,9 +150,7 @@ def test_who_has_seen_the_tables_does_not_make_them_again(
 
 
 class Stalling(NoStore):
-    """A Redis with clicks that wait, which fails to answer now and then: `fails` are the numbers of
-    those calls.
-    """
+    """A Redis with clicks that wait, which fails to answer now and then: `fails` are the numbers of those calls."""
 
     shared = True
 
