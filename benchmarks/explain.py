@@ -1,6 +1,4 @@
-"""Makes a million rows in PostgreSQL and prints the plan of every statement behind every list,
-look-up and count; a sequential scan fails it.
-"""
+"""Prints the plan of every query on a million rows; fails on a sequential scan."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What size costs: the same requests on 10,000 links and on many millions, and what a process costs
-that does nothing: `make bench-growth`.
+"""The cost of the same requests on 10,000 and on millions of links, and of an idle process.
 
 LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the
 script says how long.

@@ -1,6 +1,4 @@
-"""kill -9 of each part in the middle of 20,000 redirects at full speed, again and again, and what
-became of every click: `make bench-kills`.
-"""
+"""Counts every click while each part is killed during 20,000 redirects: `make bench-kills`."""
 
 from __future__ import annotations
 
@@ -30,10 +28,7 @@ REQUESTS = int(os.environ.get("REQUESTS", "20000"))
 ONLY = os.environ.get("ONLY", "")  # the kinds whose names contain this
 CONNECTIONS, REPLICAS, LINKS = 30, 3, 1000
 CUT_OFF, WRONG = 0, 1
-"""What became of a request that got no status: its connection broke before the answer came.
-
-A 302 to somewhere else.
-"""
+"""In place of a status: the connection broke before the answer; the 302 had another target."""
 
 _LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
@@ -97,9 +92,9 @@ class Installation:
 
 
 class Load:
-    """REQUESTS redirects as fast as they go.
+    """REQUESTS redirects at full speed.
 
-    Each says in its User-Agent which one it is, so that its click can be told from all others.
+    The User-Agent of each is its number, by which its click is found.
     """
 
     def __init__(self, name: str) -> None:
@@ -160,9 +155,9 @@ def _connected(port: int) -> socket.socket:
 
 
 class Kind(NamedTuple):
-    """Whom to kill, and start again.
+    """The part to kill and to start again.
 
-    Nobody: one of the processes that answer, whose master starts the next one by itself.
+    None: a worker process, which its master replaces.
     """
 
     name: str
@@ -215,9 +210,9 @@ class Total:
         self.slowest = max(self.slowest, load.slowest)
 
     def wrong(self) -> bool:
-        """Cut off may be what the process that died had on its connections.
+        """Requests may be cut off that the killed process had.
 
-        Lost, what a Redis that does not sync each write had not synced.
+        Clicks may be lost only by a Redis that does not sync each write.
         """
         most = 0 if self.kind.part else self.found["runs"] * CONNECTIONS // REPLICAS
         wrong = ("double", "astray", "refused", *(("lost",) if self.kind.redis is Redis else ()))

@@ -1,7 +1,4 @@
-"""What one user does: mostly follows links, and looks at, makes and changes all the rest.
-
-Every answer is checked.
-"""
+"""One user: mostly follows links, also reads, makes and changes them, and checks every answer."""
 
 from __future__ import annotations
 

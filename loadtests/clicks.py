@@ -1,6 +1,4 @@
-"""Whether every click that was answered is stored, once: the service's own counters beside what the
-users saw.
-"""
+"""Compares the service's click counters with the redirects that the users were answered."""
 
 from __future__ import annotations
 

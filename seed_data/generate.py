@@ -1,6 +1,4 @@
-"""Writes the sample data, users.csv, urls.csv, events.csv and products.csv, beside itself: always
-the same, from a fixed seed.
-"""
+"""Writes the sample data beside itself, always the same: users, urls, events and products."""
 
 from __future__ import annotations
 

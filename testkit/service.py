@@ -1,6 +1,4 @@
-"""The service that is loaded when no other is named: the processes and settings of
-docker-compose.yml, on loopback.
-"""
+"""The service of docker-compose.yml as processes on loopback, with the same settings."""
 
 from __future__ import annotations
 

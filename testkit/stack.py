@@ -1,6 +1,4 @@
-"""Whole stacks of real processes on loopback, and what their CPU time was: Nginx, replicas, worker,
-Redis, PostgreSQL.
-"""
+"""Stacks of real processes on loopback (Nginx to PostgreSQL), and their CPU time."""
 
 from __future__ import annotations
 

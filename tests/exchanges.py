@@ -1,6 +1,4 @@
-"""The requests and answers written in docs/api.md: replayed in order, compared, and with `python -m
-tests.exchanges` written anew.
-"""
+"""Replays and compares the exchanges of docs/api.md; `python -m tests.exchanges` rewrites them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The thread that brings the queued messages to Discord, one after the other, as patiently as
-needed.
-"""
+"""The thread that sends the queued messages to Discord in order, and tries again."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The ground on which a drill breaks one thing: steady load around the fault, and a look at
-everything that was promised once it is over.
-"""
+"""One drill: steady load around a fault, then a check of every promise."""
 
 from __future__ import annotations
 

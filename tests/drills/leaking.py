@@ -1,6 +1,4 @@
-"""Drills on memory: a process of a replica leaks until the kernel ends it, and with the first one
-the whole container.
-"""
+"""Drills on memory: a process leaks until the kernel kills it, or the whole container."""
 
 from __future__ import annotations
 

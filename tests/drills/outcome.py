@@ -1,6 +1,4 @@
-"""Judges a drill: what the answers and the stored clicks say about the promises, and the line of
-the table that follows.
-"""
+"""Compares the answers and stored clicks of a drill with the promises; makes its table line."""
 
 from __future__ import annotations
 
