@@ -28,9 +28,9 @@ class Connection(Reader):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._lingering_transport: Any = _LingeringTransport(self, transport)
-        self._running: tuple[Any, asyncio.Task[None]] | None = None
-        self._ended = self._lingering = False
-        self.unread, self._most_unread, self.unread_since = 0, 0, 0.0
+        self._running: tuple[Any, asyncio.Task[None]] | None = None  # uvicorn's cycle, its task
+        self._client_ended = self._lingering = False
+        self.unread, self._most_unread, self.unread_since = 0, 0, 0.0  # bytes, bytes, loop time
         if len(self.open) >= MOST_CONNECTIONS:
             _make_room()
         self.open.add(self)
@@ -52,11 +52,11 @@ class Connection(Reader):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keeps the transport open while a client that closed its side waits for its answer."""
-        self._ended = True
+        self._client_ended = True
         running = self._running and not self._running[0].response_complete
         if self._lingering:
             return False
-        if (self._head and self._raw) or (self.cycle and self.cycle.more_body):
+        if (self._in_head and self._raw) or (self.cycle and self.cycle.more_body):
             self.refuse(400, "The request has no end")
             return True
         if running:
@@ -119,7 +119,7 @@ class Connection(Reader):
 
     def linger(self) -> None:
         """Closes once the client has closed: closing at once could discard the answer unread."""
-        if self._ended or self.transport.is_closing():
+        if self._client_ended or self.transport.is_closing():
             self.transport.close()
             return
         self._lingering = self._ignores_input = True
@@ -151,9 +151,9 @@ class Connection(Reader):
 
     def _check_waiting(self, seconds: float) -> None:
         body = self.cycle and self.cycle.more_body
-        if self._head and not self._raw and seconds > HEAD_SECONDS:
+        if self._in_head and not self._raw and seconds > HEAD_SECONDS:
             self.transport.close()
-        elif (self._head and seconds > HEAD_SECONDS) or (
+        elif (self._in_head and seconds > HEAD_SECONDS) or (
             body and seconds > PAUSE_SECONDS + self._bytes / SLOWEST_BYTES
         ):
             self.refuse(408, "The request took too long")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from http import HTTPStatus
 
 import httptools
 
@@ -19,14 +20,6 @@ Problem = tuple[int, str]
 _METHOD = re.compile(rb"[A-Z][A-Z0-9$_.-]{0,199}(?= )")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _ONCE = (b"host", b"content-type")
-_PHRASES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    414: "URI Too Long",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 
 
 def problem_of(url: bytes, headers: Headers, version: str) -> Problem | None:
@@ -76,7 +69,9 @@ def without_upgrade(raw: bytes) -> bytes:
 
 def refusal(status: int, why: str) -> bytes:
     """The whole response, with the JSON body that all errors have."""
-    phrase, request_id = _PHRASES[status], secrets.token_hex(8)
+    # Python before 3.13 has another phrase for 414.
+    phrase = "URI Too Long" if status == 414 else HTTPStatus(status).phrase
+    request_id = secrets.token_hex(8)
     error = {"error": phrase, "message": why, "status": status, "request_id": request_id}
     body = json.dumps(error) + "\n"
     return (

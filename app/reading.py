@@ -21,11 +21,13 @@ class Reader(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._head, self._raw, self._requests_begun = True, b"", 0
-        self._method, self._header_bytes = b"", 0
-        self._refusal: heads.Problem | None = None
+        self._in_head, self._raw = True, b""  # the request line and headers, as far as they came
+        self._requests_begun = 0  # by the bytes that are being parsed
+        self._method = b""  # the real one of a request that was parsed as PATCH
+        self._header_bytes = 0  # that came without an end of a header or trailer
+        self._refusal: heads.Problem | None = None  # to be sent after the running answer
         self._ignores_input = False
-        self._since, self._bytes = self.loop.time(), 0
+        self._since, self._bytes = self.loop.time(), 0  # of the current head, body or pause
 
     def refuse(self, status: int, why: str) -> None:
         raise NotImplementedError
@@ -37,7 +39,7 @@ class Reader(HttpToolsProtocol):
         self._bytes += len(data)
         if self._ignores_input:
             return
-        if self._head:
+        if self._in_head:
             self._raw += data
         else:
             self._raw = b"" if self.cycle.more_body else data
@@ -47,11 +49,11 @@ class Reader(HttpToolsProtocol):
 
     def _check_size(self, data: bytes, content: int) -> None:
         """Limits headers and trailers, which the parser keeps until they are complete."""
-        body_grows = self._head or not self.cycle.more_body or len(self.cycle.body) > content
+        body_grows = self._in_head or not self.cycle.more_body or len(self.cycle.body) > content
         self._header_bytes = 0 if body_grows else self._header_bytes + len(data)
         if self._ignores_input:
             return
-        if self._head and len(self._raw) > heads.MOST_HEAD_BYTES:
+        if self._in_head and len(self._raw) > heads.MOST_HEAD_BYTES:
             self.refuse(*(heads.LONG_HEAD if b"\n" in self._raw else heads.LONG_URL))
         elif self._header_bytes > heads.MOST_HEAD_BYTES:
             self.refuse(*heads.LONG_HEAD)
@@ -93,11 +95,11 @@ class Reader(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._requests_begun += 1
-        if not self._head:
-            self._head, self._since, self._bytes = True, self.loop.time(), 0
+        if not self._in_head:
+            self._in_head, self._since, self._bytes = True, self.loop.time(), 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head:  # a trailer is no header
+        if self._in_head:  # a trailer is no header
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -108,7 +110,7 @@ class Reader(HttpToolsProtocol):
         has_body = heads.has_body(self.headers)
         if has_body and self.parser.should_upgrade():
             raise _UpgradeWithBody
-        self._head, self._raw, self._since, self._bytes = False, b"", self.loop.time(), 0
+        self._in_head, self._raw, self._since, self._bytes = False, b"", self.loop.time(), 0
         super().on_headers_complete()
         if self._method:
             self.scope["method"], self._method = self._method.decode(), b""

@@ -1,6 +1,4 @@
-"""Redirects at full speed for as long as you like, and what the memory of each part does meanwhile:
-`make bench-endurance MINUTES=60`.
-"""
+"""The memory of each part during redirects at full speed: `make bench-endurance MINUTES=60`."""
 
 from __future__ import annotations
 

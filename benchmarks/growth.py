@@ -1,5 +1,4 @@
-"""What size costs: the same requests on 10,000 links and on many millions, and what a process costs
-that does nothing: `make bench-growth`.
+"""The cost of the same requests on 10,000 and on millions of links, and of an idle process.
 
 LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the
 script says how long.
@@ -33,13 +32,18 @@ _INDEXES = (
 )
 _FILL = (
     """INSERT INTO users (username, email, created_at)
-       SELECT 'user' || n, 'user' || n || '@example.com', now() FROM generate_series(1, {users}) AS n""",
-    """INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, click_count)
-       SELECT 1 + n % {users}, 'g' || lpad(n::text, 9, '0'), 'https://example.com/page/' || n, 'Page ' || n, n % 6 <> 0, now(), now(), {clicks}
+       SELECT 'user' || n, 'user' || n || '@example.com', now()
+       FROM generate_series(1, {users}) AS n""",
+    """INSERT INTO urls (user_id, short_code, original_url, title, is_active,
+           created_at, updated_at, click_count)
+       SELECT 1 + n % {users}, 'g' || lpad(n::text, 9, '0'), 'https://example.com/page/' || n,
+           'Page ' || n, n % 6 <> 0, now(), now(), {clicks}
        FROM generate_series(1, {links}) AS n""",
     """INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-       SELECT 1 + n % {links}, 1 + n % {links} % {users}, CASE WHEN n % 10 = 0 THEN 'created' ELSE 'clicked' END, now(),
-       '{{"short_code": "g", "original_url": "https://example.com/page", "ip": "127.0.0.1", "user_agent": "probe", "referrer": ""}}'
+       SELECT 1 + n % {links}, 1 + n % {links} % {users},
+           CASE WHEN n % 10 = 0 THEN 'created' ELSE 'clicked' END, now(),
+       '{{"short_code": "g", "original_url": "https://example.com/page", '
+       '"ip": "127.0.0.1", "user_agent": "probe", "referrer": ""}}'
        FROM generate_series(1, {events}::bigint) AS n""",
 )
 

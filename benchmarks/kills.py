@@ -1,6 +1,4 @@
-"""kill -9 of each part in the middle of 20,000 redirects at full speed, again and again, and what
-became of every click: `make bench-kills`.
-"""
+"""Counts every click while each part is killed during 20,000 redirects: `make bench-kills`."""
 
 from __future__ import annotations
 
@@ -30,14 +28,12 @@ REQUESTS = int(os.environ.get("REQUESTS", "20000"))
 ONLY = os.environ.get("ONLY", "")  # the kinds whose names contain this
 CONNECTIONS, REPLICAS, LINKS = 30, 3, 1000
 CUT_OFF, WRONG = 0, 1
-"""What became of a request that got no status: its connection broke before the answer came.
-
-A 302 to somewhere else.
-"""
+"""In place of a status: the connection broke before the answer; the 302 had another target."""
 
 _LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {LINKS - 1}) AS n
+SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true,
+    now(), now() FROM generate_series(0, {LINKS - 1}) AS n
 """
 _STORED = (
     "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type"
@@ -96,9 +92,9 @@ class Installation:
 
 
 class Load:
-    """REQUESTS redirects as fast as they go.
+    """REQUESTS redirects at full speed.
 
-    Each says in its User-Agent which one it is, so that its click can be told from all others.
+    The User-Agent of each is its number, by which its click is found.
     """
 
     def __init__(self, name: str) -> None:
@@ -128,10 +124,9 @@ class Load:
         loop, link = asyncio.get_running_loop(), self.links[number]
         answer = b""
         try:
-            await loop.sock_sendall(
-                line,
-                f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {self.name}-{number}\r\n\r\n".encode(),
-            )
+            agent = f"{self.name}-{number}"
+            head = f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\n\r\n"
+            await loop.sock_sendall(line, head.encode())
             while b"\r\n\r\n" not in answer:
                 chunk = await loop.sock_recv(line, 4096)
                 if not chunk:
@@ -160,9 +155,9 @@ def _connected(port: int) -> socket.socket:
 
 
 class Kind(NamedTuple):
-    """Whom to kill, and start again.
+    """The part to kill and to start again.
 
-    Nobody: one of the processes that answer, whose master starts the next one by itself.
+    None: a worker process, which its master replaces.
     """
 
     name: str
@@ -215,9 +210,9 @@ class Total:
         self.slowest = max(self.slowest, load.slowest)
 
     def wrong(self) -> bool:
-        """Cut off may be what the process that died had on its connections.
+        """Requests may be cut off that the killed process had.
 
-        Lost, what a Redis that does not sync each write had not synced.
+        Clicks may be lost only by a Redis that does not sync each write.
         """
         most = 0 if self.kind.part else self.found["runs"] * CONNECTIONS // REPLICAS
         wrong = ("double", "astray", "refused", *(("lost",) if self.kind.redis is Redis else ()))
@@ -225,7 +220,8 @@ class Total:
 
     def line(self) -> str:
         figures = "".join(f"{self.found[name]:>{len(name) + 3},}" for name in COLUMNS)
-        return f"{self.kind.name:28}{figures}{self.slowest:10.2f}{self.found['runs'] * REQUESTS / self.seconds:8,.0f}"
+        rate = self.found["runs"] * REQUESTS / self.seconds
+        return f"{self.kind.name:28}{figures}{self.slowest:10.2f}{rate:8,.0f}"
 
 
 COLUMNS = (
@@ -240,8 +236,11 @@ COLUMNS = (
     "astray",
 )
 _LEGEND = """
-meanwhile: redirects until the part was back; refused: any other answer than the right 302; cut off: in flight when their process died;
-unanswered: clicks of those; astray: clicks of refused requests or of none, and links whose counter is not the number of their events;
+meanwhile: redirects until the part was back
+refused: any other answer than the right 302
+cut off: in flight when their process died
+unanswered: clicks of those
+astray: clicks of refused requests or of none, and links whose counter is not that of their events
 slowest: seconds of the longest redirect
 """
 

@@ -1,7 +1,4 @@
-"""What one user does: mostly follows links, and looks at, makes and changes all the rest.
-
-Every answer is checked.
-"""
+"""One user: mostly follows links, also reads, makes and changes them, and checks every answer."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ def popular() -> Link:
 
 
 def tail_link() -> Link:
-    """One of those that lie in the database since long ago, as testkit/service.py puts them there."""
+    """One of the old links that testkit/service.py puts into the database."""
     number = random.randrange(PLAN.tail)
     return Link(0, f"T{number:05}", f"https://example.com/tail/{number:05}")
 

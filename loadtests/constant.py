@@ -1,6 +1,4 @@
-"""Nginx answering everything the users ask with constants, to learn what the generator alone can
-do.
-"""
+"""Nginx that answers every request with a constant: the limit of the load generator."""
 
 from __future__ import annotations
 

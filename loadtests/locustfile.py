@@ -1,4 +1,4 @@
-"""What Locust runs: the users' coming and going, the first links, and the record of what happens."""
+"""What Locust runs: when users start and stop, the first links, and the record of the run."""
 
 from __future__ import annotations
 

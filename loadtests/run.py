@@ -163,10 +163,8 @@ def main() -> int:
             stack = None if wishes.base_url else service.Served(cleanup).stack
         except (Missing, URLError) as problem:
             sys.exit(f"{wishes.base_url or 'the stack'}: {problem}")
-        _show(
-            f"{wishes.name}:"
-            f" {wishes.base_url or 'Nginx, three replicas, PostgreSQL, Redis and the worker, started for this'}"
-        )
+        own = "Nginx, three replicas, PostgreSQL, Redis and the worker, started for this"
+        _show(f"{wishes.name}: {wishes.base_url or own}")
         run = loaded(wishes, stack)
     return report.publish(
         wishes.name,

@@ -1,6 +1,4 @@
-"""Writes the sample data, users.csv, urls.csv, events.csv and products.csv, beside itself: always
-the same, from a fixed seed.
-"""
+"""Writes the sample data beside itself, always the same: users, urls, events and products."""
 
 from __future__ import annotations
 
@@ -126,11 +124,13 @@ def _codes() -> Iterator[str]:
 
 
 def _address() -> str:
-    return f"https://{dice.choice(_HOSTS)}/{dice.choice(_ADJECTIVES)}-{dice.choice(_TOPICS)}/{dice.randrange(1000, 9999)}"
+    host, page = dice.choice(_HOSTS), f"{dice.choice(_ADJECTIVES)}-{dice.choice(_TOPICS)}"
+    return f"https://{host}/{page}/{dice.randrange(1000, 9999)}"
 
 
 def _title() -> str:
-    return f"{dice.choice(_ADJECTIVES)} {dice.choice(_TOPICS)} {dice.randrange(2019, 2027)}".capitalize()
+    words = f"{dice.choice(_ADJECTIVES)} {dice.choice(_TOPICS)} {dice.randrange(2019, 2027)}"
+    return words.capitalize()
 
 
 def _links(users: Sequence[User]) -> list[Link]:

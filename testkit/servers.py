@@ -1,6 +1,4 @@
-"""Real PostgreSQL and Redis servers on free loopback ports, which tests may kill, stop and start
-again.
-"""
+"""Real PostgreSQL and Redis servers on free loopback ports; tests may kill and restart them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The service that is loaded when no other is named: the processes and settings of
-docker-compose.yml, on loopback.
-"""
+"""The service of docker-compose.yml as processes on loopback, with the same settings."""
 
 from __future__ import annotations
 
@@ -20,13 +18,17 @@ REPLICAS = 3
 TAIL = 20_000
 _TAIL_LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'T' || lpad(n::text, 5, '0'), 'https://example.com/tail/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {TAIL - 1}) AS n
+SELECT 'T' || lpad(n::text, 5, '0'), 'https://example.com/tail/' || lpad(n::text, 5, '0'), true,
+    now(), now() FROM generate_series(0, {TAIL - 1}) AS n
 """
 _SETTINGS = """
 limit_req_zone $binary_remote_addr zone=clients:10m rate=20000r/s;
 limit_req zone=clients burst=20000 nodelay;
 map "" $client_scheme {{ default $scheme; }}
-upstream app {{ zone app 128k; least_conn; {servers} keepalive 64; keepalive_requests 1000000; keepalive_timeout 5s; }}
+upstream app {{
+    zone app 128k; least_conn; {servers}
+    keepalive 64; keepalive_requests 1000000; keepalive_timeout 5s;
+}}
 """
 
 

@@ -1,6 +1,4 @@
-"""Whole stacks of real processes on loopback, and what their CPU time was: Nginx, replicas, worker,
-Redis, PostgreSQL.
-"""
+"""Stacks of real processes on loopback (Nginx to PostgreSQL), and their CPU time."""
 
 from __future__ import annotations
 
@@ -27,7 +25,8 @@ daemon off;
 events {{ worker_connections 2048; }}
 http {{
     access_log {folder}/access.log;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fcgi;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     keepalive_requests 10000000;
     upstream replicas {{ least_conn; {servers} keepalive 64; keepalive_requests 10000000; }}

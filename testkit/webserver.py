@@ -1,6 +1,4 @@
-"""Holdfast under a real Gunicorn with several worker processes, on SQLite and a free port, for what
-only processes can show.
-"""
+"""Holdfast under a real Gunicorn with several worker processes, on SQLite and a free port."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_a_server_without_a_free_connection_is_waited_for_while_ours_are_in_use(
 def test_nobody_is_refused_while_processes_stand_still_for_half_a_second_at_random(
     tmp_path: Path, postgres_server: Postgres, redis_server: Redis
 ) -> None:
-    """Web server, PostgreSQL and Redis are stopped by turns, while clients read, write and follow."""
+    """Web server, PostgreSQL and Redis stop in turn, while clients read, write and follow."""
     name = postgres_server.another_database()
     app = App(DATABASE_URL=name, REDIS_URL=redis_server.url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
     try:
@@ -168,7 +168,7 @@ def stop_at_random(*servers: Any) -> None:
 
 
 class Forwarding(ExitStack):
-    """Passes connections on to another port, until it is told to hold back what the first one says."""
+    """Passes connections on to another port, until it is told to hold back the first one."""
 
     def __init__(self, port: int) -> None:
         super().__init__()

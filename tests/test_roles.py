@@ -1,4 +1,4 @@
-"""The roles that postgres/start.sh makes in a new volume and in an older one, on a real PostgreSQL."""
+"""The roles that postgres/start.sh makes in a new and in an old volume of a real PostgreSQL."""
 
 from __future__ import annotations
 

@@ -286,8 +286,10 @@ def test_a_method_that_is_not_known_is_not_allowed(server: Run, method: str) -> 
 
 @pytest.mark.parametrize(
     "header",
-    [b"SCRIPT_NAME: /x", b"Script-Name: /x", b"X-Forwarded-Prefix: /x", b"X-Script-Name: /x", b"PATH_INFO: /x", b"Path-Info: /x",
-     b"REMOTE_USER: x", b"X_Forwarded_For: 203.0.113.1", b"Content_Length: 5", b"WSGI.INPUT: x", b"Proxy: http://x.example"],
+    [b"SCRIPT_NAME: /x", b"Script-Name: /x", b"X-Forwarded-Prefix: /x", b"X-Script-Name: /x",
+     b"PATH_INFO: /x", b"Path-Info: /x",
+     b"REMOTE_USER: x", b"X_Forwarded_For: 203.0.113.1", b"Content_Length: 5", b"WSGI.INPUT: x",
+     b"Proxy: http://x.example"],
 )  # fmt: skip
 def test_a_header_that_is_called_like_something_of_the_server_harms_nothing(
     server: Run, header: bytes

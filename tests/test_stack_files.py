@@ -184,9 +184,7 @@ def test_every_service_that_stays_says_how_it_is(stack: dict[str, Any]) -> None:
     )  # what replicas are asked; their own entries only say when
 
 
-def test_replicas_of_a_swarm_are_replaced_by_ones_that_already_serve_and_a_bad_version_goes_back() -> (
-    None
-):
+def test_a_swarm_starts_a_new_replica_before_it_ends_the_old_and_undoes_a_bad_version() -> None:
     deploy = SWARM["services"]["app"]["deploy"]
     assert deploy["replicas"] == 3
     assert (

@@ -173,11 +173,13 @@ def _respond(result: Any, status: int) -> Response:
     if isinstance(result, Response):
         return result
     payload, headers = result if isinstance(result, Answer) else (result, {})
-    response = empty(status)
-    if payload is not None:
-        response = Response(encode(payload) + b"\n", status, mimetype="application/json")
+    response = empty(status) if payload is None else _json(payload, status)
     response.headers.extend(headers)
     return response
+
+
+def _json(payload: Any, status: int) -> Response:
+    return Response(encode(payload) + b"\n", status, mimetype="application/json")
 
 
 def finish(response: Response) -> Response:

@@ -101,13 +101,14 @@ def check_storable(value: Any, depth: int = _DEEPEST) -> None:
             check_storable(part, depth - 1)
 
 
-def _query_integer(text: Any) -> int:
+def _query_integer(value: Any) -> int:
     """An integer; what is larger than any id counts as one more than the largest."""
-    match = re.fullmatch(r"(-?)0*([0-9]*)", str(text))
-    if match is None or str(text) in ("", "-"):
+    text = str(value)
+    if not re.fullmatch("-?[0-9]+", text):
         raise _refuse("must be an integer")
-    size = int(match[2] or "0") if len(match[2]) < 20 else LARGEST_ID + 1
-    return -size if match[1] else size
+    digits = text.lstrip("-0")
+    size = int(digits or 0) if len(digits) < 20 else LARGEST_ID + 1
+    return -size if text.startswith("-") else size
 
 
 _TRUE, _FALSE = ("true", "True", "TRUE", "1", "yes"), ("false", "False", "FALSE", "0", "no")

@@ -1,6 +1,4 @@
-"""Files that are there in full or not at all, whatever happens meanwhile, and numbers for their
-names that only grow.
-"""
+"""Writes files atomically, and makes growing numbers for their names."""
 
 from __future__ import annotations
 

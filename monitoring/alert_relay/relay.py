@@ -1,6 +1,4 @@
-"""What happens to a notification: it is recorded, what is new in it is queued for Discord, and only
-then it counts as taken.
-"""
+"""Takes a notification: records it and queues its news for Discord before it answers."""
 
 from __future__ import annotations
 

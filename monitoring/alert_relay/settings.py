@@ -1,6 +1,4 @@
-"""The relay's settings: the one place of the relay that reads the environment, checks it and says
-at once all that is wrong.
-"""
+"""The relay's settings from the environment; all errors are reported together."""
 
 from __future__ import annotations
 

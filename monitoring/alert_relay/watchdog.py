@@ -1,6 +1,4 @@
-"""The dead man's switch: Alertmanager's Watchdog alert always fires, and its absence means that no
-alert can arrive.
-"""
+"""Reports when Alertmanager's Watchdog alert, which always fires, no longer arrives."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Builds the dashboards from code: `python -m monitoring.grafana.build` writes them to
-monitoring/grafana/dashboards.
-"""
+"""Writes monitoring/grafana/dashboards: `python -m monitoring.grafana.build`."""
 
 from __future__ import annotations
 

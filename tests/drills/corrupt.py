@@ -1,6 +1,4 @@
-"""Drills on what Holdfast keeps beside the database: poisoned cache entries, a stream from the
-future, no room for logs.
-"""
+"""Drills on Redis and the log: broken cached links, stream ids from the future, a full disk."""
 
 from __future__ import annotations
 

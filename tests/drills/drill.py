@@ -1,6 +1,4 @@
-"""The ground on which a drill breaks one thing: steady load around the fault, and a look at
-everything that was promised once it is over.
-"""
+"""One drill: steady load around a fault, then a check of every promise."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ Wanted = str | tuple[str, str, float]
 
 
 class Drill(NamedTuple):
-    """Short ones run in CI. What `run` raises is the reason for which its line is not as expected."""
+    """Short ones run in CI. What `run` raises is why its line is not as expected."""
 
     name: str
     run: Callable[[Ground], None]

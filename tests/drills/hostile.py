@@ -1,6 +1,4 @@
-"""Drills on clients that mean harm or do harm: five hundred slow ones, bodies of ten megabytes at
-once, files of garbage.
-"""
+"""Drills on hostile clients: 500 slow ones, many bodies of 10 MB at once, invalid files."""
 
 from __future__ import annotations
 

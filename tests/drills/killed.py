@@ -1,7 +1,4 @@
-"""Drills on work that is killed in its middle: imports and a migration.
-
-Done again, each is whole, and nothing is there twice.
-"""
+"""Drills on killed imports and migrations: repeated, each is complete, and nothing is double."""
 
 from __future__ import annotations
 

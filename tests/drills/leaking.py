@@ -1,6 +1,4 @@
-"""Drills on memory: a process of a replica leaks until the kernel ends it, and with the first one
-the whole container.
-"""
+"""Drills on memory: a process leaks until the kernel kills it, or the whole container."""
 
 from __future__ import annotations
 
@@ -20,7 +18,8 @@ _REPLICA = "app1"
 _LEAK = """
 import glob, sys, time
 def ended():
-    (counts,) = glob.glob("/sys/fs/cgroup/memory.events") or glob.glob("/sys/fs/cgroup/memory/memory.oom_control")
+    old = "/sys/fs/cgroup/memory/memory.oom_control"
+    (counts,) = glob.glob("/sys/fs/cgroup/memory.events") or glob.glob(old)
     return [line for line in open(counts) if line.startswith("oom_kill ")]
 victim = sys.argv[1] or open("/proc/1/task/1/children").read().split()[0]
 open(f"/proc/{victim}/oom_score_adj", "w").write("1000")

@@ -1,6 +1,4 @@
-"""The drill on Nginx: killed, which breaks the connections that clients have to it, and nothing
-else.
-"""
+"""The drill on Nginx: killed, it breaks the connections of its clients and nothing else."""
 
 from __future__ import annotations
 

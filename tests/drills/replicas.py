@@ -101,7 +101,7 @@ def next_image(stack: Stack) -> str:
 
 
 def build_next(stack: Stack) -> None:
-    """The same image with one migration more, which is what the stack is told to use from now on."""
+    """The same image with one migration more; the stack uses it from now on."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Dockerfile").write_text(_DOCKERFILE)
         Path(folder, "0900_drill.py").write_text(f'"""A harmless change."""\n{_MIGRATION}')

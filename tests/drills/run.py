@@ -1,6 +1,4 @@
-"""Brings a stack up, breaks it as the drills say, one after the other, prints what became of each,
-and takes it down: `python -m tests.drills.run`.
-"""
+"""Runs the drills on one stack and prints their table: `python -m tests.drills.run`."""
 
 from __future__ import annotations
 

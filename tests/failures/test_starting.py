@@ -1,6 +1,4 @@
-"""Twelve processes that start at the same moment on an empty database all come up, and make its
-schema once.
-"""
+"""Twelve processes that start together on an empty database all start, and migrate it once."""
 
 from __future__ import annotations
 

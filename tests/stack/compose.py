@@ -178,7 +178,7 @@ def get_json(url: str) -> Any:
 def fetch(
     url: str, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> tuple[int, bytes, Any]:
-    """Status, body and headers of one request that follows no redirect, on a connection of its own."""
+    """Status, body and headers of one request on a new connection; follows no redirect."""
     _, _, host, target = url.split("/", 3)
     with closing(HTTPConnection(host, timeout=40)) as connection:
         connection.request(

@@ -262,7 +262,10 @@ def scale(swarm: Swarm) -> str:
 
 def watch_disks(swarm: Swarm) -> str:
     """What HostDiskSpaceLow looks at, which leaves out what is read only."""
-    query = 'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay"}+unless+node_filesystem_readonly==1'
+    query = (
+        'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay"}'
+        "+unless+node_filesystem_readonly==1"
+    )
     wait_for(lambda: bool(swarm.prometheus(query)), 30, "a disk of the host")
     return ", ".join(each["metric"]["mountpoint"] for each in swarm.prometheus(query))
 
