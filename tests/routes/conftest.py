@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 
 from app.models import Product
-from app.redirects.links import cache
 from app.routes.given import given
+from app.services import products as product_pages
 from tests.conftest import Api
 
 
@@ -26,7 +26,7 @@ def given_with(app: Flask) -> Iterator[Callable[..., None]]:
 @pytest.fixture(autouse=True)
 def _forgetful() -> None:
     """Without Redis, this process would remember answers from the test before."""
-    cache.bind(cache.ttl_seconds)
+    product_pages.forget()
 
 
 @pytest.fixture
