@@ -38,11 +38,8 @@ bp = Blueprint("redirects", __name__)
 @lru_cache(maxsize=2000)
 def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
     """What a redirect answers besides its status 302."""
-    return {
-        "Location": location(link.original_url),
-        "Cache-Control": "private, no-store",
-        "X-Cache": "HIT" if cached else "MISS",
-    }
+    about = {"Cache-Control": "private, no-store", "X-Cache": "HIT" if cached else "MISS"}
+    return {"Location": location(link.original_url), **about}
 
 
 def _lead(found: Found | None, short_code: str) -> dict[str, str]:
@@ -113,7 +110,8 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return await self._live(receive, send)
+            await self._live(receive, send)
+            return
         with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
             follows = scope["method"] == "GET" and _may_be_code(scope["path"])
             if not (follows and await self._answer(scope, send)):
