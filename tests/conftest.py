@@ -24,7 +24,7 @@ from app.config import Settings
 from app.database import db, patience, release
 from app.migrations import schema
 from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
-from app.redirects.links import cache
+from app.services import products
 from testkit.servers import Postgres, Redis
 from tests.logbook import Log
 
@@ -69,7 +69,7 @@ def empty(settings: Settings) -> None:
         for table in TABLES:
             table.delete().execute()
     empty_redis(settings)
-    cache.bind(cache.ttl_seconds)  # without Redis, this process remembers answers itself
+    products.forget()
 
 
 def empty_redis(settings: Settings) -> None:

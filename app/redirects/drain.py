@@ -34,7 +34,7 @@ STREAM_MAY_COME = timedelta(days=30)
 _SENDER_LENGTH = 12
 
 Position = dict[str, Any]
-"""The stream's epoch, the last id that was drained of it, and how many entries were drained ever."""
+"""The stream's epoch, its last id that was drained, and how many entries were drained ever."""
 
 
 class Drain:
@@ -87,7 +87,7 @@ class Drain:
                 position = get_position()
                 if not _is_past(position, epoch, last):  # another process may have drained them
                     position, moved = _store_next(position)
-        # A process that dies before this leaves the trim to the next drain, which reads nothing new.
+        # A process that dies before this leaves the trim to the next drain.
         redis_connection.run(_TRIM, (STREAM, EPOCH), position["epoch"], position["last"])
         return position, moved
 

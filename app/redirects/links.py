@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 ACTIVE, INACTIVE, DELETED = "a", "i", "d"
 PUT = Script("put")
-_MOST_ANSWERS = 500
 _BATCH = 500
 
 
@@ -52,12 +51,7 @@ class Link(NamedTuple):
             return None
 
 
-parse_link = lru_cache(maxsize=2000)(Link.parse)  # saves 3 us of a redirect's 60
-
-
-def as_link(url: Any) -> Link:
-    """The link of a row of `urls`."""
-    return Link(ACTIVE if url.is_active else INACTIVE, url.version, url.id, url.original_url)
+parse_link = lru_cache(maxsize=2000)(Link.parse)  # saves 2 us of a redirect's 30
 
 
 def link_key(short_code: str) -> str:
@@ -151,14 +145,12 @@ def load_visitor(text: str) -> str:
 
 
 class Cache:
-    """Links and answers in Redis. Without Redis the answer is a miss, and nothing fails."""
+    """Links in Redis. Without Redis the answer is a miss, and nothing fails."""
 
-    def __init__(self) -> None:
-        self.bind(1)
+    ttl_seconds = 1
 
     def bind(self, ttl_seconds: int) -> None:
         self.ttl_seconds = ttl_seconds
-        self._answers: dict[str, tuple[float, str]] = {}
 
     def put_links(self, entries: Sequence[tuple[str, str]], insist: bool = False) -> bool:
         """Caches (short_code, entry) pairs unless Redis holds newer ones; whether it did."""
@@ -175,29 +167,12 @@ class Cache:
         except RedisUnavailable:
             return None
 
-    def get_answer(self, name: str) -> str | None:
-        """A cached answer; without Redis each process has its own."""
-        try:
-            held = redis_connection.call("GET", f"answer:{name}")
-            return held.decode(errors="replace") if held else None
-        except RedisUnavailable:
-            until, answer = self._answers.get(name, (0.0, ""))
-            return answer if time.monotonic() < until else None
-
-    def put_answer(self, name: str, answer: str, seconds: int) -> None:
-        try:
-            redis_connection.call("SET", f"answer:{name}", answer, "EX", seconds)
-        except RedisUnavailable:
-            if len(self._answers) >= _MOST_ANSWERS:
-                self._answers.clear()  # there is no end of pages to ask for
-            self._answers[name] = (time.monotonic() + seconds, answer)
-
 
 cache = Cache()
 
 
 def put_commands(entries: Iterable[tuple[str, str]]) -> list[Command]:
-    """The Redis commands that cache (short_code, entry) pairs, on a Redis without the script too."""
+    """The commands that cache (short_code, entry) pairs, on a Redis without the script too."""
     ttl = cache.ttl_seconds
     puts: list[Command] = [
         ("EVALSHA", PUT.sha, 1, link_key(code), entry, ttl) for code, entry in entries

@@ -6,13 +6,13 @@ A click is not recorded at first. What becomes of it:
 |---|---|---|---|
 | not recorded | Redis holds an active link; `follow.lua` appends the click | recorded | 302 |
 | not recorded | Redis holds an inactive or deleted link | not recorded | 410, 404 |
-| not recorded | Redis has no link, refuses, or its circuit breaker is open | not recorded | database |
+| not recorded | Redis has no link, refuses, or its breaker is open | not recorded | database |
 | not recorded | Redis does not answer | unknown | database |
 | not recorded | database: link active; `put.lua` caches it, appends the click | recorded | 302 |
 | not recorded | the same, and Redis refuses or its circuit breaker is open | recorded | row, 302 |
 | not recorded | the same, and Redis does not answer | unknown | next line |
 | unknown | database: link active; row and claim of the id in one transaction | recorded | 302 |
-| unknown | database: no active link; the id is claimed or its event deleted | cancelled | 410, 404 |
+| unknown | database: no active link; the id claimed or its event deleted | cancelled | 410, 404 |
 | any | database unavailable; Redis, asked even now, holds an active link | recorded | 302 |
 | unknown | database unavailable, Redis too | unknown | 503, cancelled later |
 | not recorded | database unavailable, Redis too, or without the link | not recorded | 503 |
@@ -67,7 +67,7 @@ def follow(click: Click) -> Found | None:
 
 
 def _follow(click: Click) -> Found | None:
-    if not click.asked:
+    if not click.asked and click.outcome is not Outcome.UNKNOWN:
         _ask_redis(click)
     (metrics.cache_hits if click.link else metrics.cache_misses).inc()
     if click.link is None:

@@ -1,7 +1,6 @@
 """The two views of the redirect, ASGI and Flask, and what both answer with.
 
-The front answers GET /<code> of active cached links; everything else goes on to Flask, with what
-Redis has said.
+The front answers GET /<code>; everything else goes on to Flask, and what it cannot answer.
 """
 
 from __future__ import annotations
@@ -38,11 +37,8 @@ bp = Blueprint("redirects", __name__)
 @lru_cache(maxsize=2000)
 def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
     """What a redirect answers besides its status 302."""
-    return {
-        "Location": location(link.original_url),
-        "Cache-Control": "private, no-store",
-        "X-Cache": "HIT" if cached else "MISS",
-    }
+    about = {"Cache-Control": "private, no-store", "X-Cache": "HIT" if cached else "MISS"}
+    return {"Location": location(link.original_url), **about}
 
 
 def _lead(found: Found | None, short_code: str, deactivated_status: int) -> dict[str, str]:
@@ -81,15 +77,14 @@ def _find(short_code: str) -> Found | None:
     scope = request.environ.get("asgi.scope", {})
     if "failure" in scope:
         raise scope["failure"]
-    if "found" in scope:
-        found: Found | None = scope["found"]
-        return found
-    return recording.follow(scope.get("click") or _click(short_code))
+    if "found" not in scope:
+        return recording.follow(scope.get("click") or _click(short_code))
+    found: Found | None = scope["found"]
+    return found
 
 
 def _click(short_code: str) -> Click:
-    headers = request.headers
-    agent, referrer = headers.get("User-Agent", ""), headers.get("Referer", "")
+    agent, referrer = (request.headers.get(name, "") for name in ("User-Agent", "Referer"))
     return Click(short_code, visitor(request.remote_addr or "", agent, referrer))
 
 
@@ -124,11 +119,8 @@ class Front:
             await self._live(receive, send)
             return
         with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
-            if not (
-                scope["method"] == "GET"
-                and _may_be_code(scope["path"])
-                and await self._answer(scope, send)
-            ):
+            follows = scope["method"] == "GET" and _may_be_code(scope["path"])
+            if not (follows and await self._answer(scope, send)):
                 await self._ask_flask(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -161,19 +153,26 @@ class Front:
             click.learn(await connection.follow(link_key(click.short_code), click.line()))
         except RedisUnavailable:
             click.outcome, scope["must_run"] = Outcome.UNKNOWN, True
-        cached = click.outcome is Outcome.RECORDED
-        answer = _cached_answer(click) if cached else await self._resolve(scope, said, request_id)
-        if answer is None:
+        if cached := click.link if click.outcome is Outcome.RECORDED else None:
+            answer = _redirect(cached, True)
+        elif (answer := await self._resolve(scope, said, request_id)) is None:
             return False
         headers = [*answer.headers, (b"X-Request-ID", request_id.encode("ascii"))]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
-        self._observe(scope["path"], request_id, answer.status, time.perf_counter() - began, cached)
+        seconds = time.perf_counter() - began
+        if cached:
+            self._seconds.append(seconds)
+        else:
+            metrics.observe_request("GET", "redirects.follow_code", answer.status, seconds)
+        line = logs.Line(time.time(), request_id, scope["path"], seconds, status=answer.status)
+        logs.notes.add(line)
+        self._note_soon()
         return True
 
     def _click(self, scope: Scope, said: dict[bytes, str]) -> Click:
-        sender = scope["client"][0] if scope["client"] else ""
-        ip = client_address(said.get(b"x-forwarded-for", ""), sender, self._trusted_proxies)
+        sender, hops = (scope["client"] or ("",))[0], self._trusted_proxies
+        ip = client_address(said.get(b"x-forwarded-for", ""), sender, hops)
         who = visitor(ip, said.get(b"user-agent", ""), said.get(b"referer", ""))
         return Click(scope["path"][1:], who)
 
@@ -185,16 +184,6 @@ class Front:
         return await self._flask.run(
             _resolved_answer, (scope, request_id, self._deactivated_status)
         )
-
-    def _observe(
-        self, path: str, request_id: str, status: int, seconds: float, cached: bool
-    ) -> None:
-        if cached:
-            self._seconds.append(seconds)
-        else:
-            metrics.observe_request("GET", "redirects.follow_code", status, seconds)
-        logs.notes.add(logs.Line(time.time(), request_id, path, seconds, status=status))
-        self._note_soon()
 
     def _note_soon(self) -> None:
         if not self._note_is_due:
@@ -226,10 +215,6 @@ def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     """With what Flask adds to each answer."""
     headers = {**headers, "X-Content-Type-Options": "nosniff"}
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
-
-
-def _cached_answer(click: Click) -> _Answer | None:
-    return click.link and _redirect(click.link, True)
 
 
 @lru_cache(maxsize=2000)

@@ -18,7 +18,7 @@ from app.errors import NotFound, Unavailable
 from app.models import Event, Url
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
-from app.redirects.links import DELETED, Link, add_pending, as_link, cache, deliver
+from app.redirects.links import ACTIVE, DELETED, INACTIVE, Link, add_pending, cache, deliver
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
 from app.services import paging, users
 from app.services.paging import Page
@@ -85,6 +85,11 @@ def _note(url: Url, event_type: str, *details: dict[str, Any]) -> None:
     """One event for each of `details`."""
     about = {"url": url.id, "user": url.user_id, "event_type": event_type}
     Event.insert_many([{**about, "details": json.dumps(each)} for each in details]).execute()
+
+
+def as_link(url: Any) -> Link:
+    """The link of a row of `urls`."""
+    return Link(ACTIVE if url.is_active else INACTIVE, url.version, url.id, url.original_url)
 
 
 def get(url_id: int) -> Any:
