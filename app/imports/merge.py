@@ -29,7 +29,7 @@ def merge(kind: Kind) -> dict[int, int]:
     """Makes the rows that `kind`'s staging table asks for; by file, how many it has not made."""
     for column, owner in kind.references():
         _resolve(kind, column, owner)
-        database.trust_references()  # looked up above; events load in three quarters of the time
+        database.trust_references()  # they are looked up above: 0.8 of COPY, not 0.7
     has_identities = bool(kind.keys) or not has_any(kind, "id IS NULL")
     at_once = has_identities and store_at_once(kind)
     if not at_once:
