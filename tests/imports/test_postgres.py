@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import psycopg2
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -19,6 +20,7 @@ from app.config import Settings
 from app.database import db, release
 from app.imports import importing, staging
 from testkit.servers import wait_for
+from tests.conftest import Api
 from tests.imports.uploads import counts, post_csv, postgres
 
 pytestmark = pytest.mark.services
@@ -194,3 +196,27 @@ def test_events_without_ids_that_are_loaded_several_times_at_once_are_stored_onc
     with ThreadPoolExecutor(4) as threads:
         assert sorted(threads.map(load, range(4))) == [0, 0, 0, 2000]
     assert counts()["events"] == 2000
+
+
+def test_a_link_cannot_be_deleted_while_its_events_are_loaded(
+    app: Flask, other: Any, settings: Settings, tmp_path: Path
+) -> None:
+    """Nor can what is loaded refer to it afterwards."""
+    url = Api(app.test_client()).url()["id"]
+    path = tmp_path / "events.csv"
+    path.write_text(f"id,url_id,event_type\n77,{url},clicked\n")
+    other.cursor().execute("SELECT pg_advisory_xact_lock(hashtext('holdfast drain'))")
+    with ThreadPoolExecutor(1) as threads:
+        loaded = threads.submit(lambda: (importing.load([str(path)]), release()))
+        try:
+            wait_for(lambda: _waits(other))
+            with closing(postgres(settings)) as third:
+                delete = f"SET lock_timeout = 200; DELETE FROM urls WHERE id = {url}"
+                with pytest.raises(psycopg2.errors.LockNotAvailable):
+                    third.cursor().execute(delete)
+        finally:
+            other.commit()
+        assert loaded.result()[0].files[0].created == 1
+    other.cursor().execute(f"DELETE FROM urls WHERE id = {url}")
+    other.commit()
+    assert counts()["events"] == 0
