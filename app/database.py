@@ -180,9 +180,11 @@ def dialect() -> Dialect:
     return DIALECTS[type(db.obj)]
 
 
-def lock(name: str) -> None:
-    """Waits until nobody else holds `name`, and holds it until the running transaction ends."""
-    db.execute_sql(dialect().lock.format(name=name))
+def lock(*names: str) -> None:
+    """Takes the named locks, one after the other, until the running transaction ends."""
+    for name in names[:-1]:
+        db.execute_later(dialect().lock.format(name=name), ())
+    db.execute_sql(dialect().lock.format(name=names[-1]))
 
 
 def take_turn(name: str, then_ms: int = _LOCK_MS) -> None:
