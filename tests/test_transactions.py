@@ -20,6 +20,18 @@ def an_event(details: str = "{}", **changed: Any) -> dict[str, Any]:
     return {**values, **changed}
 
 
+def write(
+    first: dict[str, Any] | None, later: dict[str, Any], error: type[Exception] | None = None
+) -> None:
+    """One transaction: `first` at once, then `later` with what follows, then `error`."""
+    with db.atomic():
+        if first:
+            tables.insert(Event, first)
+        tables.insert_later(Event, [later])
+        if error:
+            raise error
+
+
 def stored() -> list[str]:
     with released():
         return [event.details for event in tables.read(Event, {}, "ORDER BY id")]
@@ -46,20 +58,16 @@ def test_a_later_statement_keeps_every_character(text: str) -> None:
 
 
 def test_an_error_of_a_later_statement_undoes_the_transaction() -> None:
-    with pytest.raises(IntegrityError), released(), db.atomic():
-        tables.insert(Event, an_event("first"))
-        tables.insert_later(Event, [an_event(url_id=999)])
+    with released(), pytest.raises(IntegrityError):
+        write(an_event("first"), an_event(url_id=999))
     assert stored() == []
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_exception_undoes_what_was_sent_and_what_was_not(first: bool) -> None:
     with released():
-        with pytest.raises(KeyError), db.atomic():
-            if first:
-                tables.insert(Event, an_event("first"))
-            tables.insert_later(Event, [an_event("second")])
-            raise KeyError
+        with pytest.raises(KeyError):
+            write(an_event("first") if first else None, an_event("second"), KeyError)
         tables.insert(Event, an_event("after"))
     assert stored() == ["after"]
 
@@ -75,9 +83,8 @@ def test_a_transaction_without_statements_leaves_none_behind() -> None:
 def test_a_savepoint_undoes_only_its_own_statements() -> None:
     with released(), db.atomic():
         tables.insert_later(Event, [an_event("kept")])
-        with pytest.raises(KeyError), db.atomic():
-            tables.insert_later(Event, [an_event("undone")])
-            raise KeyError
+        with pytest.raises(KeyError):
+            write(None, an_event("undone"), KeyError)
     assert stored() == ["kept"]
 
 
