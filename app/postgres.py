@@ -50,7 +50,7 @@ _ENDS = ("COMMIT", "ROLLBACK")
 
 
 class _Watch:
-    """Cuts the connections whose server fell silent in a statement, for the driver would wait for it for ever."""
+    """Cuts connections whose server stopped answering; the driver would wait without end."""
 
     def __init__(self) -> None:
         self._renew()
@@ -60,7 +60,7 @@ class _Watch:
         self._lock = threading.Lock()
         self._running: dict[int, tuple[float, float, Connection]] = {}
         self._thread: threading.Thread | None = None
-        self._ran = 0.0  # seconds that this process ran: while it is stopped, nobody can answer it
+        self._ran = 0.0  # seconds that this process ran; a stopped process reads no answers
 
     @contextmanager
     def over(self, conn: Connection) -> Iterator[None]:
@@ -208,7 +208,8 @@ def _prepare(conn: Connection) -> None:
         name = conn.info.dbname
         conn.close()
         raise DatabaseUnusable(
-            f"the database {name} is encoded in {encoding}, and must be in UTF8: createdb -E UTF8 -T template0",
+            f"the database {name} is encoded in {encoding}, and must be in UTF8: "
+            "createdb -E UTF8 -T template0",
             "its encoding is not UTF8",
         )
     conn.cursor().execute(_OWN_SETTINGS)

@@ -1,4 +1,4 @@
-"""Short links: made, found, followed, changed, deleted; every change is an event, and the cache is told after the commit."""
+"""Short links: made, found, followed, changed, deleted; every change stores an event."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class Stats(NamedTuple):
 
 
 def stats(url_id: int) -> Stats:
-    """What is known of a link's clicks: the counter is kept with the link, so that it costs the same however many there are."""
+    """A link and its number of clicks, which the link's row holds."""
     url = get(url_id)
     return Stats(url, url.click_count)
 
