@@ -231,12 +231,15 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
         except MaxConnectionsExceeded as error:
             raise DatabaseUnavailable(f"all connections are in use: {error}") from error
 
+    def _of_thread(self) -> Any:
+        return self.connection()  # type: ignore[no-untyped-call]
+
     def execute_later(self, sql: str, values: Sequence[Any]) -> None:
         """Sends a statement with the next one of the running transaction, in one round trip.
 
         An error is raised there; the result is lost.
         """
-        conn = self.connection()  # type: ignore[no-untyped-call]
+        conn = self._of_thread()
         conn.unsent += (conn.cursor().mogrify(sql, values),)
 
     def silent(self, began: float) -> None:
@@ -261,7 +264,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
 
     def be_patient(self, patient: bool) -> None:
         """Whether this thread's statements may take as long as they take, unlike a request's."""
-        self.connection().patient = patient  # type: ignore[no-untyped-call]
+        self._of_thread().patient = patient
         verb = "SET {} = 0" if patient else "RESET {}"
         both = "; ".join(verb.format(name) for name in ("statement_timeout", "lock_timeout"))
         self.execute_sql(both)  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ bp = Blueprint("logs", __name__)
 @bp.get("/logs")
 @declares(query=LogQuery, answer=list[LogEntry] | LogSearch)
 def list_logs(query: LogQuery) -> Any:
-    """The newest entries, oldest first; with limit, filter or level those that match, and a count."""
+    """The newest entries, oldest first; with limit, filter or level matching ones and a count."""
     notes.write()
     if not query.is_search():
         return logfile.tail(given.log_file, query.lines)
