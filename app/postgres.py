@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -46,8 +46,11 @@ WHEN to_regclass('urls') IS NULL THEN %s ELSE (
 """
 
 
+_ENDS = ("COMMIT", "ROLLBACK")
+
+
 class _Watch:
-    """Cuts the connections whose server fell silent in a statement, for the driver would wait for it for ever."""
+    """Cuts connections whose server stopped answering; the driver would wait without end."""
 
     def __init__(self) -> None:
         self._renew()
@@ -57,7 +60,7 @@ class _Watch:
         self._lock = threading.Lock()
         self._running: dict[int, tuple[float, float, Connection]] = {}
         self._thread: threading.Thread | None = None
-        self._ran = 0.0  # seconds that this process ran: while it is stopped, nobody can answer it
+        self._ran = 0.0  # seconds that this process ran; a stopped process reads no answers
 
     @contextmanager
     def over(self, conn: Connection) -> Iterator[None]:
@@ -93,11 +96,15 @@ _watch = _Watch()
 
 
 class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
-    """`patient`: its statements may take as long as they take. `age`: its pool's at its start."""
+    """`patient`: its statements may take as long as they take. `age`: its pool's at its start.
+
+    `unsent`: statements that go out with the next one, in one round trip; first of them BEGIN.
+    """
 
     pool: Postgres
     age = 0
     patient = False
+    unsent: tuple[bytes, ...] = ()
 
     def cursor(self, *arguments: Any, **options: Any) -> Any:
         with _translated():
@@ -105,11 +112,26 @@ class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
 
 
 class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
-    def execute(self, *arguments: Any) -> None:
+    def execute(self, sql: str, *values: Any) -> None:
+        """Runs `sql`, and before it what is unsent; BEGIN itself waits for the next statement."""
+        conn, unsent = self.connection, self.connection.unsent
+        if sql.startswith("BEGIN"):
+            conn.unsent = (sql.encode(),)
+            return
+        conn.unsent = ()
+        if sql in _ENDS and unsent:
+            if unsent[0].startswith(b"BEGIN") and (len(unsent) == 1 or sql == "ROLLBACK"):
+                return  # the server knows nothing of this transaction
+            unsent = unsent if sql == "COMMIT" else ()
         with self._asked():
-            super().execute(*arguments)
+            if unsent:
+                super().execute(b"; ".join((*unsent, self.mogrify(sql, *values))))
+            else:
+                super().execute(sql, *values)
 
     def copy_expert(self, *arguments: Any, **options: Any) -> None:
+        if self.connection.unsent:
+            self.execute("SELECT 1")  # COPY goes alone
         with self._asked():
             super().copy_expert(*arguments, **options)
 
@@ -186,7 +208,8 @@ def _prepare(conn: Connection) -> None:
         name = conn.info.dbname
         conn.close()
         raise DatabaseUnusable(
-            f"the database {name} is encoded in {encoding}, and must be in UTF8: createdb -E UTF8 -T template0",
+            f"the database {name} is encoded in {encoding}, and must be in UTF8: "
+            "createdb -E UTF8 -T template0",
             "its encoding is not UTF8",
         )
     conn.cursor().execute(_OWN_SETTINGS)
@@ -207,6 +230,17 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
             return super().connect(reuse_if_open)
         except MaxConnectionsExceeded as error:
             raise DatabaseUnavailable(f"all connections are in use: {error}") from error
+
+    def _of_thread(self) -> Any:
+        return self.connection()  # type: ignore[no-untyped-call]
+
+    def execute_later(self, sql: str, values: Sequence[Any]) -> None:
+        """Sends a statement with the next one of the running transaction, in one round trip.
+
+        An error is raised there; the result is lost.
+        """
+        conn = self._of_thread()
+        conn.unsent += (conn.cursor().mogrify(sql, values),)
 
     def silent(self, began: float) -> None:
         """A statement that began then had no answer; idle connections are not used again."""
@@ -230,7 +264,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
 
     def be_patient(self, patient: bool) -> None:
         """Whether this thread's statements may take as long as they take, unlike a request's."""
-        self.connection().patient = patient  # type: ignore[no-untyped-call]
+        self._of_thread().patient = patient
         verb = "SET {} = 0" if patient else "RESET {}"
         both = "; ".join(verb.format(name) for name in ("statement_timeout", "lock_timeout"))
         self.execute_sql(both)  # type: ignore[no-untyped-call]

@@ -1,6 +1,4 @@
-"""The database handle: connections that died, a pool that is empty, a server that is silent, and
-many writers at once.
-"""
+"""The database handle: lost connections, an empty pool, a silent server, many writers."""
 
 from __future__ import annotations
 
@@ -172,9 +170,7 @@ def test_health_is_answered_in_time_while_redis_is_frozen(
 def test_a_statement_that_a_frozen_server_never_answers_ends_and_the_next_are_refused_at_once(
     bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch, opened: int
 ) -> None:
-    """Of two requests the second has a connection to open when there is only one, and learns later
-    than the first that nobody answers.
-    """
+    """With one connection the second request opens another, and fails later than the first."""
     monkeypatch.setattr(postgres, "_SILENCE_SECONDS", 0.5)
     api = bound(database_url=postgres_server.url, redis_url="")
     at_once(opened, lambda _: api.client.application.test_client().get("/users"))

@@ -17,7 +17,7 @@ bp = Blueprint("logs", __name__)
 @bp.get("/logs")
 @declares(query=LogQuery, answer=list[LogEntry] | LogSearch)
 def list_logs(query: LogQuery) -> Any:
-    """The newest log entries, oldest first; with limit, filter or level, those that match, and how many."""
+    """The newest entries, oldest first; with limit, filter or level matching ones and a count."""
     notes.write()
     path = current_app.config["LOG_FILE"]
     if not query.is_search():

@@ -1,4 +1,4 @@
-"""What operators and their tools ask for: health, readiness, metrics, chaos, the index and the OpenAPI document."""
+"""For operators and their tools: health, metrics, chaos, the index and the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products: a small catalogue whose pages are read through the cache."""
+"""Products: a small catalogue, its pages cached for a minute."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 def page(query: ListQuery) -> Found:
-    """A page as it was at most a minute ago; the database is asked only when nobody remembers it."""
+    """A page, at most a minute old; the database is read when the cache has none."""
     name = f"products:{paging.number(query)}:{paging.size(query)}:{query.after}:{query.count}"
     held = _parse(_remembered(name))
     (metrics.cache_hits if held else metrics.cache_misses).inc()
@@ -60,7 +60,7 @@ def forget() -> None:
 
 
 def _parse(answer: str | None) -> Page | None:
-    """The page that was remembered; None for none, and for what nobody can have written."""
+    """The cached page; None for none or for invalid JSON."""
     try:
         rows, more, total = json.loads(answer or "null")
         return Page(rows, more, total) if isinstance(rows, list) else None

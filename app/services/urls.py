@@ -1,4 +1,4 @@
-"""Short links: made, found, followed, changed, deleted; every change is an event, and the cache is told after the commit."""
+"""Short links: made, found, followed, changed, deleted; every change stores an event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import ACTIVE, DELETED, INACTIVE, Link, add_pending, cache, deliver
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
-from app.services import paging, users
+from app.services import paging, tables, users
 from app.services.paging import Page
 from app.unavailable import LockedTooLong
 
@@ -49,8 +49,8 @@ def new_code() -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(6))
 
 
-def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Url:
-    """A new link under a code that nobody ever had; raises NotFound for an unknown user."""
+def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Any:
+    """A new link under a code that no link ever had; raises NotFound for an unknown user."""
     for _ in range(_TRIES):
         try:
             url = _insert(data, code())
@@ -65,26 +65,44 @@ def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Url:
     return url
 
 
-def _insert(data: UrlCreate, short_code: str) -> Url:
+def _insert(data: UrlCreate, short_code: str) -> Any:
     if short_code.lower() in RESERVED:
         raise IntegrityError(f"{short_code} is reserved")
+    created_at = now()
+    values = {
+        "short_code": short_code,
+        "original_url": data.original_url,
+        "user_id": data.user_id,
+        "title": data.title,
+        "is_active": data.is_active is not False,
+        "created_at": created_at,
+        "updated_at": created_at,
+    }
     with db.atomic():
-        users.hold(data.user_id)
-        url = Url.create(
-            short_code=short_code,
-            original_url=data.original_url,
-            user=data.user_id,
-            title=data.title,
-            is_active=data.is_active is not False,
-        )
+        url = _insert_of_user(values)
         _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
     return url
 
 
-def _note(url: Url, event_type: str, *details: dict[str, Any]) -> None:
-    """One event for each of `details`."""
-    about = {"url": url.id, "user": url.user_id, "event_type": event_type}
-    Event.insert_many([{**about, "details": json.dumps(each)} for each in details]).execute()
+_OWNER = "FROM (SELECT id FROM users WHERE id = ? FOR SHARE) AS owner"
+
+
+def _insert_of_user(values: dict[str, Any]) -> Any:
+    """The new row; keeps its user from being deleted until the transaction ends."""
+    user_id = values["user_id"]
+    if user_id is None:
+        return tables.insert(Url, values)
+    owner = _OWNER if database.dialect().locks_rows else _OWNER.replace("FOR SHARE", "")
+    url = tables.insert(Url, values, owner, [user_id]) if tables.possible(user_id) else None
+    if url is None:
+        raise NotFound(f"User {user_id} not found")
+    return url
+
+
+def _note(url: Any, event_type: str, *details: dict[str, Any]) -> None:
+    """One event for each of `details`, sent with the next statement of the transaction."""
+    about = {"url_id": url.id, "user_id": url.user_id, "event_type": event_type, "timestamp": now()}
+    tables.insert_later(Event, [{**about, "details": json.dumps(each)} for each in details])
 
 
 def as_link(url: Any) -> Link:
@@ -92,39 +110,28 @@ def as_link(url: Any) -> Link:
     return Link(ACTIVE if url.is_active else INACTIVE, url.version, url.id, url.original_url)
 
 
+_LIVE = "deleted_at IS NULL"
+
+
 def get(url_id: int) -> Any:
     """The link, its clicks counted up to now."""
     drain.run()
-    url = paging.find(Url, url_id, "deleted_at IS NULL")
+    return require(url_id)
+
+
+def require(url_id: int, lock: str = "") -> Any:
+    """The link as the database has it; raises NotFound."""
+    url = tables.find(Url, url_id, _LIVE, lock=lock)
     if url is None:
-        raise _unknown(url_id)
+        raise NotFound(f"URL {url_id} not found")
     return url
-
-
-def require(url_id: int) -> None:
-    _found(_living(Url.id), url_id)
-
-
-def _living(*columns: Any) -> Any:
-    return Url.select(*columns).where(Url.deleted_at.is_null())
-
-
-def _found(select: Any, url_id: int) -> Url:
-    url: Url | None = select.where(Url.id == url_id).first() if paging.possible(url_id) else None
-    if url is None:
-        raise _unknown(url_id)
-    return url
-
-
-def _unknown(url_id: int) -> NotFound:
-    return NotFound(f"URL {url_id} not found")
 
 
 def page(query: UrlQuery) -> Page:
     drain.run()
-    if not paging.possible(query.user_id):
+    if not tables.possible(query.user_id):
         return paging.nothing(query)
-    conditions: paging.Conditions = {"deleted_at IS NULL": ()}
+    conditions: tables.Conditions = {_LIVE: ()}
     if query.user_id is not None:
         conditions["user_id = ?"] = (query.user_id,)
     if query.is_active is not None:
@@ -135,7 +142,7 @@ def page(query: UrlQuery) -> Page:
 def page_of_user(user_id: int, query: ListQuery) -> Page:
     found = page(UrlQuery.model_construct(**dict(query), user_id=user_id))
     if not found.rows:
-        users.require(user_id)  # whoever has links exists
+        users.get(user_id)  # a user that has links exists
     return found
 
 
@@ -145,49 +152,39 @@ def _drain_unless_locked() -> None:
         drain.run()
 
 
-def update(url_id: int, data: UrlUpdate) -> Url:
-    """Changes what differs, with one event for each field; what has the value already is no change."""
+def update(url_id: int, data: UrlUpdate) -> Any:
+    """Changes the fields that differ, with one event for each; the same value is no change."""
     _drain_unless_locked()
     updates: list[Any] = []
     with db.atomic():
-        url = _found(database.for_update(_living()), url_id)
-        changes = {
-            name: value for name, value in data.changes().items() if getattr(url, name) != value
-        }
-        for name, value in changes.items():
-            setattr(url, name, value)
+        url = require(url_id, "FOR UPDATE")
+        wanted = data.changes().items()
+        changes = {name: value for name, value in wanted if getattr(url, name) != value}
         if changes:
             fields = [{"field": name, "new_value": value} for name, value in changes.items()]
             _note(url, "updated", *fields)
-            updates = _save(url, updated_at=now())
+            url, updates = _save(url, {**changes, "updated_at": now()})
     deliver(updates)
     return url
 
 
 def delete(url_id: int) -> None:
-    """Hides the link for good: only its events stay, and its code is never given out again."""
+    """Hides the link for good: its events stay, and its code is never given out again."""
     _drain_unless_locked()
     with db.atomic():
-        url = _found(database.for_update(_living()), url_id)
+        url = require(url_id, "FOR UPDATE")
         _note(url, "deleted", {"reason": "user_requested"})
-        updates = _save(url, deleted_at=now())
+        _, updates = _save(url, {"deleted_at": now()})
     deliver(updates)
 
 
-def _save(url: Url, **times: Any) -> list[Any]:
-    """Writes a changed link under its next version; returns what the cache must be told."""
-    url.version += 1
-    for name, value in times.items():
-        setattr(url, name, value)
-    Url.update(
-        title=url.title,
-        is_active=url.is_active,
-        original_url=url.original_url,
-        version=url.version,
-        **times,
-    ).where(Url.id == url.id).execute()
+def _save(url: Any, changes: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """Writes the link's next version; returns the row and its pending cache updates."""
+    changes["version"] = url.version + 1
+    tables.update_later(Url, url.id, changes)
+    url = url._replace(**changes)
     link = as_link(url) if url.deleted_at is None else Link(DELETED, url.version, url.id, "")
-    return add_pending([(url.short_code, link)])
+    return url, add_pending([(url.short_code, link)])
 
 
 class Stats(NamedTuple):
@@ -196,29 +193,27 @@ class Stats(NamedTuple):
 
 
 def stats(url_id: int) -> Stats:
-    """What is known of a link's clicks: the counter is kept with the link, so that it costs the same however many there are."""
+    """A link and its number of clicks, which the link's row holds."""
     url = get(url_id)
     return Stats(url, url.click_count)
 
 
 def code_of(url_id: int) -> str:
-    return str(_found(_living(Url.short_code), url_id).short_code)
+    return str(require(url_id).short_code)
 
 
 def count_active() -> int:
-    return int(_living().where(Url.is_active).count())
+    return int(tables.select("count(*)", Url, {_LIVE: (), "is_active": ()}).fetchone()[0])
 
 
 def warm_up() -> int:
     """Puts all active links into Redis, many in one write; returns how many."""
     last = told = 0
+    order = f"ORDER BY id LIMIT {_WARM_UP_BATCH}"
     while True:
-        batch = list(
-            _living().where(Url.is_active, Url.id > last).order_by(Url.id).limit(_WARM_UP_BATCH)
-        )
-        if not batch or not cache.put_links(
-            [(url.short_code, as_link(url).entry()) for url in batch]
-        ):
+        batch = tables.read(Url, {_LIVE: (), "is_active": (), "id > ?": (last,)}, order)
+        entries = [(url.short_code, as_link(url).entry()) for url in batch]
+        if not batch or not cache.put_links(entries):
             return told
         last, told = batch[-1].id, told + len(batch)
 
