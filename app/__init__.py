@@ -105,4 +105,6 @@ def create_asgi() -> views.Front:
     threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
     has_front = settings.redis_url and settings.fast_lane
     redis = LoopRedis(redis_connection) if has_front else None
-    return views.Front(threaded, redis, settings.trusted_proxies, settings.deactivated_status)
+    front = views.Front(threaded, redis, settings.trusted_proxies)
+    front.deactivated_status = settings.deactivated_status
+    return front

@@ -16,10 +16,11 @@ from peewee import DatabaseProxy, PeeweeException
 from playhouse.db_url import connect as open_url
 from playhouse.db_url import parse, register_database
 
-from app.postgres import CONNECT_SECONDS, STATEMENT_SECONDS, Postgres
+from app.postgres import CONNECT_SECONDS, Postgres
 from app.sqlite import Connection as SqliteConnection
 from app.sqlite import Sqlite
 from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusable, refusal
+from app.watch import STATEMENT_SECONDS
 
 db: Any = DatabaseProxy()  # bound once, by create_app
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import socket
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -19,14 +16,11 @@ from psycopg2.extensions import connection, cursor
 
 from app.breaker import Breaker
 from app.unavailable import MISSING, DatabaseUnavailable, DatabaseUnusable, meaning
+from app.watch import watch
 
 _PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 1
 _KNOCK_SECONDS = 0.7
-STATEMENT_SECONDS = 5  # a statement that takes longer has lost its client; the server ends it
-# A server that has not ended it by now is no longer there.
-_SILENCE_SECONDS = STATEMENT_SECONDS + 1.0
-_LOOK_SECONDS = 0.25
 _FULL = re.compile("too many (clients|connections)|remaining connection slots")
 
 # What options cannot set: PGTZ comes after them, and older servers do not know the others.
@@ -47,52 +41,6 @@ WHEN to_regclass('urls') IS NULL THEN %s ELSE (
 
 
 _ENDS = ("COMMIT", "ROLLBACK")
-
-
-class _Watch:
-    """Cuts connections whose server stopped answering; the driver would wait without end."""
-
-    def __init__(self) -> None:
-        self._renew()
-        os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[int, tuple[float, float, Connection]] = {}
-        self._thread: threading.Thread | None = None
-        self._ran = 0.0  # seconds that this process ran; a stopped process reads no answers
-
-    @contextmanager
-    def over(self, conn: Connection) -> Iterator[None]:
-        with self._lock:
-            self._running[id(conn)] = (self._ran, time.monotonic(), conn)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
-                self._thread.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._running[id(conn)]
-
-    def _look(self) -> None:
-        while True:
-            before = time.monotonic()
-            time.sleep(_LOOK_SECONDS)
-            self._ran += min(time.monotonic() - before, 2 * _LOOK_SECONDS)
-            with self._lock:
-                for ran, began, conn in self._running.values():
-                    if self._ran - ran > _SILENCE_SECONDS and not conn.patient:
-                        conn.pool.silent(began)
-                        _cut(conn)
-
-
-def _cut(conn: Connection) -> None:
-    with suppress(OSError), socket.socket(fileno=os.dup(conn.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
-
-
-_watch = _Watch()
 
 
 class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
@@ -139,7 +87,7 @@ class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
     def _asked(self) -> Iterator[None]:
         breaker = self.connection.pool.breaker
         try:
-            with _watch.over(self.connection):
+            with watch.over(self.connection):
                 yield
         except psycopg2.Error as error:
             if error.pgcode:

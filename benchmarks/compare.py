@@ -1,4 +1,4 @@
-"""CPU time of every endpoint in an old commit and in this tree: `make bench-compare OLD=<commit>`."""
+"""CPU time of every endpoint beside an old commit: `make bench-compare OLD=<commit>`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`backup`, `restore` and `settle` on a file of SQLite, and on a PostgreSQL and Redis of this test's own."""
+"""`backup`, `restore` and `settle` on SQLite, and on a PostgreSQL and Redis of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The background process: moves clicks, delivers what is due, warms the cache up, and outlives everything it talks to."""
+"""The worker: drains clicks, delivers pending updates, warms the cache, outlives both stores."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from werkzeug.datastructures import Headers
 
 from app import logs, metrics
 from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
-from app.database import DatabaseUnavailable, released
+from app.database import released
 from app.errors import DeadLink, body_of
 from app.migrations import schema
 from app.proxies import client_address
@@ -101,15 +101,10 @@ class _Verbatim(Response):
 class Front:
     """The application that Gunicorn serves: `flask`, and before it the redirect by `redis`."""
 
-    def __init__(
-        self,
-        flask: ThreadedWsgi,
-        redis: LoopRedis | None,
-        trusted_proxies: int,
-        deactivated_status: int = 410,
-    ) -> None:
+    deactivated_status = 410
+
+    def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
         self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
-        self._deactivated_status = deactivated_status
         self._seconds: list[float] = []
         self._note_is_due = False
         self._with_flask = 0  # requests that it has not answered yet
@@ -181,9 +176,7 @@ class Front:
         plain = not said.keys() & _BODY and said.get(b"accept", "*/*") in _NOT_HTML
         if "must_run" in scope or not plain or not schema.ready or self._flask.full:
             return None
-        return await self._flask.run(
-            _resolved_answer, (scope, request_id, self._deactivated_status)
-        )
+        return await self._flask.run(_resolved_answer, (scope, request_id, self.deactivated_status))
 
     def _note_soon(self) -> None:
         if not self._note_is_due:
@@ -230,16 +223,15 @@ def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
         with released():
             found = scope["found"] = recording.follow(scope["click"])
         _lead(found, short_code, deactivated_status)
-    except DatabaseUnavailable as error:
-        scope["failure"] = error
     except DeadLink as error:
         body = json.dumps(body_of(error, request_id)).encode() + b"\n"
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         return _Answer(error.status, _encoded({**headers, **error.headers}), body)
-    else:
-        metrics.redirects.inc()
-        return found and _redirect(*found)
-    return None
+    except Exception as error:  # noqa: BLE001 - Flask answers for it
+        scope["failure"] = error
+        return None
+    metrics.redirects.inc()
+    return found and _redirect(*found)
 
 
 _BODY = {b"content-length", b"transfer-encoding"}

@@ -96,7 +96,7 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def base_url() -> str:
-    """What short links begin with, without a slash at the end; a client that named no legal host gets our own."""
+    """What short links begin with, without a final slash; without a legal Host our own."""
     own: str = current_app.config["BASE_URL"]
     return own or f"{request.scheme}://{_host(request.environ)}"
 

@@ -1,4 +1,4 @@
-"""A file that is there once it is complete, and not before: a program that reads it meets the one before, or all of the new one."""
+"""Writes a file atomically: a reader finds the old file or the complete new one."""
 
 from __future__ import annotations
 

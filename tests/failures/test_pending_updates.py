@@ -1,4 +1,4 @@
-"""A thousand links change, die and come back through three replicas while fifty clients follow them: no answer is older than a confirmed change."""
+"""No answer is older than a confirmed change, while links change through three replicas."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from testkit.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis, wait_
 ROUNDS = int(os.environ.get("FRESHNESS_ROUNDS", "1"))
 LINKS, FOLLOWERS, WRITERS = 1000, 50, 5
 INACTIVE, GONE, REFUSED = "410", "404", "503"
-"""What a link shows instead of an address; refused: nothing, and nobody knows whether it was a click."""
+"""What a link shows instead of an address; refused: nothing, its click is unknown."""
 
 
 class Seen(NamedTuple):
-    """A change that was confirmed, or a follow: when it was asked, when it was answered, and what it made or saw."""
+    """A confirmed change, or a follow: when it was asked and answered, and its result."""
 
     asked: float
     answered: float
@@ -46,8 +46,8 @@ class Link:
     def impossible(self) -> list[Seen]:
         """The follows that no order of events explains, least demanding explanations first.
 
-        Each must show a change that had begun before it was answered, and none that is older than what had been
-        confirmed, or shown by a follow that had ended, before it was asked.
+        Each must show a change that had begun before it was answered, and none that is older than
+        what had been confirmed, or shown by a follow that had ended, before it was asked.
         """
         confirmed_at = [change.answered for change in self.changes]
         ended: list[tuple[float, int]] = []
@@ -158,7 +158,8 @@ class Replicas:
 
 _INSERT = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'c' || n, 'https://example.com/' || n, true, now(), now() FROM generate_series(1, {LINKS}) AS n RETURNING id, short_code, original_url
+SELECT 'c' || n, 'https://example.com/' || n, true, now(), now()
+FROM generate_series(1, {LINKS}) AS n RETURNING id, short_code, original_url
 """
 
 
@@ -185,7 +186,7 @@ def replicas(postgres_server: Postgres) -> Iterator[Replicas]:
 
 
 class Someone(threading.Thread):
-    """A client of all three replicas, one request at a time; `trouble` is what should never have happened to it."""
+    """A client of all replicas, one request at a time; `trouble` is what must never happen."""
 
     def __init__(self, number: int, replicas: Replicas) -> None:
         super().__init__()
@@ -222,7 +223,7 @@ class Follower(Someone):
 
 
 class Writer(Someone):
-    """Changes all of its own links, one after another, each a few times, through any of the replicas."""
+    """Changes each of its own links a few times in turn, through any replica."""
 
     def __init__(self, number: int, replicas: Replicas) -> None:
         super().__init__(number, replicas)

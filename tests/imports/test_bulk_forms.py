@@ -116,7 +116,8 @@ def test_a_file_of_bad_rows_only_is_an_error_with_the_report(client: FlaskClient
     assert body.pop("request_id") == answer.headers["X-Request-ID"]
     assert body == {
         "error": "Bad Request",
-        "message": "Nothing was imported, all 2 rows are bad; line 2: email: not a valid email address (got 'nowhere')",
+        "message": "Nothing was imported, all 2 rows are bad; "
+        "line 2: email: not a valid email address (got 'nowhere')",
         "status": 400,
         "errors": {
             "line 2": "email: not a valid email address (got 'nowhere')",

@@ -197,7 +197,8 @@ def test_a_taken_id_is_replaced(client: FlaskClient, api: Api) -> None:
     first = api.user("ada")["id"]
     answer = post_csv(
         client,
-        f"id,username,email\n{first},bob,bob@example.com\n{first + 5},eve,eve@example.com\n{first + 5},zoe,zoe@example.com\n",
+        f"id,username,email\n{first},bob,bob@example.com\n"
+        f"{first + 5},eve,eve@example.com\n{first + 5},zoe,zoe@example.com\n",
     )
     assert answer.json["created"] == 3
     ids = {user["username"]: user["id"] for user in api.get("/users")}
@@ -235,7 +236,10 @@ def test_a_row_that_shares_something_only_with_a_repeated_row_is_an_account_of_i
 
 
 def test_the_same_file_again_answers_the_same_and_changes_nothing(client: FlaskClient) -> None:
-    content = "id,username,email,created_at\n5,ada,ada@example.com,\n5,bob,bob@example.com,\nx,eve,eve@example.com,\n7,bob,rob@example.com,\n8,zoe,\n"
+    content = (
+        "id,username,email,created_at\n5,ada,ada@example.com,\n5,bob,bob@example.com,\n"
+        "x,eve,eve@example.com,\n7,bob,rob@example.com,\n8,zoe,\n"
+    )
     first = post_csv(client, content).json
     before = tables()
     again = post_csv(client, content).json

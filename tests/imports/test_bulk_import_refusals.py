@@ -1,4 +1,4 @@
-"""POST /users/bulk: files that are refused as a whole, files that arrive together, and files of random bytes."""
+"""POST /users/bulk: refused files, files that arrive together, files of random bytes."""
 
 from __future__ import annotations
 

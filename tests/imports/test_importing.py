@@ -18,7 +18,10 @@ from tests.imports.uploads import counts, tables
 
 Load = Callable[..., LoadReport]
 
-USERS = "id,username,email,created_at\n1,ada,ada@example.com,2024-01-01 10:00:00\n2,bob,bob@example.com,2024-01-02 10:00:00\n"
+USERS = (
+    "id,username,email,created_at\n1,ada,ada@example.com,2024-01-01 10:00:00\n"
+    "2,bob,bob@example.com,2024-01-02 10:00:00\n"
+)
 URLS = (
     "id,user_id,short_code,original_url,title,is_active,created_at,updated_at\n"
     "11,1,abc123,https://example.com/a,First,True,2024-01-03 10:00:00,2024-01-03 10:00:00\n"
@@ -88,7 +91,8 @@ def test_codes_of_digits_alone_and_loaded_links_work(load: Load, client: FlaskCl
 def test_loading_again_changes_nothing(load: Load) -> None:
     files = (
         USERS
-        + "3,ADA,ada@EXAMPLE.com,\n,eve,eve@example.com,\n9223372036854775807,zoe,zoe@example.com,\n",
+        + "3,ADA,ada@EXAMPLE.com,\n,eve,eve@example.com,\n"
+        + "9223372036854775807,zoe,zoe@example.com,\n",
         URLS
         + "13,3,abc123,https://example.com/c,,,,\n11,9,zzz,https://example.com/d,,1,2024-01-01,2024-01-01\n",
         EVENTS
@@ -279,7 +283,8 @@ def test_bad_products_are_reported(load: Load, row: str, reason: str) -> None:
 def test_strict_loading_stops_at_the_first_bad_row_with_nothing_loaded(load: Load) -> None:
     with pytest.raises(
         InvalidInput,
-        match=r"1\.csv:3: original_url: must be an absolute http or https URL.*; nothing was loaded",
+        match=r"1\.csv:3: original_url: must be an absolute http or https URL.*; "
+        "nothing was loaded",
     ):
         load(
             USERS,

@@ -1,4 +1,4 @@
-"""load_csv.py as it is typed: its messages, its exit code, and the same database afterwards whoever loads."""
+"""load_csv.py as it is typed: its messages, its exit code, and the database afterwards."""
 
 from __future__ import annotations
 
@@ -160,7 +160,8 @@ def test_strict_stops_at_the_first_bad_row_with_nothing_loaded(
         1,
         [],
         [
-            f"load_csv.py: {bad}:3: short_code: must be 1 to 32 letters, digits, - or _; nothing was loaded"
+            f"load_csv.py: {bad}:3: short_code: must be 1 to 32 letters, digits, - or _; "
+            "nothing was loaded"
         ],
     )
     assert sum(counts().values()) == 0

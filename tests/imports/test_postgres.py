@@ -1,4 +1,4 @@
-"""Imports beside other clients of the same PostgreSQL: what they wait for, what they survive, what they leave behind."""
+"""Imports beside other clients of the same PostgreSQL: locks, failures, what is left."""
 
 from __future__ import annotations
 
@@ -66,14 +66,16 @@ def _waits(connection: Any, seconds: float = 0) -> bool:
         "SELECT pg_stat_clear_snapshot()"
     )  # a transaction sees others as they were when it first looked
     cursor.execute(
-        f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '{seconds} s'"
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        f"AND clock_timestamp() - query_start > interval '{seconds} s'"
     )
     return cursor.fetchone() is not None
 
 
 def _insert(connection: Any, name: str) -> None:
     connection.cursor().execute(
-        f"INSERT INTO users (username, email, created_at) VALUES ('{name}', '{name.upper()}@example.com', now())"
+        "INSERT INTO users (username, email, created_at) "
+        f"VALUES ('{name}', '{name.upper()}@example.com', now())"
     )
 
 
@@ -84,7 +86,8 @@ def _left_behind(connection: Any) -> tuple[int, int]:
     cursor.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'")
     temporary = cursor.fetchone()[0]
     cursor.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
     )
     return int(temporary), int(cursor.fetchone()[0])
 

@@ -1,4 +1,4 @@
-"""Clicks: each answered redirect is one event and one on the counter, by way of Redis or not, whatever happens on the way."""
+"""Each answered redirect is one event and one click on the counter, with and without Redis."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ def test_clicks_on_a_link_whose_owner_was_deleted_since_go_with_it(api: Api) -> 
 
 
 def test_a_process_that_was_forked_gives_ids_of_its_own() -> None:
-    script = "import os; from app.redirects.links import Click; pid = os.fork(); os.write(1, Click('x', '{}').id[:12].encode() + b' '); pid and os.wait()"
+    script = (
+        "import os; from app.redirects.links import Click; pid = os.fork(); "
+        "os.write(1, Click('x', '{}').id[:12].encode() + b' '); pid and os.wait()"
+    )
     output = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()

@@ -1,4 +1,4 @@
-"""The fast lane in this very process, beside a Redis of its own: what it answers itself, what it leaves to Flask, and what happens when Redis fails."""
+"""The front beside a Redis of its own: what it answers, what Flask does, Redis failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The link cache as clients see it: hits and misses, never an old link, and no harm when Redis is wrong, full, slow or gone."""
+"""The link cache: hits and misses, never an old link, also when Redis fails, is full or slow."""
 
 from __future__ import annotations
 

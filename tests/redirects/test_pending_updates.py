@@ -1,4 +1,4 @@
-"""Changes that Redis has yet to be told: kept with the change, delivered by whoever comes first, and gone when it has heard."""
+"""Pending cache updates: stored with the change, delivered, and removed when confirmed."""
 
 from __future__ import annotations
 

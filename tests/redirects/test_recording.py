@@ -1,4 +1,4 @@
-"""Clicks of which nobody knows whether Redis has them: each is stored once, whoever brings it first."""
+"""Clicks whose outcome is unknown: each is stored once, from Redis or from the replica."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_click_whose_neighbours_the_drain_had_is_not_taken_for_one_of_them(sha
 
 
 @pytest.mark.services
-def test_a_cached_link_works_while_the_database_is_away_and_redis_is_left_alone_or_was_slow_and_counts_once(
+def test_a_cached_link_works_without_the_database_after_a_slow_redis_and_counts_once(
     bound: Bound, redis_server: Redis, postgres_server: Postgres
 ) -> None:
     api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
@@ -170,7 +170,7 @@ def test_a_redirect_that_was_refused_while_both_were_away_is_no_click_when_they_
 
 
 def is_refused() -> bool:
-    """Whether a sender claimed its click, to take it back; not while the database is unavailable."""
+    """Whether a replica claimed its click to cancel it; not while the database is down."""
     try:
         with released():
             return bool(
@@ -261,7 +261,8 @@ def become_an_ordinary_role(*, with_right: bool) -> None:
     """Until the transaction ends. The right is the one that postgres/roles.sql gives."""
     if isinstance(db.obj, database.Postgres):
         db.execute_sql(
-            "CREATE ROLE ordinary; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ordinary"
+            "CREATE ROLE ordinary; GRANT SELECT, INSERT, UPDATE, DELETE "
+            "ON ALL TABLES IN SCHEMA public TO ordinary"
         )
         db.execute_sql("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO ordinary")
         if with_right:
