@@ -103,7 +103,13 @@ def test_readme_and_contributing_name_every_make_target() -> None:
 
 
 def test_make_help_has_every_target_in_a_group() -> None:
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     offered = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     groups = re.split(r"\n(?=\S)", said.stdout.strip())
     assert len(groups) == 4

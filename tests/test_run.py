@@ -102,7 +102,7 @@ def test_a_line_of_an_env_file_that_is_none_is_one_sentence(tmp_path: Path) -> N
 def test_make_run_reads_env_when_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").touch()
     shutil.copy(Path(__file__).parents[1] / "Makefile", tmp_path)
-    command = ["make", "-n", "run"]
+    command = ["make", "--no-print-directory", "-n", "run"]
 
     def run() -> str:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
