@@ -7,6 +7,7 @@ RUN python -m venv --without-pip /opt/venv \
 WORKDIR /opt/holdfast
 COPY . .
 RUN rm requirements.lock \
+ && printf '#!/bin/sh\nexec python -m app "$@"\n' > /opt/venv/bin/holdfast && chmod 755 /opt/venv/bin/holdfast \
  && python -m compileall -q --invalidation-mode unchecked-hash .
 
 FROM python:3.13-slim
@@ -35,4 +36,4 @@ EXPOSE 8000
 # what fails it, and a replica that is merely overloaded would leave the others with its load.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=5 \
   CMD ["python", "-IS", "-c", "import os, socket; e = os.environ; s = socket.create_connection((e.get('APP_HOST', '').strip('[]') or '127.0.0.1', int(e.get('APP_PORT') or 8000)), 9); s.sendall(b'GET /health HTTP/1.0\\r\\n\\r\\n'); raise SystemExit(b' 200 ' not in s.recv(99))"]
-CMD ["gunicorn", "-c", "python:app.serving"]
+CMD ["holdfast", "serve"]

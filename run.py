@@ -1,70 +1,40 @@
-"""The embedded server: checks the port, says where to look and what to type, and becomes Gunicorn."""
+"""The embedded server: checks that the port is free, then becomes Gunicorn, which greets."""
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
-from shlex import quote
+from pathlib import Path
 
-from app import create_app
-from app.config import Settings, bare, join
-from app.database import DatabaseUnavailable, released
-from app.schemas import UrlQuery
-from app.services import urls
-
-_HELLO = """
-Holdfast is at {base}
-
-  make a link     curl -s -H 'Content-Type: application/json' -d '{{"url": "https://example.com/"}}' {shorten}
-  follow one      {follow}
-
-Ctrl-C stops it; the data stays.
-"""
+from app.__main__ import become_gunicorn
+from app.config import ConfigError, Settings, bare, read_env_file
+from app.greeting import WANTED
 
 
-def main() -> None:
-    settings = Settings.or_exit()
-    _refuse_taken_port(settings)
-    create_app(settings)  # the first time, this makes the database and loads the sample data
-    base = f"http://{join(_reachable(bare(settings.app_host)), settings.app_port)}"
-    code = _some_code()
-    follow = (
-        f"curl -si {quote(f'{base}/{code}')}"
-        if code
-        else "the short_url of the answer, with curl -si or a browser"
-    )
-    print(_HELLO.format(base=base, shorten=quote(f"{base}/shorten"), follow=follow), flush=True)
-    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:app.serving"])
-
-
-def _reachable(host: str) -> str:
-    """Where a client on this machine finds what listens on `host`."""
-    return "localhost" if host in ("", "127.0.0.1", "0.0.0.0", "::") else host
-
-
-def _some_code() -> str | None:
+def main(env_files: list[str]) -> None:
+    """Settings that the environment does not have come from `env_files`; the first one wins."""
     try:
-        with released():
-            links = urls.page(UrlQuery(is_active=True, per_page=1)).rows  # type: ignore[call-arg]  # the others have defaults
-    except DatabaseUnavailable:
-        return None
-    return str(links[0].short_code) if links else None
+        for name in env_files:
+            read_env_file(Path(name))
+    except (ConfigError, OSError) as error:
+        sys.exit(str(error))
+    _refuse_taken_port(Settings.or_exit())
+    become_gunicorn("--env", WANTED)
 
 
 def _refuse_taken_port(settings: Settings) -> None:
+    host, port = settings.app_host, settings.app_port
     try:
-        address = socket.getaddrinfo(
-            bare(settings.app_host), settings.app_port, type=socket.SOCK_STREAM
-        )[0]
+        address = socket.getaddrinfo(bare(host), port, type=socket.SOCK_STREAM)[0]
         with socket.socket(*address[:3]) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address[4])
     except OSError as error:
         sys.exit(
-            f"Port {settings.app_port} on {settings.app_host} cannot be used ({error.strerror}); choose another one: APP_PORT=8001 make run"
+            f"Port {port} on {host} cannot be used ({error.strerror}); "
+            "choose another one: APP_PORT=8001 make run"
         )
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Runs the Flask application under an ASGI server: one thread and one hop for each request, the body read before it starts."""
+"""Runs a WSGI application under ASGI: reads the body, then gives the request to one thread."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Send = Callable[[Message], Awaitable[None]]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 _IN_MEMORY_BYTES = 256 * 1024
-# While a database that hangs keeps all threads waiting, whoever watches this replica must still see that it lives.
-_WATCHED = frozenset(("/health", "/health/ready", "/ready", "/metrics"))
+# These have threads of their own, and so are answered while a database blocks all others.
+_PROBES = frozenset(("/health", "/health/ready", "/ready", "/metrics"))
 
 
 class ClientLeft(Exception):
-    """A body has no end, because its client has left or was sent away."""
+    """The connection ended before the body did."""
 
 
 class _Threads:
-    """Threads that work for an event loop, `most` calls at most waiting for one of them.
+    """`number` threads for an event loop; they are `full` when `most` calls wait for one.
 
-    The standard library's pool costs as much for each call as a small request.
+    The standard library's pool costs as much per call as a small request.
     """
 
     def __init__(self, number: int, name: str, most: int) -> None:
@@ -64,26 +64,26 @@ class _Threads:
         while True:
             loop, result, function, argument = self._calls.get()
             if result.cancelled():
-                continue  # its client has left before it began
+                continue  # the client left before it began
             try:
                 done = partial(_settle, result.set_result, function(argument))
             except BaseException as error:  # noqa: BLE001 - it is the caller's
                 done = partial(_settle, result.set_exception, error)
-            with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(done)
-            del result, argument, done  # or they would live until the next call
+            del result, argument, done  # else they live until the next call
 
 
 def _settle(settle: Callable[[Any], None], outcome: Any) -> None:
-    with suppress(asyncio.InvalidStateError):  # its client has left
+    with suppress(asyncio.InvalidStateError):  # the client has left
         settle(outcome)
 
 
 class ThreadedWsgi:
-    """An ASGI application that runs `wsgi` on `threads` threads; `waiting` requests at most wait for one.
+    """An ASGI application that runs `wsgi` on `threads` threads.
 
-    One more finds `asgi.overloaded` in its environment. Calls raise ClientLeft when a body has no end.
-    `answered` is called in the event loop before an answer is sent.
+    When `waiting` requests wait for a thread, the next one gets `asgi.overloaded` in its environ.
+    `answered` is called in the event loop before each answer. Calls raise ClientLeft.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ThreadedWsgi:
     ) -> None:
         self._wsgi, self._answered = wsgi, answered
         self._threads = _Threads(threads, "wsgi", waiting)
-        self._watched = _Threads(2, "watched", sys.maxsize)
+        self._probes = _Threads(2, "probes", sys.maxsize)
         self._refusing = _Threads(1, "refusing", sys.maxsize)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,12 +111,18 @@ class ThreadedWsgi:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
+    async def run(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        """What `function` returns, on one of the threads."""
+        return await self._threads.run(function, argument)
+
+    @property
+    def full(self) -> bool:
+        return self._threads.full
+
     def _threads_for(self, scope: Scope, environ: dict[str, Any]) -> _Threads:
-        if scope["path"] in _WATCHED:
-            return self._watched
-        if (
-            self._threads.full and "unsure_click" not in scope
-        ):  # that one must learn what became of it
+        if scope["path"] in _PROBES:
+            return self._probes
+        if self._threads.full and "must_run" not in scope:  # that one learns what became of it
             environ["asgi.overloaded"] = True
             return self._refusing
         return self._threads
@@ -133,17 +139,17 @@ class ThreadedWsgi:
 
 
 async def _read(environ: dict[str, Any], receive: Receive) -> IO[bytes]:
-    """The request's body, which the loop waits for and no thread.
+    """The request's body; reads at most one message more than the largest body has.
 
-    Of one that is refused whatever it says nothing is read, or as much as shows that it is too large.
-    CONTENT_LENGTH says in the end what there is, or what was announced.
+    A body that is refused anyway stays unread. CONTENT_LENGTH becomes what was read.
     """
     environ["asgi.body_is_left"] = False
     if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
         return BytesIO()
-    about = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("CONTENT_TYPE", "")
-    most = limits.largest_body(*about)
-    if limits.is_misplaced(*about) or int(environ.get("CONTENT_LENGTH", 0)) > most:
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    most = limits.largest_body(method, path)
+    misplaced = limits.is_misplaced(method, path, environ.get("CONTENT_TYPE", ""))
+    if misplaced or int(environ.get("CONTENT_LENGTH", 0)) > most:
         environ["asgi.body_is_left"] = True
         return BytesIO()
     body = SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - the caller closes it
@@ -188,8 +194,9 @@ def _environ(scope: Scope) -> dict[str, Any]:
 
 
 def _add_header(environ: dict[str, Any], name: str, value: str) -> None:
-    """Without two kinds: a name with _ would be taken for the one with a hyphen, which proxies check, and
-    Werkzeug finds no route for what asks for a websocket, which is refused by an answer as to any other request.
+    """Adds a header, but not Upgrade, for which Werkzeug finds no route, nor a name with `_`.
+
+    WSGI could not tell that name from the one with a hyphen, which proxies check.
     """
     if "_" in name or name == "upgrade":
         return

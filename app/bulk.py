@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from io import StringIO
@@ -14,19 +14,25 @@ from peewee import __exception_wrapper__  # type: ignore[attr-defined]
 from app.database import Sqlite, db
 
 _COPY_BYTES = 65_536
+_ROWS = 500
 
 
 def insert(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Appends many rows within the running transaction, the fastest way the engine has; returns how many. None of the texts may be empty."""
+    """Appends rows of the same length within the running transaction; returns how many."""
     names = ", ".join(columns)
     with __exception_wrapper__:
         cursor = db.connection().cursor()
         if isinstance(db.obj, Sqlite):
             marks = ", ".join("?" * len(columns))
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", _plain(rows))  # noqa: S608 - names are ours
+            sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names are ours
+            cursor.executemany(sql, ([_plain(value) for value in row] for row in rows))
         else:
             _copy(cursor, f"COPY {table} ({names}) FROM STDIN", _CopyText(rows))
         return int(cursor.rowcount)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, (datetime, Decimal)) else value
 
 
 def _copy(cursor: Any, sql: str, text: _CopyText) -> None:
@@ -34,17 +40,12 @@ def _copy(cursor: Any, sql: str, text: _CopyText) -> None:
         cursor.copy_expert(sql, text, size=_COPY_BYTES)
     except Exception:
         if text.failure is not None:
-            raise text.failure from None  # the driver would tell us of it as an error of the server's
+            raise text.failure from None  # the driver makes it an error of the server's
         raise
 
 
-def _plain(rows: Iterable[Sequence[Any]]) -> Iterator[list[Any]]:
-    for row in rows:
-        yield [str(value) if isinstance(value, (datetime, Decimal)) else value for value in row]
-
-
 class _CopyText:
-    """Rows as the text that PostgreSQL's COPY reads, made while it is read, so that memory does not grow with their number."""
+    """Rows as the text that PostgreSQL's COPY reads, made while it is read: memory is bounded."""
 
     def __init__(self, rows: Iterable[Sequence[Any]]) -> None:
         self._rows = iter(rows)
@@ -56,26 +57,24 @@ class _CopyText:
 
     def _more(self) -> StringIO:
         try:
-            self._rest = StringIO("".join(map(_copy_line, islice(self._rows, 500))))
+            columns = map(_copied, zip(*islice(self._rows, _ROWS), strict=True))
+            self._rest = StringIO("\n".join([*map("\t".join, zip(*columns, strict=True)), ""]))
         except BaseException as failure:
             self.failure = failure
             raise
         return self._rest
 
 
-def _copy_line(row: Sequence[Any]) -> str:
-    line = "\t".join(["\\N" if value is None else str(value) for value in row])
-    if (
-        line.count("\\") == row.count(None)
-        and line.count("\t") == len(row) - 1
-        and "\n" not in line
-        and "\r" not in line
-    ):
-        return line + "\n"
-    return (
-        "\t".join(["\\N" if value is None else str(value).translate(_ESCAPES) for value in row])
-        + "\n"
-    )
+def _copied(values: Sequence[Any]) -> list[str]:
+    """The values of a column as COPY reads them."""
+    texts = list(map(str, values))
+    joined = "".join(texts)
+    if any(character in joined for character in "\\\t\n\r"):
+        texts = [text.translate(_ESCAPES) for text in texts]
+    if None in values:
+        pairs = zip(values, texts, strict=True)
+        texts = [r"\N" if value is None else text for value, text in pairs]
+    return texts
 
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -1,4 +1,4 @@
-"""Settings: the one place that reads the environment, checks every value and says at once all that is wrong."""
+"""Reads the environment: checks every setting, and reports all wrong ones at once."""
 
 from __future__ import annotations
 
@@ -6,54 +6,46 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+Check = Callable[[Any], bool]
+
 
 class ConfigError(Exception):
-    """Some settings cannot be used; the text names every one of them."""
+    """Some settings are wrong; the text names each on a line of its own."""
 
 
 def bare(host: str) -> str:
-    """A host without the brackets that an IPv6 address has beside a port."""
+    """`host` without the brackets of an IPv6 address."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def join(host: str, port: int | str) -> str:
-    """Host and port as they stand in a URL."""
+    """`host:port`, with brackets around an IPv6 address."""
     host = bare(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _checked(default: object, check: Check, rule: str, shown: bool = True) -> Any:
+    return field(default=default, repr=shown, metadata={"check": check, "rule": rule})
+
+
 def _between(low: int, high: int, default: int) -> Any:
-    return field(
-        default=default,
-        metadata={
-            "check": lambda v: low <= v <= high,
-            "rule": f"a whole number from {low} to {high}",
-        },
-    )
+    return _checked(default, lambda v: low <= v <= high, f"a whole number from {low} to {high}")
 
 
 def _one_of(*allowed: object, default: object) -> Any:
-    rule = "one of " + ", ".join(str(value) for value in allowed)
-    return field(default=default, metadata={"check": lambda v: v in allowed, "rule": rule})
+    return _checked(default, lambda v: v in allowed, "one of " + ", ".join(map(str, allowed)))
 
 
 def _url(*schemes: str, default: str) -> Any:
-    rule = (
-        "a URL that starts with "
-        + " or ".join(f"{scheme}://" for scheme in schemes)
-        + " and names where it leads"
-    )
-    return field(
-        default=default,
-        repr=False,
-        metadata={"check": lambda v: not v or _is_url(v, schemes), "rule": rule},
-    )
+    starts = " or ".join(f"{scheme}://" for scheme in schemes)
+    rule = f"a URL that starts with {starts} and names where it leads"
+    return _checked(default, lambda v: not v or _is_url(v, schemes), rule, shown=False)
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
@@ -71,24 +63,18 @@ def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
 
 def _leads_somewhere(parts: SplitResult) -> bool:
     if parts.scheme == "sqlite":
-        return (
-            len(parts.path) > 1 and ":memory:" not in parts.path
-        )  # each connection would have a database of its own
+        # In memory, each connection would have a database of its own.
+        return len(parts.path) > 1 and ":memory:" not in parts.path
     if "@" in parts.path:
-        return False  # half of a password that was not percent-encoded; it would be printed with the address
+        return False  # part of a password that is not percent-encoded; it would be logged
     if parts.scheme in ("http", "https"):
         return bool(parts.hostname) and not parts.query and not parts.fragment
     return bool(parts.hostname) if parts.scheme in ("redis", "rediss") else len(parts.path) > 1
 
 
 def _directory(default: str) -> Any:
-    return field(
-        default=default,
-        metadata={
-            "check": lambda v: not v or _is_directory(v),
-            "rule": "a directory that exists or can be made",
-        },
-    )
+    rule = "a directory that exists or can be made"
+    return _checked(default, lambda v: not v or _is_directory(v), rule)
 
 
 def _is_directory(path: str) -> bool:
@@ -100,9 +86,35 @@ def _is_directory(path: str) -> bool:
 
 
 def metrics_directory(environ: Mapping[str, str] = os.environ) -> str:
-    """Where the workers' counters meet; asked when app.metrics is imported, because its library looks into the environment by itself."""
+    """Where worker processes write their metrics, "" for nowhere.
+
+    app.metrics asks when it is imported: its library reads the environment by itself.
+    """
     path = environ.get("PROMETHEUS_MULTIPROC_DIR", "")
     return path if path and _is_directory(path) else ""
+
+
+def read_env_file(path: Path, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Adds the settings of a file of NAME=value lines to the environment, whose own ones stay.
+
+    Blank lines, comments and blank values are skipped. Raises ConfigError for any other line.
+    """
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        found = _ENV_LINE.fullmatch(text)
+        if found is None:
+            raise ConfigError(f"{path}:{number}: must be NAME=value")
+        name, *values = found.groups()
+        if value := next(filter(None, values), ""):
+            environ.setdefault(name, value)
+
+
+# A value may stand in quotes; without them a comment may follow it, as Compose reads such files.
+_ENV_LINE = re.compile(
+    r"""(?:export\s+)?([A-Za-z_]\w*)=(?:'([^']*)'|"([^"]*)"|([^'"\s].*?|))(?:\s+#.*)?"""
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,24 +145,15 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no log may show, in every way it may be written."""
+        """What no log may show, percent-encoded or not; the longest first."""
         passwords = [urlsplit(url).password or "" for url in (self.database_url, self.redis_url)]
-        return tuple(
-            sorted(
-                {
-                    secret
-                    for text in (*passwords, self.chaos_token)
-                    for secret in (text, unquote(text))
-                    if secret
-                },
-                key=len,
-                reverse=True,
-            )
-        )
+        texts = [*passwords, self.chaos_token]
+        found = {secret for text in texts for secret in (text, unquote(text)) if secret}
+        return tuple(sorted(found, key=len, reverse=True))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """The settings that `environ` asks for; raises ConfigError with one line for each value that cannot be used."""
+        """The settings in `environ`; raises ConfigError with one line for each wrong value."""
         problems: list[str] = []
         given = _fold_reference_names(_with_secret_files(environ, problems))
         texts = {f: given.get(f.name.upper(), "").strip() for f in fields(cls)}
@@ -161,7 +164,7 @@ class Settings:
 
     @classmethod
     def or_exit(cls) -> Settings:
-        """The environment's settings; a process that cannot use them says why and ends."""
+        """The environment's settings; exits with the reasons when some are wrong."""
         try:
             return cls.from_env()
         except ConfigError as error:
@@ -169,7 +172,7 @@ class Settings:
 
 
 def _with_secret_files(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """NAME_FILE names a file that holds the value of NAME: how containers are given secrets."""
+    """`environ`, where NAME_FILE gives NAME the content of a file, as secrets of containers."""
     given = dict(environ)
     for name in _readable_names():
         path = environ.get(f"{name}_FILE")
@@ -190,13 +193,13 @@ def _read(name: str, path: str, problems: list[str]) -> str:
 
 
 def _readable_names() -> list[str]:
-    """All settings but the one that a library reads by itself."""
+    """What a NAME_FILE can give: all settings but the one that a library reads by itself."""
     names = [f.name.upper() for f in fields(Settings) if f.name != "prometheus_multiproc_dir"]
     return [*names, "DATABASE_PASSWORD", "REDIS_PASSWORD"]
 
 
 def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
-    """DATABASE_NAME/HOST/PORT/USER/PASSWORD and REDIS_HOST/PORT/PASSWORD instead of the URLs."""
+    """`given`, with URLs made of DATABASE_HOST, REDIS_HOST and their like where there are none."""
     if not given.get("DATABASE_URL") and (given.get("DATABASE_HOST") or given.get("DATABASE_NAME")):
         part = {
             name: given.get(f"DATABASE_{name}") or default
@@ -208,7 +211,7 @@ def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
         )
     if not given.get("REDIS_URL") and given.get("REDIS_HOST"):
         password = given.get("REDIS_PASSWORD")
-        # With its user's name, so that a Redis that has no password yet takes it as well.
+        # With the user's name, a Redis without a password accepts it too.
         login = f"default:{quote(password, safe='')}@" if password else ""
         address = join(given["REDIS_HOST"], given.get("REDIS_PORT") or 6379)
         given["REDIS_URL"] = f"redis://{login}{address}/0"
@@ -222,20 +225,12 @@ _POSTGRES_DEFAULTS = {
     "USER": "postgres",
     "PASSWORD": "postgres",
 }
-_BOOLEANS = {
-    "true": True,
-    "1": True,
-    "yes": True,
-    "on": True,
-    "false": False,
-    "0": False,
-    "no": False,
-    "off": False,
-}
+_BOOLEANS = dict.fromkeys(("true", "1", "yes", "on"), True)
+_BOOLEANS |= dict.fromkeys(("false", "0", "no", "off"), False)
 
 
 def _parse(setting: Field[Any], text: str, problems: list[str]) -> Any:
-    """`text` as the type of `setting`; what is wrong with it goes to `problems`, where no secret may go."""
+    """`text` as the type of `setting`; appends what is wrong to `problems`, without a secret."""
     name = setting.name.upper()
     if setting.type == "bool":
         if text.lower() not in _BOOLEANS:

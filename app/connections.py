@@ -1,4 +1,4 @@
-"""The HTTP connections of a worker process: uvicorn's, with limits, timeouts and an orderly end."""
+"""The HTTP connections of a worker process: uvicorn's, with limits, timeouts and clean closing."""
 
 from __future__ import annotations
 
@@ -11,29 +11,26 @@ from app.reading import Reader
 
 log = logging.getLogger("gunicorn.error")
 
-MOST_CONNECTIONS = 2000  # of one worker process; then those that only wait make room for new ones
-HEAD_SECONDS = 15  # for the request line and the headers, as Nginx gives them
-PAUSE_SECONDS = 20  # for a body or an answer, and more for what has come or gone:
-SLOWEST_BYTES = 1024  # a second, slower than any network that people use
-LINGER_SECONDS, LINGER_BYTES = (
-    30,
-    64 * 2**20,
-)  # to read an answer that came before its request ended
-MOST_UNREAD_BYTES = 64 * 2**20  # of answers that clients are slow to take, all together
-ABANDONED_SECONDS = 3  # a client that closed its side has probably left
+MOST_CONNECTIONS = 2000  # per worker process; above it the one that waits longest is closed
+HEAD_SECONDS = 15  # for the request line and the headers, as in Nginx
+PAUSE_SECONDS = 20  # for a body or an answer, plus the time that its bytes take at
+SLOWEST_BYTES = 1024  # per second
+LINGER_SECONDS, LINGER_BYTES = 30, 64 * 2**20  # from an early answer to the end of its request
+MOST_UNREAD_BYTES = 64 * 2**20  # of all answers that clients have not read
+HALF_CLOSED_SECONDS = 3  # for an answer after the client has closed its side
 
 
 class Connection(Reader):
-    """What uvicorn's protocol does, for clients that are slow, broken or hostile as well."""
+    """uvicorn's protocol, with limits for slow, broken and hostile clients."""
 
     open: ClassVar[set[Connection]] = set()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._gentle: Any = _Gentle(self, transport)
-        self._running: tuple[Any, asyncio.Task[None]] | None = None
-        self._ended = self._lingering = False
-        self.unread, self._most_unread, self.unread_since = 0, 0, 0.0
+        self._lingering_transport: Any = _LingeringTransport(self, transport)
+        self._running: tuple[Any, asyncio.Task[None]] | None = None  # uvicorn's cycle, its task
+        self._client_ended = self._lingering = False
+        self.unread, self._most_unread, self.unread_since = 0, 0, 0.0  # bytes, bytes, loop time
         if len(self.open) >= MOST_CONNECTIONS:
             _make_room()
         self.open.add(self)
@@ -54,20 +51,18 @@ class Connection(Reader):
             self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client may close its side and still wait for its answer."""
-        self._ended = True
+        """Keeps the transport open while a client that closed its side waits for its answer."""
+        self._client_ended = True
         running = self._running and not self._running[0].response_complete
         if self._lingering:
             return False
-        if (self._head and self._raw) or (self.cycle and self.cycle.more_body):
+        if (self._in_head and self._raw) or (self.cycle and self.cycle.more_body):
             self.refuse(400, "The request has no end")
             return True
         if running:
             self.cycle.keep_alive = False
-            self.loop.call_later(ABANDONED_SECONDS, self.transport.abort)
+            self.loop.call_later(HALF_CLOSED_SECONDS, self.transport.abort)
         return bool(running)
-
-    # ---- what goes out ----
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         cycle.send_500_response = self._break_off
@@ -77,7 +72,7 @@ class Connection(Reader):
         self._running = cycle, task
 
     async def _break_off(self) -> None:
-        """Of a request that the end of the server interrupts nobody knows what became; the rest are bugs."""
+        """Instead of uvicorn's bare 500: no answer when the server ends, else our own."""
         task = asyncio.current_task()
         if task and task.cancelling():
             self.transport.abort()
@@ -87,7 +82,7 @@ class Connection(Reader):
 
     def begin_answer(self, after_body: bool) -> None:
         if after_body:
-            self.cycle.transport = self._gentle
+            self.cycle.transport = self._lingering_transport
 
     def on_response_complete(self) -> None:
         self._running = None
@@ -102,8 +97,8 @@ class Connection(Reader):
             self.refuse(*self._refusal)
 
     def refuse(self, status: int, why: str) -> None:
-        """Ends the connection with an answer, after those to earlier requests."""
-        self._deaf = True
+        """Closes the connection with an error, after the answers to earlier requests."""
+        self._ignores_input = True
         if self.pipeline and self.cycle.more_body:
             self.pipeline.popleft()
         cycle = self._running[0] if self._running else None
@@ -123,44 +118,42 @@ class Connection(Reader):
             self.linger()
 
     def linger(self) -> None:
-        """Closes when the client has read the answer: to close at once would take it away from it."""
-        if self._ended or self.transport.is_closing():
+        """Closes once the client has closed: closing at once could discard the answer unread."""
+        if self._client_ended or self.transport.is_closing():
             self.transport.close()
             return
-        self._lingering = self._deaf = True
+        self._lingering = self._ignores_input = True
         self._since, self._bytes = self.loop.time(), 0
         self.transport.write_eof()
         self.flow.resume_reading()
 
     def end_answer(self) -> None:
-        """What uvicorn's closing of a connection is, where its request has a body."""
+        """Closes after an answer; lingers while the request's body is still coming."""
         if self.cycle.more_body:
             self.linger()
         else:
             self.transport.close()
 
-    # ---- timeouts ----
-
     @property
     def waits(self) -> float | None:
-        """Since when nothing happens here but that the client is waited for; None while it is served."""
+        """Since when this connection waits for its client; None while a request is served."""
         serves = self._running and not self._running[0].more_body
         return None if serves else self._since
 
     def check(self, now: float) -> None:
-        """Ends what takes too long."""
+        """Closes this connection when it has taken too long; `now` in the loop's seconds."""
         seconds = now - self._since
         if self._lingering and seconds > LINGER_SECONDS:
             self.transport.abort()
-        elif self.waits is not None and not self._deaf and not self.transport.is_closing():
+        elif self.waits is not None and not self._ignores_input and not self.transport.is_closing():
             self._check_waiting(seconds)
         self._check_reading(now)
 
     def _check_waiting(self, seconds: float) -> None:
         body = self.cycle and self.cycle.more_body
-        if self._head and not self._raw and seconds > HEAD_SECONDS:
+        if self._in_head and not self._raw and seconds > HEAD_SECONDS:
             self.transport.close()
-        elif (self._head and seconds > HEAD_SECONDS) or (
+        elif (self._in_head and seconds > HEAD_SECONDS) or (
             body and seconds > PAUSE_SECONDS + self._bytes / SLOWEST_BYTES
         ):
             self.refuse(408, "The request took too long")
@@ -174,8 +167,8 @@ class Connection(Reader):
             self.transport.abort()
 
 
-class _Gentle:
-    """A connection's transport as uvicorn uses it for one request, whose end waits for the client."""
+class _LingeringTransport:
+    """The transport for one request with a body: to close it is to linger."""
 
     def __init__(self, connection: Connection, transport: Any) -> None:
         self.close = connection.end_answer
@@ -183,7 +176,7 @@ class _Gentle:
 
 
 def _make_room() -> None:
-    """Ends the connection that has been waiting for its client for the longest."""
+    """Closes the connection that has waited longest for its client."""
     waiting = [each for each in Connection.open if each.waits is not None]
     if waiting:
         oldest = min(waiting, key=lambda each: each.waits or 0)
@@ -192,7 +185,7 @@ def _make_room() -> None:
 
 
 def check_all(now: float) -> None:
-    """Ends the connections that take too long, and the slowest readers when too much is unread."""
+    """Closes slow connections, and the slowest readers above MOST_UNREAD_BYTES."""
     for each in tuple(Connection.open):
         each.check(now)
     total = sum(each.unread for each in Connection.open)

@@ -1,4 +1,4 @@
-"""The database handle: opens what a URL names, and knows where the two engines differ."""
+"""The database handle, connections, locks, and where PostgreSQL and SQLite differ."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from peewee import DatabaseProxy, PeeweeException
 from playhouse.db_url import connect as open_url
 from playhouse.db_url import parse, register_database
 
-from app.postgres import CONNECT_SECONDS, STATEMENT_SECONDS, Postgres
+from app.postgres import CONNECT_SECONDS, Postgres
 from app.sqlite import Connection as SqliteConnection
 from app.sqlite import Sqlite
 from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusable, refusal
+from app.watch import STATEMENT_SECONDS
 
 db: Any = DatabaseProxy()  # bound once, by create_app
 
@@ -33,20 +34,22 @@ __all__ = [
     "refusal",
 ]
 
-_LOCK_MS = 800  # who waits for a lock longer than that is refused, within a second
+_LOCK_MS = 800  # a request that waits longer for a lock fails, within a second
 _POSTGRES = {
     "connect_timeout": CONNECT_SECONDS,
     "timeout": 5,
     "max_connections": 20,
 }
-# What a role, a database or the environment may have set otherwise; the URL's own options come last, and win.
+# A role, a database or the environment may have set these otherwise. The URL's own options win.
 _OPTIONS = (
-    f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS} -c idle_in_transaction_session_timeout=0 "
-    r"-c default_transaction_isolation=read\ committed -c search_path=\"$user\",public -c datestyle=ISO,MDY "
+    f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS} "
+    "-c idle_in_transaction_session_timeout=0 "
+    r"-c default_transaction_isolation=read\ committed "
+    r"-c search_path=\"$user\",public -c datestyle=ISO,MDY "
     "-c standard_conforming_strings=on -c exit_on_error=off"
 )
 _SQLITE = {
-    # `full`: a click that was answered survives a power cut, not only the death of the process
+    # `full`: an answered click survives a power cut.
     "pragmas": [
         ("busy_timeout", 10_000),
         ("journal_mode", "wal"),
@@ -54,7 +57,7 @@ _SQLITE = {
         ("foreign_keys", 1),
     ],
     "max_connections": 300,
-    "lock_type": "IMMEDIATE",  # a reader that turns writer would fail at once instead of waiting for its turn
+    "lock_type": "IMMEDIATE",  # a reader that becomes a writer would fail instead of waiting
     "check_same_thread": False,
     "factory": SqliteConnection,
 }
@@ -67,23 +70,21 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where the engines differ: one row each, so that nothing else asks which one it is."""
+    """Where the engines differ; no other code asks which engine it is."""
 
     identity: str  # the type of a generated primary key
     text: str  # a text column compared byte by byte, as SQLite does anyway
     typed: bool  # whether the driver returns timestamps and booleans as such
-    locks_rows: bool  # whether a SELECT can keep other writers off its rows; without, BEGIN has shut everybody out
-    lock: str  # keeps everybody else out of a named section until the transaction ends
-    turn: str  # the same for those who take turns, and do not hold the others up for long
-    trusting: str  # spares the rest of this transaction the look-up of each reference that it writes, where our role may say so
-    snapshot: str  # begins a transaction that reads everything as it was at one moment, and keeps nobody waiting
-    keep_out: str  # keeps all other writers off the tables until the transaction ends
-    new_ids: str  # numbers the rows of a staging table that have no id yet, as the sequence of `table` would
+    locks_rows: bool  # whether SELECT ... FOR UPDATE exists; else BEGIN locks the database
+    lock: str  # takes a named lock until the transaction ends
+    turn: str  # the same, with a longer lock timeout than the statements after it
+    trusting: str  # the transaction writes references without checks, where the role may
+    snapshot: str  # the BEGIN of a transaction that reads the state of one moment
+    keep_out: str  # locks the tables against other writers until the transaction ends
+    new_ids: str  # gives ids to the rows of a staging table that have none
     own_id: str  # the id of a staged row, or a new one when it has none
-    past_ids: str  # makes ids that are given out from now on larger than `largest`
-    staging: tuple[
-        str, str
-    ]  # makes one transaction of what is between them, without locking anybody out
+    past_ids: str  # makes new ids larger than `largest`
+    staging: tuple[str, str]  # begin and end one transaction that locks no other connection
     analyze: str  # tells the planner what a staging table holds
     roomy: str  # lets this transaction sort and hash in memory
     has_tables: str  # whether our tables are there
@@ -96,14 +97,20 @@ DIALECTS = {
         typed=True,
         locks_rows=True,
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
-        turn="SET LOCAL lock_timeout = 4000; SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); SET LOCAL lock_timeout = {then_ms}",
-        trusting="SELECT set_config('session_replication_role', 'replica', true) WHERE has_parameter_privilege('session_replication_role', 'SET')",
+        turn="SET LOCAL lock_timeout = 4000; "
+        "SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); "
+        "SET LOCAL lock_timeout = {then_ms}",
+        trusting="SELECT set_config('session_replication_role', 'replica', true) "
+        "WHERE has_parameter_privilege('session_replication_role', 'SET')",
         snapshot="REPEATABLE READ",
         keep_out="LOCK TABLE users, urls, events IN SHARE ROW EXCLUSIVE MODE",
-        new_ids="UPDATE {staged} SET target = given.id FROM (SELECT n AS row, nextval(pg_get_serial_sequence('{table}', 'id')) AS id FROM "
-        "(SELECT n FROM {staged} WHERE {which} ORDER BY n) AS ordered) AS given WHERE given.row = {staged}.n",
+        new_ids="UPDATE {staged} SET target = given.id FROM ("
+        "SELECT n AS row, nextval(pg_get_serial_sequence('{table}', 'id')) AS id "
+        "FROM (SELECT n FROM {staged} WHERE {which} ORDER BY n) AS ordered"
+        ") AS given WHERE given.row = {staged}.n",
         own_id="coalesce(id, nextval(pg_get_serial_sequence('{table}', 'id')))",
-        past_ids="SELECT setval(pg_get_serial_sequence('{table}', 'id'), {largest}) FROM {table}_id_seq WHERE last_value < {largest} + (NOT is_called)::int",
+        past_ids="SELECT setval(pg_get_serial_sequence('{table}', 'id'), {largest}) "
+        "FROM {table}_id_seq WHERE last_value < {largest} + (NOT is_called)::int",
         staging=("SELECT 1", "SELECT 1"),  # COPY is one statement
         analyze="ANALYZE {staged}",
         roomy="SET LOCAL work_mem = '64MB'",
@@ -119,16 +126,16 @@ DIALECTS = {
         trusting="SELECT 1",
         snapshot="DEFERRED",
         keep_out="SELECT 1",  # BEGIN IMMEDIATE does
-        new_ids="UPDATE {staged} SET target = given.id FROM (SELECT n AS row, row_number() OVER (ORDER BY n) + max("
+        new_ids="UPDATE {staged} SET target = given.id FROM ("
+        "SELECT n AS row, row_number() OVER (ORDER BY n) + max("
         "coalesce((SELECT max(id) FROM {table}), 0), {largest}, "
         "coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)) AS id "
         "FROM {staged} WHERE {which}) AS given WHERE given.row = {staged}.n",
         own_id="id",
-        past_ids="UPDATE sqlite_sequence SET seq = {largest} WHERE name = '{table}' AND seq < {largest}",
-        staging=(
-            "SAVEPOINT staging",
-            "RELEASE staging",
-        ),  # BEGIN IMMEDIATE would lock the main database; staging tables are elsewhere
+        past_ids="UPDATE sqlite_sequence SET seq = {largest} "
+        "WHERE name = '{table}' AND seq < {largest}",
+        # BEGIN IMMEDIATE would lock the main database; staging tables are elsewhere.
+        staging=("SAVEPOINT staging", "RELEASE staging"),
         analyze="SELECT 1",
         roomy="SELECT 1",
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
@@ -140,7 +147,7 @@ register_database(Sqlite, "sqlite", "sqlite+pool")
 
 
 def connect(url: str) -> Postgres | Sqlite:
-    """The pooled database that `url` names; options in its query override the defaults. Opens no connection yet."""
+    """The pool for `url`, whose query overrides the defaults; opens no connection."""
     if url.startswith("sqlite"):
         _make_private(Path(parse(url)["database"]))
         return cast("Sqlite", open_url(url, **_SQLITE))
@@ -151,19 +158,18 @@ def connect(url: str) -> Postgres | Sqlite:
 
 
 def _make_private(file: Path) -> None:
-    """Makes the file for its owner only, where it is not there yet; SQLite gives those beside it the same mode."""
+    """Creates a missing file for its owner only; SQLite gives its other files the same mode."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseUnusable(
-            f"the folder {file.parent} cannot be made: {error.strerror}"
-        ) from None
+        why = f"the folder {file.parent} cannot be made: {error.strerror}"
+        raise DatabaseUnusable(why) from None
     with suppress(OSError):  # the first query says why
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def exit_if_unusable(url: str) -> None:
-    """A process whose database can never be used as it is says why, and ends; any other one is waited for."""
+    """Ends the process when its database can never be used; waits for an unavailable one."""
     try:
         handle: Any = connect(url)
         try:
@@ -180,23 +186,25 @@ def dialect() -> Dialect:
     return DIALECTS[type(db.obj)]
 
 
-def lock(name: str) -> None:
-    """Waits until nobody else holds `name`, and holds it until the running transaction ends."""
-    db.execute_sql(dialect().lock.format(name=name))
+def lock(*names: str) -> None:
+    """Takes the named locks, one after the other, until the running transaction ends."""
+    for name in names[:-1]:
+        db.execute_later(dialect().lock.format(name=name), ())
+    db.execute_sql(dialect().lock.format(name=names[-1]))
 
 
 def take_turn(name: str, then_ms: int = _LOCK_MS) -> None:
-    """As `lock`, for what every process does again and again: waits for its turn for longer than for any lock that it needs `then`."""
+    """As `lock` with 4 s of patience; `then_ms` is the lock timeout of the statements after it."""
     db.execute_sql(dialect().turn.format(name=name, then_ms=then_ms))
 
 
 def trust_references() -> None:
-    """For many rows whose references are known to be right, and to stay so until the running transaction ends; docs/decisions/0009 has the reasons."""
+    """Skips foreign key checks in this transaction; docs/decisions/0009: when that is safe."""
     db.execute_sql(dialect().trusting)
 
 
 def for_update(query: Any, strength: str = "FOR UPDATE") -> Any:
-    """`query`, keeping other writers off its rows until the running transaction ends."""
+    """`query`, which locks its rows until the running transaction ends."""
     return query.for_update(strength) if dialect().locks_rows else query
 
 
@@ -206,7 +214,7 @@ def has_tables() -> bool:
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """For work that may take as long as it takes, unlike a request's statements."""
+    """No statement or lock timeouts inside the block."""
     db.be_patient(True)
     try:
         yield
@@ -217,7 +225,7 @@ def patience() -> Iterator[None]:
 
 
 def clean_up(*statements: str) -> None:
-    """Runs them unless the connection is dead or its transaction failed: then what they would undo is gone anyway."""
+    """Runs them unless the connection is lost or its transaction failed, which undoes as much."""
     with suppress(PeeweeException, DatabaseUnavailable):
         if not db.is_closed():
             for statement in statements:
@@ -226,7 +234,7 @@ def clean_up(*statements: str) -> None:
 
 @contextmanager
 def released() -> Iterator[None]:
-    """Gives the thread's connection back to the pool at the end: for everything that is not a request."""
+    """Returns the thread's connection to the pool at the end; for work outside of requests."""
     try:
         yield
     finally:
@@ -239,5 +247,5 @@ def release(_error: BaseException | None = None) -> None:
 
 
 def install(app: Flask) -> None:
-    """Connections are taken by the first query of a request and given back when it ends."""
+    """A request's first query takes a connection; the end of the request returns it."""
     app.teardown_appcontext(release)

@@ -1,4 +1,4 @@
-"""What can go wrong, and the one place that turns every failure into the same JSON answer."""
+"""The errors that services raise, and the one place that renders every failure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
-    """A failure that the client is told about: its status, and a message that names the value."""
+    """An error answer: its status, and a message that names the value."""
 
     status = 500
 
@@ -24,7 +24,7 @@ class ApiError(Exception):
         self.message = message
         self.errors = errors
         self.headers: dict[str, str] = {}
-        self.more: dict[str, Any] = {}  # what the body says besides
+        self.more: dict[str, Any] = {}  # added to the body
 
 
 class InvalidInput(ApiError):
@@ -64,15 +64,13 @@ class TooLarge(ApiError):
 
 
 class DeadLink(ApiError):
-    """A short link that leads nowhere: a person in a browser gets a page, everybody else the usual JSON."""
+    """A short link that is unknown or deactivated; browsers get a page, others JSON."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.headers = {
-            "Cache-Control": "private, no-store",
-            "Vary": "Accept",
-        }  # it may be activated again at any moment
+        # No cache may keep this: the link may be activated at any moment.
+        self.headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}
 
 
 _PHRASES = {
@@ -81,31 +79,33 @@ _PHRASES = {
     416: "Range Not Satisfiable",
     422: "Unprocessable Content",
 }
-"""Where the versions of Python differ: RFC 9110 has these."""
+"""RFC 9110's, which Python has since 3.13."""
 
 
 def phrase(status: int) -> str:
-    """The reason phrase, on every Python the same."""
+    """The reason phrase of RFC 9110."""
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
-def render(error: ApiError) -> Response:
+def body_of(error: ApiError, request_id: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "error": phrase(error.status),
         "message": error.message,
         "status": error.status,
-        "request_id": g.get("request_id", ""),
+        "request_id": request_id,
     }
     if error.errors:
         body["errors"] = error.errors
-    body.update(error.more)
+    return body | error.more
+
+
+def render(error: ApiError) -> Response:
+    body = body_of(error, g.get("request_id", ""))
     if isinstance(error, DeadLink) and prefers_html():
-        response = Response(
-            render_template("dead_link.html", **body), error.status, mimetype="text/html"
-        )
+        text, kind = render_template("dead_link.html", **body), "text/html"
     else:
-        text = json.dumps(body, sort_keys=False) + "\n"
-        response = Response(text, error.status, mimetype="application/json")
+        text, kind = json.dumps(body, sort_keys=False) + "\n", "application/json"
+    response = Response(text, error.status, mimetype=kind)
     response.headers.extend(error.headers)
     return response
 
@@ -116,18 +116,16 @@ def prefers_html() -> bool:
 
 
 def _render_http(error: HTTPException) -> Response:
-    """Flask's and Werkzeug's own errors keep their status and headers (Allow, above all) and get our body."""
+    """Errors of Flask and Werkzeug keep their status and headers, such as Allow."""
     problem = ApiError(_words(error))
     problem.status = error.code or 500
     response = render(problem)
-    response.headers.extend(
-        (name, value) for name, value in error.get_headers() if name != "Content-Type"
-    )
+    response.headers.extend(each for each in error.get_headers() if each[0] != "Content-Type")
     return response
 
 
 def _words(error: HTTPException) -> str:
-    """What we said ourselves; else ours for what Werkzeug found, or its own."""
+    """Our own description, else our message for the status, else Werkzeug's."""
     own = error.description if error.description != type(error).description else None
     words = own or _MESSAGES.get(error.code or 500)
     if own or not words:
@@ -151,8 +149,7 @@ def _render_unavailable(error: Exception) -> Response:
 
 def _render_bug(error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
-    problem = ApiError("An unexpected error; the log has it under this request id")
-    return render(problem)
+    return render(ApiError("An unexpected error; the log has it under this request id"))
 
 
 def install(app: Flask) -> None:

@@ -1,10 +1,11 @@
-"""Request lines and headers: their limits, and what is wrong with those that the parser lets pass."""
+"""Request lines and headers: their limits, and errors that the parser does not find."""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
+from http import HTTPStatus
 
 import httptools
 
@@ -19,18 +20,10 @@ Problem = tuple[int, str]
 _METHOD = re.compile(rb"[A-Z][A-Z0-9$_.-]{0,199}(?= )")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _ONCE = (b"host", b"content-type")
-_PHRASES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    414: "URI Too Long",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 
 
 def problem_of(url: bytes, headers: Headers, version: str) -> Problem | None:
-    """What two servers might read differently is refused (RFC 9112, sections 3.2 and 6.1)."""
+    """Refuses what two servers might read differently (RFC 9112, sections 3.2 and 6.1)."""
     if len(url) > MOST_URL_BYTES:
         return LONG_URL
     if len(headers) > MOST_HEADERS or len(url) + sum(map(_size, headers)) > MOST_HEAD_BYTES:
@@ -53,7 +46,7 @@ def has_body(headers: Headers) -> bool:
 
 
 def origin_form(url: bytes, method: bytes) -> bytes:
-    """Path and query: a proxy may send a whole URL, and CONNECT names a host, where nothing is."""
+    """The path and query of a request line; CONNECT, which names a host, gets `/`."""
     if method == b"CONNECT":
         return b"/"
     if url.startswith(b"/") or url == b"*":
@@ -63,20 +56,22 @@ def origin_form(url: bytes, method: bytes) -> bytes:
 
 
 def method_of(raw: bytes) -> bytes:
-    """The method of a request whose method the parser does not know; none when it cannot be one."""
+    """The method that `raw` begins with, which the parser may not know; b"" without one."""
     found = _METHOD.match(raw)
     return found[0] if found else b""
 
 
 def without_upgrade(raw: bytes) -> bytes:
-    """A request that the parser reads as HTTP to its end."""
+    """`raw` with its Upgrade header renamed, so that the parser reads the body too."""
     head, end, body = raw.partition(b"\r\n\r\n")
     return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
 
 
 def refusal(status: int, why: str) -> bytes:
-    """The whole answer, with the error that all answers have."""
-    phrase, request_id = _PHRASES[status], secrets.token_hex(8)
+    """The whole response, with the JSON body that all errors have."""
+    # Python before 3.13 has another phrase for 414.
+    phrase = "URI Too Long" if status == 414 else HTTPStatus(status).phrase
+    request_id = secrets.token_hex(8)
     error = {"error": phrase, "message": why, "status": status, "request_id": request_id}
     body = json.dumps(error) + "\n"
     return (

@@ -1,4 +1,4 @@
-"""The log file that all processes share: appended to, renamed when it is long enough, and read from its end."""
+"""The log file that all processes share: appended to, rotated, and read from its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_OPEN = -1
 
 
 class SharedFile(logging.Handler):
-    """Appends whole lines from many processes; who finds the file long enough renames it to NAME.1, and the others follow."""
+    """Appends whole lines; at `max_bytes` one process renames the file to NAME.1, all reopen it."""
 
     def __init__(self, path: str, max_bytes: int) -> None:
         super().__init__()
@@ -26,29 +26,27 @@ class SharedFile(logging.Handler):
         self._open()
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(Exception):  # a broken log call must not stop the service: stdout says why
+        with suppress(Exception):  # a broken log call must not stop the service; stdout says why
             self.write(f"{self.format(record)}\n")
 
     def write(self, text: str) -> None:
         """Appends whole lines."""
         line = text.encode("utf-8", "backslashreplace")
-        with suppress(OSError):  # nor a full disk: stdout has the line
+        with suppress(OSError):  # a full disk must not stop it either; stdout has the line
             if self._fd == _NOT_OPEN or self._pid != os.getpid():
-                self._open()  # a lock on a file that was opened before a fork would be the parent's as well
+                self._open()  # a child would share the lock of its parent's file
             while not self._append(line):
                 self._open()
 
     def _append(self, line: bytes) -> bool:
-        """Writes the line, unless `path` is another file by now; nobody can rename the file in between."""
+        """Writes the line under a lock; False when `path` is another file by now."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             size = self._size_if_current()
             if size is None or (size >= self.max_bytes and self._renamed()):
                 return False
             if os.write(self._fd, line) < len(line):
-                os.ftruncate(
-                    self._fd, size
-                )  # the disk is full: half a line would spoil the next one too
+                os.ftruncate(self._fd, size)  # disk full: half a line would spoil the next too
             return True
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -62,14 +60,12 @@ class SharedFile(logging.Handler):
             os.replace(self.path, f"{self.path}.1")
             return True
         except OSError:
-            return False  # a directory that we may not write to: rather a long file than none
+            return False  # a directory without write permission: better a long file than none
 
     def _open(self) -> None:
         self._close()
-        self._fd, self._pid = (
-            os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
-            os.getpid(),
-        )
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._pid = os.getpid()
 
     def _close(self) -> None:
         if self._fd != _NOT_OPEN:
@@ -82,7 +78,7 @@ class SharedFile(logging.Handler):
 
 
 def tail(path: str, most: int, needle: str = "", level: str = "") -> list[dict[str, Any]]:
-    """The last `most` entries of the shared file that contain `needle` (any case) and have `level`, oldest first."""
+    """The last `most` entries that contain `needle` (any case) and have `level`, oldest first."""
     found: list[dict[str, Any]] = []
     needle = needle.casefold()
     with _generations(path) as files:
@@ -90,11 +86,8 @@ def tail(path: str, most: int, needle: str = "", level: str = "") -> list[dict[s
             if len(found) == most:
                 break
             entry = _entry(line) if needle in line.casefold() else None
-            if (
-                entry
-                and _shows(entry, line, needle)
-                and (not level or entry.get("level") == level.upper())
-            ):
+            wanted = entry and (not level or entry.get("level") == level.upper())
+            if entry and wanted and _shows(entry, line, needle):
                 found.append(entry)
     return found[::-1]
 
@@ -109,17 +102,16 @@ def _entry(line: str) -> dict[str, Any] | None:
 
 _TRACE = "Traceback (most recent call last)"
 _LONGEST_TEXT = 600
-"""A thousand entries stay below 4 MiB whatever their texts are."""
+"""Characters; a thousand entries stay below 4 MiB."""
 
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry without the trace, which is for those who may read the file."""
-    shown = {
-        name: value
+    """An entry without its trace, which only readers of the file see."""
+    return {
+        name: _cut(value) if isinstance(value, str) else value
         for name, value in entry.items()
         if name not in ("exception", "exc_info", "stack_info")
     }
-    return {name: _cut(value) if isinstance(value, str) else value for name, value in shown.items()}
 
 
 def _cut(text: str) -> str:
@@ -127,7 +119,7 @@ def _cut(text: str) -> str:
 
 
 def _shows(entry: dict[str, Any], line: str, needle: str) -> bool:
-    """Whether what is looked for is in what is shown of the line."""
+    """Whether the shown part of the line contains `needle`."""
     if not needle or ("exception" not in line and _TRACE not in line and len(line) < _LONGEST_TEXT):
         return True
     return needle in json.dumps(entry, ensure_ascii=False).casefold()
@@ -135,7 +127,7 @@ def _shows(entry: dict[str, Any], line: str, needle: str) -> bool:
 
 @contextmanager
 def _generations(path: str) -> Iterator[list[BinaryIO]]:
-    """The file and, behind it, the one that was renamed last, as both were at one moment."""
+    """The file and the one renamed last, both as of one moment."""
     with ExitStack() as stack:
         while True:
             before = _identity(path)
@@ -149,9 +141,7 @@ def _generations(path: str) -> Iterator[list[BinaryIO]]:
 
 def _opened(path: str) -> BinaryIO | None:
     try:
-        return (
-            open(path, "rb") if os.path.isfile(path) else None
-        )  # a pipe would keep its reader waiting
+        return open(path, "rb") if os.path.isfile(path) else None  # a pipe would block
     except OSError:
         return None
 

@@ -1,4 +1,4 @@
-"""The log: what a line looks like and what never gets into one, and the pair of lines for each request."""
+"""Log lines: their form, what they never contain, and the two lines of each request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring as quoted
 from typing import Any, NamedTuple
@@ -29,39 +28,32 @@ _LONGEST_PATH = 300
 
 
 def request_id(offered: str | None) -> str:
-    """The client's X-Request-ID when it is a sane one, else a new one."""
-    return (
-        offered if offered and _SANE_ID.fullmatch(offered) else f"{random.getrandbits(64):016x}"
-    )  # unique is enough
+    """The client's X-Request-ID when it is well formed, else a new one; it is no secret."""
+    sane = offered and _SANE_ID.fullmatch(offered)
+    return offered if offered and sane else f"{random.getrandbits(64):016x}"
 
 
 class Formatter(JsonFormatter):
-    """One JSON object on one line, with the same ten keys for every entry; where there was an exception, its trace as well."""
+    """One JSON object on one line with ten keys, and `exception` where there is a trace."""
 
     def __init__(self, instance: str, secrets: Sequence[str] = ()) -> None:
         super().__init__(json_ensure_ascii=False)
         self.instance, self.secrets = instance, secrets
-        self.quoted = lru_cache(maxsize=100)(
-            lambda text: quoted(self.clean(text))
-        )  # for the few texts that come again and again
+        self.quoted = lru_cache(maxsize=100)(lambda text: quoted(self.clean(text)))
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
     ) -> None:
         about = _about_request()
-        log_data["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime(
-            "%Y-%m-%dT%H:%M:%S"
-        )
-        log_data.update(
-            level=record.levelname, logger=record.name, message=self.clean(record.getMessage())
-        )
+        log_data["timestamp"] = _timestamp(int(record.created))
+        message = self.clean(record.getMessage())
+        log_data.update(level=record.levelname, logger=record.name, message=message)
         for key in ("method", "path", "status", "duration_ms", "request_id"):
             log_data[key] = self.clean(getattr(record, key, about.get(key)))
         log_data["instance"] = self.clean(self.instance)
         if record.exc_info:
-            log_data["exception"] = "\n".join(
-                map(self.clean, str(self.formatException(record.exc_info)).split("\n"))
-            )
+            trace = str(self.formatException(record.exc_info)).split("\n")
+            log_data["exception"] = "\n".join(map(self.clean, trace))
 
     def clean(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -82,16 +74,14 @@ def _about_request() -> dict[str, Any]:
 
 
 def _one_line(text: str) -> str:
-    """What a request contained must not look like a line, or a terminal's command, to whoever reads the log."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    )
+    """`text` with unprintable characters escaped: no forged lines, no terminal commands."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Line(NamedTuple):
-    """What a request's line says: `time` in seconds since 1970, and once it is answered its status and the `seconds` that took."""
+    """A request's line. `time`: seconds since 1970. `seconds` and `status`: None at its start."""
 
     time: float
     request_id: str
@@ -101,22 +91,21 @@ class Line(NamedTuple):
     status: int | None = 302
 
     def text(self, formatter: Formatter) -> str:
-        """What `formatter` would make of a record, without one and without its cost: there are two for each request."""
+        """What `formatter` makes of a record, without the cost of one."""
         at, request_id, path, seconds, method, status = self
-        message, duration = (
-            ("request started", "null")
-            if seconds is None
-            else ("request finished", f"{seconds * 1000:.3f}")
-        )
+        message = "request started" if seconds is None else "request finished"
+        duration = "null" if seconds is None else f"{seconds * 1000:.3f}"
         return (
-            f'{{"timestamp": "{_timestamp(int(at))}", "level": "INFO", "logger": "app.requests", "message": "{message}", "method": {formatter.quoted(method)}, '
-            f'"path": {quoted(formatter.clean(path))}, "status": {"null" if status is None else status}, "duration_ms": {duration}, '
+            f'{{"timestamp": "{_timestamp(int(at))}", "level": "INFO", "logger": "app.requests", '
+            f'"message": "{message}", "method": {formatter.quoted(method)}, '
+            f'"path": {quoted(formatter.clean(path))}, '
+            f'"status": {"null" if status is None else status}, "duration_ms": {duration}, '
             f'"request_id": "{request_id}", "instance": {formatter.quoted(formatter.instance)}}}\n'
         )
 
 
 class Notes:
-    """The lines of requests: written at once, or, while `held`, when somebody calls `write`, who then does so every few milliseconds."""
+    """The lines of requests: written at once, or while `held` by the next call of `write`."""
 
     def __init__(self) -> None:
         self.held = False
@@ -139,16 +128,10 @@ notes = Notes()
 def _write_lines(lines: Sequence[Line]) -> None:
     if not lines or not log.isEnabledFor(logging.INFO):
         return
-    handlers = [
-        handler
-        for handler in logging.getLogger().handlers
-        if isinstance(handler, (Stdout, SharedFile))
-    ]
-    formatter = next(
-        (handler.formatter for handler in handlers if isinstance(handler.formatter, Formatter)),
-        None,
-    )
-    if formatter:
+    ours = (Stdout, SharedFile)
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, ours)]
+    formatter = handlers[0].formatter if handlers else None
+    if isinstance(formatter, Formatter):
         text = "".join([line.text(formatter) for line in lines])
         for handler in handlers:
             handler.write(text)
@@ -160,7 +143,7 @@ def _timestamp(seconds: int) -> str:
 
 
 class Stdout(logging.StreamHandler[Any]):
-    """Standard output, line by line or many at once."""
+    """Standard output, for one or many lines at once."""
 
     def write(self, text: str) -> None:
         with self.lock or nullcontext():
@@ -171,7 +154,7 @@ class Stdout(logging.StreamHandler[Any]):
 def configure(
     level: str, instance: str, path: str, max_bytes: int, secrets: Sequence[str] = ()
 ) -> None:
-    """Sends everything that is logged, by whichever library, to stdout and to the file at `path` ("" for none)."""
+    """Sends all log records, libraries' too, to stdout and to the file at `path` ("": none)."""
     notes.held = False
     handlers: list[logging.Handler] = [Stdout(sys.stdout)]
     trouble = None
@@ -183,9 +166,8 @@ def configure(
     for handler in handlers:
         handler.setFormatter(Formatter(instance, secrets))
     logging.basicConfig(level=level, handlers=handlers, force=True)
-    logging.getLogger("peewee").setLevel(
-        logging.INFO
-    )  # its DEBUG lines hold every value of every statement
+    # DEBUG lines of peewee hold every value of every statement.
+    logging.getLogger("peewee").setLevel(logging.INFO)
     if trouble:
         log.warning("LOG_FILE cannot be written, GET /logs will be empty: %s", trouble)
 
@@ -215,16 +197,8 @@ def _finish(response: Response) -> Response:
 def _log_request(
     current: Request, request_id: str, seconds: float | None = None, status: int | None = None
 ) -> None:
-    notes.add(
-        Line(
-            time.time(),
-            request_id,
-            current.path[:_LONGEST_PATH],
-            seconds,
-            current.method[:20],
-            status,
-        )
-    )
+    path, method = current.path[:_LONGEST_PATH], current.method[:20]
+    notes.add(Line(time.time(), request_id, path, seconds, method, status))
 
 
 def install(app: Flask) -> None:

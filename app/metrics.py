@@ -1,4 +1,4 @@
-"""Every Prometheus instrument, and the exposition that is right over all workers of a replica."""
+"""Every Prometheus instrument, and the exposition over all worker processes of a replica."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 __all__ = ["CONTENT_TYPE"]
 
 disable_created_metrics()
-# The library would look for the variable itself, take a blank one for the current directory, and fail where there is none.
+# The library would read the variable itself, and take a blank one for the current directory.
 values.ValueClass = values.MultiProcessValue() if metrics_directory() else values.MutexValue
 registry = CollectorRegistry()
 _LABELS = ("method", "endpoint", "status")
@@ -61,7 +61,7 @@ connections_in_use = Gauge(
 )
 
 Reading = tuple[str, str, float]
-"""The name, the help and the value of a figure that is read when it is asked for, such as the stream's length."""
+"""Name, help and value of a figure that is read for each scrape, such as the stream's length."""
 
 
 def observe_request(method: str, endpoint: str, status: int, seconds: float) -> None:
@@ -71,7 +71,7 @@ def observe_request(method: str, endpoint: str, status: int, seconds: float) -> 
 
 
 def observe_cached_redirects(seconds: Sequence[float]) -> None:
-    """Counts redirects that did not come by way of Flask, as if they had."""
+    """Counts redirects of the front as those of Flask."""
     labels = ("GET", "redirects.follow_code", "302")
     for counter in (_requests.labels(*labels), redirects, cache_hits):
         counter.inc(len(seconds))
@@ -79,7 +79,7 @@ def observe_cached_redirects(seconds: Sequence[float]) -> None:
 
 
 def _observe_all(histogram: Histogram, seconds: Sequence[float]) -> None:
-    """What histogram.observe does with each; the library has no way to do it once for many, and each writes to a file twice."""
+    """As histogram.observe for each, with one write per bucket instead of two for each."""
     for bucket, count in Counts(bisect_left(_BUCKETS, each) for each in seconds).items():
         histogram._buckets[bucket].inc(count)
     histogram._sum.inc(sum(seconds))
@@ -92,29 +92,23 @@ class _Process:
 
     def collect(self) -> Iterator[Metric]:
         resident = replica.resident_bytes()
-        yield CounterMetricFamily(
-            "process_cpu_seconds_total",
-            "User and system CPU time of all processes.",
-            value=replica.cpu_seconds(),
-        )
-        yield GaugeMetricFamily(
-            "process_resident_memory_bytes",
-            "Physical memory of all processes.",
-            value=sum(resident),
-        )
-        yield GaugeMetricFamily(
-            "process_resident_memory_max_bytes",
-            "Physical memory of the largest process.",
-            value=max(resident),
-        )
-        yield GaugeMetricFamily(
-            "process_workers", "Worker processes alive.", value=max(1, len(resident) - 1)
-        )
-        yield GaugeMetricFamily(
-            "process_start_time_seconds",
-            "When the server started, in seconds since 1970.",
-            value=self._STARTED,
-        )
+        cpu, workers = replica.cpu_seconds(), max(1, len(resident) - 1)
+        readings: list[Reading] = [
+            ("process_cpu_seconds_total", "User and system CPU time of all processes.", cpu),
+            ("process_resident_memory_bytes", "Physical memory of all processes.", sum(resident)),
+            (
+                "process_resident_memory_max_bytes",
+                "Physical memory of the largest process.",
+                max(resident),
+            ),
+            ("process_workers", "Worker processes alive.", workers),
+            (
+                "process_start_time_seconds",
+                "When the server started, in seconds since 1970.",
+                self._STARTED,
+            ),
+        ]
+        return _Readings(readings).collect()
 
 
 class _Readings:
@@ -138,7 +132,7 @@ class _Workers(multiprocess.MultiProcessCollector):
 
 
 def _is_begun(file: Path) -> bool:
-    """A worker that has just started may have made its file and written nothing; one that has just died has none any more."""
+    """Whether the file has content: a new worker's may be empty, a dead worker's may be gone."""
     try:
         return file.stat().st_size > 0
     except FileNotFoundError:
@@ -146,7 +140,7 @@ def _is_begun(file: Path) -> bool:
 
 
 def exposition(readings: Iterable[Reading], directory: str) -> bytes:
-    """The text that Prometheus scrapes: all that the workers counted in `directory` ("": this process alone), and `readings`."""
+    """Prometheus' text of the files in `directory` ("": this process alone) and `readings`."""
     gathered = CollectorRegistry()
     if directory:
         _Workers(gathered, path=directory)  # type: ignore[no-untyped-call]
@@ -158,11 +152,11 @@ def exposition(readings: Iterable[Reading], directory: str) -> bytes:
 
 
 def wipe(directory: str) -> None:
-    """Begins anew, before the first worker starts; what else may lie there is not ours."""
+    """Deletes the workers' files before the first worker starts, and no others."""
     for file in Path(directory).glob("*.db"):
         file.unlink(missing_ok=True)
 
 
 def forget_worker(pid: int, directory: str) -> None:
-    """Drops what only a living process has; its counters stay."""
+    """Drops the gauges of a dead worker; its counters stay."""
     multiprocess.mark_process_dead(pid, directory)

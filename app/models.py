@@ -1,4 +1,4 @@
-"""The tables, all on one screen; what guards them is in app/migrations."""
+"""The tables, without behaviour; constraints and indexes are in app/migrations."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Product(Table):
 
 
 class Fact(Table):
-    """Single values: how far the click stream has been drained, whether the sample data was loaded."""
+    """Key-value: the drain's position, whether the sample data was loaded."""
 
     name: Any = CharField(max_length=50, primary_key=True)
     value: Any = TextField()
@@ -92,7 +92,7 @@ class Fact(Table):
 
 
 class ClickClaim(Table):
-    """Clicks that are in the database, for as long as somebody else may still bring them: a sender, and the `numbers` of its clicks."""
+    """Ids of stored clicks that the stream may still bring: a sender and its clicks' `numbers`."""
 
     id: Any = BigAutoField()
     sender: Any = CharField(max_length=40)
@@ -106,7 +106,7 @@ class ClickClaim(Table):
 
 
 class CacheUpdate(Table):
-    """Changes of links that Redis has yet to be told."""
+    """Pending cache updates: changes of links that Redis has not confirmed."""
 
     id: Any = BigAutoField()
     short_code: Any = CharField(max_length=32)

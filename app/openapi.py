@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes and the very schemas that validate requests and shape answers."""
+"""The OpenAPI 3.1 document, made from the routes and from the schemas that validate."""
 
 from __future__ import annotations
 
@@ -6,187 +6,159 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from flask import Flask
-from werkzeug.routing import Rule
 
 from app.errors import phrase
-from app.schemas import Error, ListQuery, definitions, interface, message
+from app.schemas import Error, ListQuery, definitions, examples, interface
+from app.version import VERSION
+
+Json = dict[str, Any]
+_MADE = "holdfast-openapi"
 
 
 class Operation(NamedTuple):
+    name: str
+    tag: str
     path: str
+    parameters: list[str]
     method: str
-    rule: Rule
     view: Any
 
+    @property
+    def declared(self) -> Any:
+        return self.view.declaration
 
-def document(app: Flask, version: str, base_url: str) -> dict[str, Any]:
-    """The whole interface of `app`, which is found at `base_url`."""
-    operations = list(_operations(app))
-    shapes = _shapes(operations)
-    schemas, named = definitions(list(shapes.values()))
-    schema_of = dict(zip(shapes, schemas.values(), strict=True))
-    described: dict[str, Any] = {}
-    for operation in operations:
-        described.setdefault(operation.path, {})[operation.method] = _describe(operation, schema_of)
-    return {
-        "openapi": "3.1.0",
-        "info": interface.info(version),
-        "servers": [{"url": base_url, "description": "This one"}],
-        "security": [],
-        "tags": [{"name": name, "description": text} for name, text in interface.TAGS.items()],
-        "paths": described,
-        "components": {
-            "schemas": named,
-            "headers": interface.headers(),
-            "securitySchemes": {"chaos": interface.CHAOS},
-        },
-    }
+
+def document(app: Flask, base_url: str) -> Json:
+    """The interface of `app` at `base_url`; all but that address is made once."""
+    if _MADE not in app.extensions:
+        app.extensions[_MADE] = _document(list(_operations(app)))
+    made: Json = app.extensions[_MADE]
+    return {**made, "servers": [{"url": base_url, "description": "This one"}]}
 
 
 def endpoints(app: Flask) -> list[str]:
-    """Everything that can be asked for, such as `GET /users/{user_id}`."""
+    """Every method and path, such as `GET /users/{user_id}`."""
     return [f"{operation.method.upper()} {operation.path}" for operation in _operations(app)]
 
 
 def _operations(app: Flask) -> Iterator[Operation]:
     for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
+        view, (tag, _, name) = app.view_functions[rule.endpoint], rule.endpoint.partition(".")
         if hasattr(view, "declaration"):
-            path = "".join(f"{{{part}}}" if converter else part for converter, part in _parts(rule))
+            parts = rule.rule.replace("<", ">").split(">")  # a parameter at each odd place
+            names = [part.rpartition(":")[2] for part in parts[1::2]]
+            parts[1::2] = [f"{{{named}}}" for named in names]
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield Operation(path, method.lower(), rule, view)
+                yield Operation(name, tag, "".join(parts), names, method.lower(), view)
 
 
-def _parts(rule: Rule) -> list[tuple[str | None, str]]:
-    """A rule such as /users/<id:user_id> as (converter or None, text) pairs."""
-    parts: list[tuple[str | None, str]] = []
-    for piece in rule.rule.replace(">", "<").split("<"):
-        converter, _, name = piece.rpartition(":")
-        parts.append((converter or None, name or piece))
-    return parts
-
-
-def _shapes(operations: list[Operation]) -> dict[str, Any]:
-    """Everything that a document of these operations needs a schema for, by what it is called."""
-    shapes: dict[str, Any] = {"error": Error}
+def _document(operations: list[Operation]) -> Json:
+    declared = [operation.declared for operation in operations]
+    used = [shape for each in declared for shape in (each.answer, each.body, each.refusal)]
+    shapes = [Error, *(shape for shape in used if shape is not None)]
+    schemas, named = definitions(shapes)
+    schema_of = {repr(shape): schemas[place] for place, shape in enumerate(shapes)}
+    paths: Json = {}
     for operation in operations:
-        declared = operation.view.declaration
-        wanted = {"answer": declared.answer, "body": declared.body, "refusal": declared.refusal}
-        shapes.update(
-            {
-                f"{operation.rule.endpoint} {kind}": shape
-                for kind, shape in wanted.items()
-                if shape is not None
-            }
-        )
-    return shapes
-
-
-def _describe(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
-    declared, endpoint = operation.view.declaration, operation.rule.endpoint
-    tag, name = endpoint.partition(".")[0], _name(operation)
-    paths = [_path_parameter(named) for converter, named in _parts(operation.rule) if converter]
-    described: dict[str, Any] = {
-        "operationId": name,
-        "tags": [tag],
-        "summary": name.replace("_", " ").capitalize(),
-        "description": operation.view.__doc__,
-        "parameters": paths + _query_parameters(declared.query),
-        "responses": _responses(operation, schema_of.get(f"{endpoint} answer"), schema_of["error"]),
+        paths.setdefault(operation.path, {})[operation.method] = _describe(operation, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": interface.info(VERSION),
+        "security": [],
+        "tags": [{"name": name, "description": text} for name, text in interface.TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": named,
+            "headers": interface.HEADERS,
+            "securitySchemes": {"chaos": interface.CHAOS},
+        },
     }
-    refusal = schema_of.get(f"{endpoint} refusal")
-    if refusal:
-        described["responses"]["400"]["content"]["application/json"]["schema"] = refusal
-    body = schema_of.get(f"{endpoint} body")
-    if body:
-        described["requestBody"] = _content("application/json", {"schema": body})
+
+
+def _describe(operation: Operation, schema_of: Json) -> Json:
+    declared = operation.declared
+    described: Json = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.name.replace("_", " ").capitalize(),
+        "description": operation.view.__doc__,
+        "parameters": [*map(_path_parameter, operation.parameters), *_query(declared.query)],
+        "responses": _responses(operation, schema_of),
+    }
+    if declared.body:
+        schema = schema_of[repr(declared.body)]
+        described["requestBody"] = _body("application/json", {"schema": schema})
     if declared.upload:
-        described["requestBody"] = _content("multipart/form-data", interface.UPLOAD)
+        described["requestBody"] = _body("multipart/form-data", interface.UPLOAD)
     if declared.secured:
         described["security"] = [{"chaos": []}]
     return described
 
 
-def _name(operation: Operation) -> str:
-    return str(operation.rule.endpoint.rpartition(".")[2])
-
-
-def _content(media: str, described: dict[str, Any]) -> dict[str, Any]:
+def _body(media: str, described: Json) -> Json:
     return {"required": True, "content": {media: described}}
 
 
-def _path_parameter(name: str) -> dict[str, Any]:
+def _path_parameter(name: str) -> Json:
     return {"name": name, "in": "path", "required": True, "schema": interface.PATH_PARAMETERS[name]}
 
 
-def _query_parameters(query: Any) -> list[dict[str, Any]]:
-    properties = query.model_json_schema()["properties"] if query else {}
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "description": schema.pop("description", "only those with this"),
-            "schema": _without_null(schema),
-        }
-        for name, schema in properties.items()
-    ]
+def _query(query: Any) -> Iterator[Json]:
+    """The query parameters, which can be left out but not be null."""
+    for name, schema in (query.model_json_schema()["properties"] if query else {}).items():
+        text = schema.pop("description", "only those with this")
+        shown = schema.get("anyOf", [schema])[0]
+        shown = {key: value for key, value in shown.items() if key not in ("title", "default")}
+        yield {"name": name, "in": "query", "description": text, "schema": shown}
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query cannot say null, it can only leave a value out."""
-    if "anyOf" in schema:
-        return dict(schema["anyOf"][0])
-    return {key: value for key, value in schema.items() if key not in ("title", "default")}
+def _is_list(operation: Operation) -> bool:
+    return issubclass(operation.declared.query or object, ListQuery)
 
 
-def _responses(operation: Operation, answer: Any, error: Any) -> dict[str, Any]:
-    declared = operation.view.declaration
-    is_list = declared.query is not None and issubclass(declared.query, ListQuery)
-    paging = ("Link", "X-Total-Count") if is_list else ()
-    good: dict[str, Any] = {
-        "description": phrase(declared.status),
-        "headers": _headers(*declared.headers, *paging),
-    }
-    if answer is not None:
-        example = interface.ANSWERS.get(_name(operation))
-        shown = {"schema": answer} | ({"example": example} if example else {})
-        good["content"] = {declared.media: shown} | _page(declared.page)
-    bad_input = (400, 413) if declared.body or declared.upload else (400,) if is_list else ()
-    statuses = sorted({*declared.errors, *bad_input, 429, 503})
-    return {
-        str(declared.status): good,
-        **({"2XX": interface.ELSEWHERE} if declared.status == 302 else {}),
-        **{str(status): _failure(status, operation, error) for status in statuses},
-    }
+def _responses(operation: Operation, schema_of: Json) -> Json:
+    declared = operation.declared
+    bad_input = (400, 413) if declared.body or declared.upload else ()
+    bad_page = (400,) if _is_list(operation) else ()
+    responses = {str(declared.status): _success(operation, schema_of)}
+    if declared.status == 302:
+        responses["2XX"] = interface.OTHER_SITE
+    for status in sorted({*declared.errors, *bad_input, *bad_page, 429, 503}):
+        shape = declared.refusal if status == 400 and declared.refusal else Error
+        responses[str(status)] = _failure(status, operation, schema_of[repr(shape)])
+    return responses
 
 
-def _headers(*names: str) -> dict[str, Any]:
+def _success(operation: Operation, schema_of: Json) -> Json:
+    declared = operation.declared
+    paging = ("Link", "X-Total-Count") if _is_list(operation) else ()
+    headers = _headers(*declared.headers, *paging)
+    described = {"description": phrase(declared.status), "headers": headers}
+    if declared.answer is None:
+        return described
+    shown = {"schema": schema_of[repr(declared.answer)]}
+    if operation.name in examples.ANSWERS:
+        shown["example"] = examples.ANSWERS[operation.name]
+    return {**described, "content": {declared.media: shown, **_page(declared.page)}}
+
+
+def _failure(status: int, operation: Operation, schema: Json) -> Json:
+    words = phrase(status)
+    message = examples.message(status, operation.name, operation.path)
+    shown = {"schema": schema, "example": examples.error(status, words, message)}
+    is_dead_link = operation.declared.status == 302 and status in (404, 410)
+    headers = ["Retry-After"] if status in (429, 503) else []
+    headers += ["Cache-Control", "Vary"] if is_dead_link else []
+    headers += ["X-Cache"] if operation.path == "/products" and status != 429 else []
+    content = {"application/json": shown, **_page(is_dead_link)}
+    return {"description": words, "headers": _headers(*headers), "content": content}
+
+
+def _headers(*names: str) -> Json:
     wanted = ("X-Request-ID", *names)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in wanted}
 
 
-def _page(wanted: bool) -> dict[str, Any]:
+def _page(wanted: bool) -> Json:
     """What a browser gets instead."""
     return {"text/html": {"schema": interface.TEXT}} if wanted else {}
-
-
-def _failure(status: int, operation: Operation, error: Any) -> dict[str, Any]:
-    declared, words = operation.view.declaration, phrase(status)
-    example = {
-        "error": words,
-        "message": message(status, _name(operation), operation.path),
-        "status": status,
-        "request_id": "4f1f0a5b9c3d2e17",
-    }
-    is_dead_link = declared.status == 302 and status in (404, 410)
-    headers: tuple[str, ...] = ("Retry-After",) if status in (429, 503) else ()
-    headers += ("Cache-Control", "Vary") if is_dead_link else ()
-    headers += ("X-Cache",) if operation.path == "/products" and status != 429 else ()
-    return {
-        "description": words,
-        "headers": _headers(*headers),
-        "content": {
-            "application/json": {"schema": error, "example": example},
-            **_page(is_dead_link),
-        },
-    }

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import select
 import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -19,14 +16,11 @@ from psycopg2.extensions import connection, cursor
 
 from app.breaker import Breaker
 from app.unavailable import MISSING, DatabaseUnavailable, DatabaseUnusable, meaning
+from app.watch import watch
 
 _PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 1
 _KNOCK_SECONDS = 0.7
-STATEMENT_SECONDS = 5  # a statement that takes longer has lost its client; the server ends it
-# A server that has not ended it by now is no longer there.
-_SILENCE_SECONDS = STATEMENT_SECONDS + 1.0
-_LOOK_SECONDS = 0.25
 _FULL = re.compile("too many (clients|connections)|remaining connection slots")
 
 # What options cannot set: PGTZ comes after them, and older servers do not know the others.
@@ -46,58 +40,19 @@ WHEN to_regclass('urls') IS NULL THEN %s ELSE (
 """
 
 
-class _Watch:
-    """Cuts the connections whose server fell silent in a statement, for the driver would wait for it for ever."""
-
-    def __init__(self) -> None:
-        self._renew()
-        os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-        self._running: dict[int, tuple[float, float, Connection]] = {}
-        self._thread: threading.Thread | None = None
-        self._ran = 0.0  # seconds that this process ran: while it is stopped, nobody can answer it
-
-    @contextmanager
-    def over(self, conn: Connection) -> Iterator[None]:
-        with self._lock:
-            self._running[id(conn)] = (self._ran, time.monotonic(), conn)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
-                self._thread.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._running[id(conn)]
-
-    def _look(self) -> None:
-        while True:
-            before = time.monotonic()
-            time.sleep(_LOOK_SECONDS)
-            self._ran += min(time.monotonic() - before, 2 * _LOOK_SECONDS)
-            with self._lock:
-                for ran, began, conn in self._running.values():
-                    if self._ran - ran > _SILENCE_SECONDS and not conn.patient:
-                        conn.pool.silent(began)
-                        _cut(conn)
-
-
-def _cut(conn: Connection) -> None:
-    with suppress(OSError), socket.socket(fileno=os.dup(conn.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
-
-
-_watch = _Watch()
+_ENDS = ("COMMIT", "ROLLBACK")
 
 
 class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
-    """`patient`: its statements may take as long as they take. `age`: its pool's at its start."""
+    """`patient`: its statements may take as long as they take. `age`: its pool's at its start.
+
+    `unsent`: statements that go out with the next one, in one round trip; first of them BEGIN.
+    """
 
     pool: Postgres
     age = 0
     patient = False
+    unsent: tuple[bytes, ...] = ()
 
     def cursor(self, *arguments: Any, **options: Any) -> Any:
         with _translated():
@@ -105,11 +60,26 @@ class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
 
 
 class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
-    def execute(self, *arguments: Any) -> None:
+    def execute(self, sql: str, *values: Any) -> None:
+        """Runs `sql`, and before it what is unsent; BEGIN itself waits for the next statement."""
+        conn, unsent = self.connection, self.connection.unsent
+        if sql.startswith("BEGIN"):
+            conn.unsent = (sql.encode(),)
+            return
+        conn.unsent = ()
+        if sql in _ENDS and unsent:
+            if unsent[0].startswith(b"BEGIN") and (len(unsent) == 1 or sql == "ROLLBACK"):
+                return  # the server knows nothing of this transaction
+            unsent = unsent if sql == "COMMIT" else ()
         with self._asked():
-            super().execute(*arguments)
+            if unsent:
+                super().execute(b"; ".join((*unsent, self.mogrify(sql, *values))))
+            else:
+                super().execute(sql, *values)
 
     def copy_expert(self, *arguments: Any, **options: Any) -> None:
+        if self.connection.unsent:
+            self.execute("SELECT 1")  # COPY goes alone
         with self._asked():
             super().copy_expert(*arguments, **options)
 
@@ -117,7 +87,7 @@ class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
     def _asked(self) -> Iterator[None]:
         breaker = self.connection.pool.breaker
         try:
-            with _watch.over(self.connection):
+            with watch.over(self.connection):
                 yield
         except psycopg2.Error as error:
             if error.pgcode:
@@ -186,7 +156,8 @@ def _prepare(conn: Connection) -> None:
         name = conn.info.dbname
         conn.close()
         raise DatabaseUnusable(
-            f"the database {name} is encoded in {encoding}, and must be in UTF8: createdb -E UTF8 -T template0",
+            f"the database {name} is encoded in {encoding}, and must be in UTF8: "
+            "createdb -E UTF8 -T template0",
             "its encoding is not UTF8",
         )
     conn.cursor().execute(_OWN_SETTINGS)
@@ -207,6 +178,17 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
             return super().connect(reuse_if_open)
         except MaxConnectionsExceeded as error:
             raise DatabaseUnavailable(f"all connections are in use: {error}") from error
+
+    def _of_thread(self) -> Any:
+        return self.connection()  # type: ignore[no-untyped-call]
+
+    def execute_later(self, sql: str, values: Sequence[Any]) -> None:
+        """Sends a statement with the next one of the running transaction, in one round trip.
+
+        An error is raised there; the result is lost.
+        """
+        conn = self._of_thread()
+        conn.unsent += (conn.cursor().mogrify(sql, values),)
 
     def silent(self, began: float) -> None:
         """A statement that began then had no answer; idle connections are not used again."""
@@ -230,7 +212,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
 
     def be_patient(self, patient: bool) -> None:
         """Whether this thread's statements may take as long as they take, unlike a request's."""
-        self.connection().patient = patient  # type: ignore[no-untyped-call]
+        self._of_thread().patient = patient
         verb = "SET {} = 0" if patient else "RESET {}"
         both = "; ".join(verb.format(name) for name in ("statement_timeout", "lock_timeout"))
         self.execute_sql(both)  # type: ignore[no-untyped-call]

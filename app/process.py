@@ -1,4 +1,4 @@
-"""The operating system's view of one replica: the server's master process, its workers, and what they all cost."""
+"""What the operating system says of one replica: its processes, CPU time and memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PAGE_BYTES = resource.getpagesize()
 
 
 class Replica:
-    """The process tree under `master_pid`; alone, without a server, it is this process."""
+    """The master process and its worker processes; without a server, this process alone."""
 
-    master_pid: int | None = None  # told by app/serving.py after each fork
+    master_pid: int | None = None  # app/serving.py sets it after each fork
 
     def stop(self) -> None:
-        """Asks the whole server to finish what it has begun and to exit; its supervisor starts it again."""
+        """Lets the server finish its requests and exit; its supervisor starts it again."""
         os.kill(self.master_pid or os.getpid(), signal.SIGTERM)
 
     def pids(self) -> list[int]:
@@ -29,25 +29,28 @@ class Replica:
         return [root, *map(int, children.split())]
 
     def cpu_seconds(self) -> float:
-        """User and system time of all processes, of those that ended too (the master reaped them): it never shrinks."""
+        """User and system time of all processes, ended ones too; it never decreases."""
         while True:
             before = self._reaped_ticks()
             total = before + sum(sum(_stat(pid)[11:13]) for pid in self.pids())
-            if (
-                self._reaped_ticks() == before
-            ):  # no worker ended in between and was counted twice or not at all
+            # Otherwise a worker has ended meanwhile, and was counted twice or not at all.
+            if self._reaped_ticks() == before:
                 return total / _TICKS_PER_SECOND
 
     def _reaped_ticks(self) -> int:
         return sum(_stat(self.master_pid or os.getpid())[13:15])
 
     def resident_bytes(self) -> list[int]:
-        """Physical memory of each process, the master first."""
+        """Physical memory of each process, the master's first."""
         return [_stat(pid)[21] * _PAGE_BYTES for pid in self.pids()]
 
 
 def _stat(pid: int) -> list[int]:
-    """/proc/<pid>/stat from its third field on (proc(5): index 11 is utime, 21 is rss); zeros when the process is gone."""
+    """/proc/PID/stat from its third field on (proc(5)); zeros when the process is gone.
+
+    Index 11 and 12 are user and system time, 13 and 14 those of reaped children, in ticks; 21 is
+    the resident memory in pages.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

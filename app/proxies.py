@@ -1,4 +1,4 @@
-"""What proxies in front say about a request (X-Forwarded-*), and how much of that is believed."""
+"""What trusted proxies say about a request: X-Forwarded-For, -Proto and -Host."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1
 
 
 def hop(header: str, trusted: int) -> str:
-    """What the outermost of our own proxies wrote; "" when fewer than `trusted` wrote anything."""
+    """The value that the outermost of `trusted` proxies wrote; "" when there are fewer values."""
     hops = [stripped for part in header.split(",") if (stripped := part.strip(' \t"'))]
     return hops[-trusted] if trusted and len(hops) >= trusted else ""
 
 
 def client_address(forwarded_for: str, sender: str, trusted: int) -> str:
-    """Where the request came from, without a port; the sender itself when a proxy names nobody."""
+    """The client's IP address without a port; `sender` when no proxy names one."""
     return (_address(hop(forwarded_for, trusted)) if forwarded_for else "") or sender
 
 
@@ -36,11 +36,11 @@ def _address(text: str) -> str:
 
 
 host_is_legal = lru_cache(maxsize=2000)(is_host)
-"""Whether a Host header names a host; the same few are asked about again and again."""
+"""Whether a Host header names a host; cached, because the same few come again and again."""
 
 
 class Proxies:
-    """A WSGI application behind `trusted` proxies: what they say stands where servers put it."""
+    """A WSGI application behind `trusted` proxies: REMOTE_ADDR, scheme and host are theirs."""
 
     def __init__(self, wsgi: Any, trusted: int) -> None:
         self._wsgi, self._trusted = wsgi, trusted

@@ -1,4 +1,4 @@
-"""Reads requests off a connection: uvicorn's way, with limits, and without what its parser reads wrongly."""
+"""Reads requests like uvicorn, with limits, and corrects what its parser reads wrongly."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from app import heads
 MOST_PIPELINED = 1000
 
 
-class _Again(Exception):
+class _UpgradeWithBody(Exception):
     """The parser would take the body of this request for another protocol."""
 
 
 class Reader(HttpToolsProtocol):
-    """The half of a connection that comes in; what is wrong goes to `refuse`, which the other half has."""
+    """The input of a connection; errors go to `refuse`, which the subclass has."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._head, self._raw, self._begun = True, b"", 0
-        self._method, self._idle_bytes = b"", 0
-        self._refusal: heads.Problem | None = None
-        self._deaf = False
-        self._since, self._bytes = self.loop.time(), 0
+        self._in_head, self._raw = True, b""  # the request line and headers, as far as they came
+        self._requests_begun = 0  # by the bytes that are being parsed
+        self._method = b""  # the real one of a request that was parsed as PATCH
+        self._header_bytes = 0  # that came without an end of a header or trailer
+        self._refusal: heads.Problem | None = None  # to be sent after the running answer
+        self._ignores_input = False
+        self._since, self._bytes = self.loop.time(), 0  # of the current head, body or pause
 
     def refuse(self, status: int, why: str) -> None:
         raise NotImplementedError
@@ -35,9 +37,9 @@ class Reader(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._bytes += len(data)
-        if self._deaf:
+        if self._ignores_input:
             return
-        if self._head:
+        if self._in_head:
             self._raw += data
         else:
             self._raw = b"" if self.cycle.more_body else data
@@ -46,45 +48,45 @@ class Reader(HttpToolsProtocol):
         self._check_size(data, content)
 
     def _check_size(self, data: bytes, content: int) -> None:
-        """The parser keeps a header, and a trailer after a body, until it is complete."""
-        body_grows = self._head or not self.cycle.more_body or len(self.cycle.body) > content
-        self._idle_bytes = 0 if body_grows else self._idle_bytes + len(data)
-        if self._deaf:
+        """Limits headers and trailers, which the parser keeps until they are complete."""
+        body_grows = self._in_head or not self.cycle.more_body or len(self.cycle.body) > content
+        self._header_bytes = 0 if body_grows else self._header_bytes + len(data)
+        if self._ignores_input:
             return
-        if self._head and len(self._raw) > heads.MOST_HEAD_BYTES:
+        if self._in_head and len(self._raw) > heads.MOST_HEAD_BYTES:
             self.refuse(*(heads.LONG_HEAD if b"\n" in self._raw else heads.LONG_URL))
-        elif self._idle_bytes > heads.MOST_HEAD_BYTES:
+        elif self._header_bytes > heads.MOST_HEAD_BYTES:
             self.refuse(*heads.LONG_HEAD)
 
     def _feed(self, data: bytes) -> None:
-        """Gives `data` to the parser; nothing may be taken for another protocol than HTTP."""
+        """Gives `data` to the parser; after an upgrade too, as HTTP is all that we speak."""
         self._unset_keepalive_if_required()
-        self._begun = 0
-        while data and not self._deaf:
+        self._requests_begun = 0
+        while data and not self._ignores_input:
             try:
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
             except httptools.HttpParserError as error:
-                self._mend_or_refuse(error)
+                self._retry_or_refuse(error)
                 return
 
-    def _mend_or_refuse(self, error: httptools.HttpParserError) -> None:
-        """The parser knows its own list of methods, and drops the body of what asks for an upgrade."""
-        raw = self._raw if self._begun <= 1 else b""
+    def _retry_or_refuse(self, error: httptools.HttpParserError) -> None:
+        """Parses again what the parser cannot: an unknown method, an upgrade with a body."""
+        raw = self._raw if self._requests_begun <= 1 else b""
         if isinstance(error, httptools.HttpParserInvalidMethodError) and heads.method_of(raw):
             self._method = heads.method_of(raw)
-            self._start_anew(b"PATCH" + raw[len(self._method) :])
-        elif isinstance(error.__context__, _Again) and raw:
-            self._start_anew(heads.without_upgrade(raw))
+            self._parse_again(b"PATCH" + raw[len(self._method) :])
+        elif isinstance(error.__context__, _UpgradeWithBody) and raw:
+            self._parse_again(heads.without_upgrade(raw))
         elif self._refusal:
             self.refuse(*self._refusal)
         else:
             ours = isinstance(error, httptools.HttpParserCallbackError)
             self.refuse(400, "The request is not valid HTTP" if ours else str(error))
 
-    def _start_anew(self, raw: bytes) -> None:
+    def _parse_again(self, raw: bytes) -> None:
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._raw = b""
@@ -92,12 +94,12 @@ class Reader(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begun += 1
-        if not self._head:
-            self._head, self._since, self._bytes = True, self.loop.time(), 0
+        self._requests_begun += 1
+        if not self._in_head:
+            self._in_head, self._since, self._bytes = True, self.loop.time(), 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head:  # a trailer is no header
+        if self._in_head:  # a trailer is no header
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -107,13 +109,13 @@ class Reader(HttpToolsProtocol):
         self.url = heads.origin_form(self.url, self.parser.get_method())
         has_body = heads.has_body(self.headers)
         if has_body and self.parser.should_upgrade():
-            raise _Again
-        self._head, self._raw, self._since, self._bytes = False, b"", self.loop.time(), 0
+            raise _UpgradeWithBody
+        self._in_head, self._raw, self._since, self._bytes = False, b"", self.loop.time(), 0
         super().on_headers_complete()
         if self._method:
             self.scope["method"], self._method = self._method.decode(), b""
         if self.scope["method"] == "CONNECT":
-            self.cycle.keep_alive, self._deaf = False, True
+            self.cycle.keep_alive, self._ignores_input = False, True
         if len(self.pipeline) > MOST_PIPELINED:
             self.transport.abort()
-        self.begin_answer(has_body or self._deaf)
+        self.begin_answer(has_body or self._ignores_input)

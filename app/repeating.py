@@ -1,4 +1,4 @@
-"""Work that waits for the database: done on a thread of its own until it succeeds."""
+"""Repeats work on a thread of its own until the database lets it succeed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PAUSE_SECONDS = 1.0
 
 
 class UntilDone:
-    """Does `work` a second after it was asked for, and every second until it succeeds.
+    """Runs `work` every second from `start` on, until it succeeds.
 
-    `work` returns something true when there is more to do.
+    `work` returns a true value when there is more to do.
     """
 
     def __init__(self, work: Callable[[], object], name: str) -> None:

@@ -1,4 +1,4 @@
-"""Gunicorn's settings, read from ours, and what happens when its workers come and go."""
+"""Gunicorn's settings, made of ours, and what it does when workers start and end."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import resource
 import signal
 from typing import Any
 
+import click
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
-from app import logs, metrics
+from app import metrics, start_log
 from app.config import Settings, join
 from app.connections import MOST_CONNECTIONS
 from app.database import exit_if_unusable
+from app.greeting import WANTED, greeting
 from app.process import replica
 
 _settings = Settings.or_exit()
 
 
 class ServerLog(Logger):  # type: ignore[misc]  # Gunicorn is untyped
-    """What Gunicorn itself has to say goes where all of our lines go."""
+    """Sends Gunicorn's own lines where all others go."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -30,22 +32,20 @@ class ServerLog(Logger):  # type: ignore[misc]  # Gunicorn is untyped
 
 
 def without_secrets(record: logging.LogRecord) -> bool:
-    """Gunicorn quotes the request lines and headers that it cannot read, and the whole address of a request that broke."""
+    """Cuts what Gunicorn quotes from requests: unreadable lines, headers and query strings."""
     text = re.sub(r"\?\S+", "?...", record.getMessage())
-    record.msg, record.args = (
-        re.split("['\"]", text)[0] if text.startswith("Invalid request") else text,
-        (),
-    )
+    record.msg = re.split("['\"]", text)[0] if text.startswith("Invalid request") else text
+    record.args = ()
     return True
 
 
 bind = join(_settings.app_host, _settings.app_port)
 workers = _settings.web_workers
 worker_class = "app.webworker.Worker"
-wsgi_app = "app.fastlane:create_asgi()"
+wsgi_app = "app:create_asgi()"
 timeout = 60
-graceful_timeout = 8  # Docker kills after ten seconds
-keepalive = 75  # longer than Nginx keeps an idle connection, so that it never sends into one that is closing
+graceful_timeout = 8  # Docker kills after 10 s
+keepalive = 75  # longer than Nginx keeps an idle connection: it must never send into a closed one
 control_socket_disable = True
 accesslog = None
 loglevel = "warning"
@@ -54,13 +54,7 @@ logger_class = ServerLog
 
 def on_starting(_server: Any) -> None:
     exit_if_unusable(_settings.database_url)
-    logs.configure(
-        _settings.log_level,
-        _settings.instance,
-        _settings.log_file,
-        _settings.log_max_bytes,
-        _settings.secrets,
-    )
+    start_log(_settings)
     if _settings.prometheus_multiproc_dir:
         metrics.wipe(_settings.prometheus_multiproc_dir)
 
@@ -70,14 +64,16 @@ def post_fork(server: Any, _worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """A worker that has finished ends as it likes: uvicorn sends itself once more the signal that it was ended by."""
+    """Greets for run.py. Handles signals: uvicorn, once it has ended, repeats the signal it got."""
     raise_open_files()
+    if WANTED in worker.cfg.raw_env and worker.age == 1:
+        click.echo(greeting(_settings))
     for name in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(name, worker.handle_exit)
 
 
 def raise_open_files() -> None:
-    """Many systems allow 1,024 at first, which is fewer than there may be connections."""
+    """Many systems allow 1,024 files at first, fewer than there may be connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = hard if hard != resource.RLIM_INFINITY else 2 * MOST_CONNECTIONS
     wanted = min(most, 2 * MOST_CONNECTIONS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,10 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]  # the pool is untyped
         """SQLite has done so by itself when the disk was full."""
         if self.connection().in_transaction:
             super().rollback()
+
+    def execute_later(self, sql: str, values: Sequence[Any]) -> None:
+        """At once: there is no round trip to save."""
+        self.execute_sql(sql, values)
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""

@@ -9,10 +9,9 @@ import psycopg2
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot do its work now: it is gone, silent, full, damaged, or refuses.
+    """The database is lost, silent, full, damaged, or refuses; peewee passes this on unchanged.
 
-    `refuses` says in few words why, when it answers and would refuse the next request too.
-    peewee passes this exception on as it is.
+    `refuses`: why it would refuse the next request too, in few words; "" when it does not answer.
     """
 
     def __init__(self, message: str, refuses: str = "") -> None:
@@ -21,11 +20,11 @@ class DatabaseUnavailable(Exception):
 
 
 class LockedTooLong(DatabaseUnavailable):
-    """Another transaction held what was needed: it is slow, and the database is there."""
+    """Another transaction held a lock for too long; the database answers."""
 
 
 class Refusal:
-    """What only a write can find out, until one succeeds (app/services/health.py)."""
+    """Why the last write was refused, until one succeeds (app/services/health.py)."""
 
     why = ""
 
@@ -34,15 +33,11 @@ refusal = Refusal()
 
 
 class DatabaseUnusable(DatabaseUnavailable):
-    """It can never work until somebody changes the settings or the database."""
+    """The settings or the database must be changed first."""
 
 
-DAMAGED, FULL, FAILING, MISSING = (
-    "it is damaged",
-    "its disk is full",
-    "its disk fails",
-    "tables are missing",
-)
+DAMAGED, FULL, FAILING = "it is damaged", "its disk is full", "its disk fails"
+MISSING = "tables are missing"
 _FOUND_BY_WRITING = {DAMAGED, FULL, FAILING}
 
 # SQLSTATEs, by class or whole (https://www.postgresql.org/docs/current/errcodes-appendix.html)

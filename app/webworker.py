@@ -1,4 +1,4 @@
-"""Gunicorn's worker process: uvicorn's, with connections that have limits and timeouts."""
+"""Gunicorn's worker process: uvicorn's, with the limits and timeouts of app/connections.py."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it is untyped
     }
 
     def _install_sigquit_handler(self) -> None:
-        """Gunicorn ends its workers so when it is told to hurry; uvicorn knows SIGTERM only."""
+        """SIGQUIT, by which Gunicorn ends workers at once, is SIGTERM to uvicorn."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGQUIT, signal.raise_signal, signal.SIGTERM)
 
     async def callback_notify(self) -> None:
         self.notify()
         check_all(asyncio.get_running_loop().time())
-        if os.getppid() != self.ppid:  # the master is dead, and nobody else would end this process
+        if os.getppid() != self.ppid:  # the master is dead
             signal.raise_signal(signal.SIGTERM)

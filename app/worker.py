@@ -1,4 +1,4 @@
-"""The background process beside Redis: drains clicks into the database and delivers cache updates that are due."""
+"""The worker beside Redis: drains clicks into the database, delivers pending cache updates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import signal
 import threading
 from types import FrameType
 
-from app import bind, ledger, logs
-from app.cache import cache
-from app.clicks import BATCH, clicks
-from app.config import Settings
-from app.database import DatabaseUnavailable, exit_if_unusable, released
+from app.database import DatabaseUnavailable, released
 from app.migrations import schema
-from app.services import freshness, urls
+from app.redirects.connection import redis_connection
+from app.redirects.drain import BATCH, drain, forget_claims
+from app.redirects.links import deliver_pending
+from app.services import urls
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ _ROUNDS_BETWEEN_CLEANINGS = 1000
 
 
 class Worker:
-    """Does what is due, again and again, until it is told to stop."""
+    """Works in rounds until a signal stops it."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
@@ -37,14 +36,13 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.stop)
         while not self.stopping.is_set():
-            if (
-                self.turn() < BATCH
-            ):  # a batch costs much the same whether it is small or large, so they are let grow
+            # A small batch costs as much as a large one: wait until there is more.
+            if self.turn() < BATCH:
                 self.stopping.wait(_IDLE_SECONDS)
         self.turn()
 
     def turn(self) -> int:
-        """One round; returns how many clicks and updates it moved."""
+        """One round; returns how many clicks and updates it has moved."""
         try:
             with released():
                 return self._work() if schema.ensure() else 0
@@ -56,28 +54,14 @@ class Worker:
 
     def _work(self) -> int:
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
-            ledger.forget_claims()
+            forget_claims()
         self.rounds += 1
-        moved = freshness.deliver_due() + clicks.drain()
-        if not self.warm and cache.store.state() == "connected":
+        moved = deliver_pending() + drain.run()
+        if not self.warm and redis_connection.state() == "connected":
             self.warm = True
             log.info("warmed the cache up with %d links", urls.warm_up())
         return moved
 
 
-def main() -> None:
-    settings = Settings.or_exit()
-    logs.configure(
-        settings.log_level,
-        settings.instance,
-        settings.log_file,
-        settings.log_max_bytes,
-        settings.secrets,
-    )
-    exit_if_unusable(settings.database_url)
-    bind(settings)
-    Worker().run()
-
-
 if __name__ == "__main__":
-    main()
+    raise SystemExit("The worker is started by: python -m app worker")

@@ -1,4 +1,4 @@
-"""Redirects at full speed for as long as you like, and what the memory of each part does meanwhile: `make bench-endurance MINUTES=60`."""
+"""The memory of each part during redirects at full speed: `make bench-endurance MINUTES=60`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _PARTS = ("app", "worker", "redis", "postgres", "nginx")
 
 
 def _mebibytes(families: list[Replica]) -> float:
-    """Memory of all processes of a part; what several of them share is counted once (proc(5): Pss, in KiB)."""
+    """Memory of all processes of a part.
+
+    What several of them share is counted once (proc(5): Pss, in KiB).
+    """
     return sum(_share(pid) for family in families for pid in family.pids()) / _MEBIBYTE
 
 
@@ -42,7 +45,9 @@ def _share(pid: int) -> int:
 
 
 def _lap(contender: Contender, stack: Stack) -> list[float]:
-    """Sends 200,000 redirects, sees that each is stored once, and returns their rate and the memory of each part; the database grows all the time."""
+    """Sends 200,000 redirects, sees that each is stored once, and returns their rate and the memory
+    of each part; the database grows all the time.
+    """
     rate = contender.run(_LAP).rate
     return [rate, *(_mebibytes(stack.parts[part]) for part in _PARTS)]
 
@@ -66,7 +71,8 @@ def main() -> int:
             verify=service.verify,
         )
         print(
-            "MiB of each part after so many minutes; a line is printed when every redirect was right, and is in the database exactly once\n"
+            "MiB of each part after so many minutes; a line is printed when every redirect was"
+            " right, and is in the database exactly once\n"
         )
         print(
             f"{'minutes':>7}{'redirects':>13}{'req/s':>9}"
@@ -85,7 +91,8 @@ def main() -> int:
             if minutes >= MINUTES:
                 break
     print(
-        f"\nreq/s of all {len(rates)} lines: {min(rates):,.0f} to {max(rates):,.0f}, {median(rates):,.0f} in the median"
+        f"\nreq/s of all {len(rates)} lines: {min(rates):,.0f} to {max(rates):,.0f},"
+        f" {median(rates):,.0f} in the median"
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""Makes a million rows in PostgreSQL and prints the plan of every statement behind every list, look-up and count; a sequential scan fails it."""
+"""Prints the plan of every query on a million rows; fails on a sequential scan."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ ROWS = f"""
 INSERT INTO users (username, email, created_at)
 SELECT 'user' || n, 'user' || n || '@example.com', now() FROM generate_series(1, {USERS}) AS n;
 
-INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, deleted_at)
-SELECT CASE WHEN n % 10 = 0 THEN 1 WHEN n % 10 = 1 THEN NULL ELSE 2 + n % {USERS - 1} END, lpad(to_hex(n), 6, 'x'), 'https://example.com/' || n,
+INSERT INTO urls (user_id, short_code, original_url, title, is_active,
+    created_at, updated_at, deleted_at)
+SELECT CASE WHEN n % 10 = 0 THEN 1 WHEN n % 10 = 1 THEN NULL ELSE 2 + n % {USERS - 1} END,
+    lpad(to_hex(n), 6, 'x'), 'https://example.com/' || n,
     'Link ' || n, n % 5 > 0, now(), now(), CASE WHEN n % 50 = 0 THEN now() END
 FROM generate_series(1, {URLS}) AS n;
 
@@ -32,7 +34,8 @@ INSERT INTO events (url_id, user_id, event_type, timestamp, details)
 SELECT 1 + n % url_count, 1 + n % {USERS}, type, now(), '{{"a": 1}}'
 FROM generate_series(1, {EVENTS}) AS n,
     LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 100 ELSE {URLS} END AS url_count,
-        CASE WHEN n % 10 < 8 THEN 'clicked' WHEN n % 10 = 8 THEN 'created' WHEN n % 1000 = 9 THEN 'shared' ELSE 'updated' END AS type) AS varied
+        CASE WHEN n % 10 < 8 THEN 'clicked' WHEN n % 10 = 8 THEN 'created'
+            WHEN n % 1000 = 9 THEN 'shared' ELSE 'updated' END AS type) AS varied
 """
 """User 1 has a tenth of all links, links 1 to 100 a third of all events; most others have a few."""
 
@@ -170,7 +173,8 @@ def main() -> int:
         logger.addHandler(captured)
         bad = explain(app.test_client(), captured)
     print(
-        "\n`counts most rows`: ?count=true and active_urls visit every row that they count, by whichever scan is cheapest; no list waits for it."
+        "\n`counts most rows`: ?count=true and active_urls visit every row that they count, by"
+        " whichever scan is cheapest; no list waits for it."
     )
     print(
         f"{len(bad)} statements scan a table from end to end"

@@ -1,6 +1,7 @@
-"""What size costs: the same requests on 10,000 links and on many millions, and what a process costs that does nothing: `make bench-growth`.
+"""The cost of the same requests on 10,000 and on millions of links, and of an idle process.
 
-LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the script says how long.
+LINKS and EVENTS set the large size (10,000,000 and 50,000,000), which takes a while to make; the
+script says how long.
 """
 
 from __future__ import annotations
@@ -25,16 +26,24 @@ SMALL_LINKS, SMALL_EVENTS = 10_000, 50_000
 REQUESTS = int(os.environ.get("REQUESTS", "400"))
 ROUNDS = 5
 
-_INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('urls', 'events') AND indexname NOT LIKE '%_pkey'"
+_INDEXES = (
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('urls',"
+    " 'events') AND indexname NOT LIKE '%_pkey'"
+)
 _FILL = (
     """INSERT INTO users (username, email, created_at)
-       SELECT 'user' || n, 'user' || n || '@example.com', now() FROM generate_series(1, {users}) AS n""",
-    """INSERT INTO urls (user_id, short_code, original_url, title, is_active, created_at, updated_at, click_count)
-       SELECT 1 + n % {users}, 'g' || lpad(n::text, 9, '0'), 'https://example.com/page/' || n, 'Page ' || n, n % 6 <> 0, now(), now(), {clicks}
+       SELECT 'user' || n, 'user' || n || '@example.com', now()
+       FROM generate_series(1, {users}) AS n""",
+    """INSERT INTO urls (user_id, short_code, original_url, title, is_active,
+           created_at, updated_at, click_count)
+       SELECT 1 + n % {users}, 'g' || lpad(n::text, 9, '0'), 'https://example.com/page/' || n,
+           'Page ' || n, n % 6 <> 0, now(), now(), {clicks}
        FROM generate_series(1, {links}) AS n""",
     """INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-       SELECT 1 + n % {links}, 1 + n % {links} % {users}, CASE WHEN n % 10 = 0 THEN 'created' ELSE 'clicked' END, now(),
-       '{{"short_code": "g", "original_url": "https://example.com/page", "ip": "127.0.0.1", "user_agent": "probe", "referrer": ""}}'
+       SELECT 1 + n % {links}, 1 + n % {links} % {users},
+           CASE WHEN n % 10 = 0 THEN 'created' ELSE 'clicked' END, now(),
+       '{{"short_code": "g", "original_url": "https://example.com/page", '
+       '"ip": "127.0.0.1", "user_agent": "probe", "referrer": ""}}'
        FROM generate_series(1, {events}::bigint) AS n""",
 )
 
@@ -88,11 +97,15 @@ class Service:
 
 
 def _fill(dsn: str, links: int, events: int) -> float:
-    """Makes the rows without indexes and the indexes afterwards, as a restore does; returns the seconds that it took."""
+    """Makes the rows without indexes and the indexes afterwards, as a restore does.
+
+    Returns the seconds that it took.
+    """
     began = time.monotonic()
     with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SET maintenance_work_mem = '1GB'; SET synchronous_commit = off; SET session_replication_role = replica"
+            "SET maintenance_work_mem = '1GB'; SET synchronous_commit = off; SET"
+            " session_replication_role = replica"
         )
         cursor.execute(_INDEXES)
         definitions = [row[0] for row in cursor.fetchall()]
@@ -138,10 +151,14 @@ _ASKED: list[tuple[str, Callable[[Service], str], bool]] = [
 
 
 def _compare(small: Service, large: Service) -> int:
-    """Prints each request's cost on both, in turn; returns how many point queries grow by more than half."""
+    """Prints each request's cost on both, in turn.
+
+    Returns how many point queries grow by more than half.
+    """
     too_much = 0
     print(
-        f"\n{'CPU us and ms per request':34}{small.links:>12,} links{large.links:>18,} links   ratio of CPU"
+        f"\n{'CPU us and ms per request':34}{small.links:>12,} links{large.links:>18,} links  "
+        " ratio of CPU"
     )
     for name, path, point in _ASKED:
         requests = REQUESTS if point else 5
@@ -163,7 +180,8 @@ def _idle(service: Service) -> None:
     replica = service.stack.parts["app"][0]
     memory = ", ".join(f"{size / 2**20:.0f} MiB" for size in replica.resident_bytes())
     print(
-        f"\nOne replica: ready {service.start_seconds:.1f} s after its start on an empty database; idle {share:.2%} of a core"
+        f"\nOne replica: ready {service.start_seconds:.1f} s after its start on an empty database;"
+        f" idle {share:.2%} of a core"
     )
     print(f"memory of its master and its worker: {memory}")
 

@@ -1,4 +1,4 @@
-"""Rows per second of both CSV imports beside plain COPY of the same rows into the same tables, and the memory they take: `make bench-import`."""
+"""Rows per second and memory of both CSV imports beside plain COPY of the same rows."""
 
 from __future__ import annotations
 
@@ -202,7 +202,8 @@ def _run(bench: Bench, folder: Path, options: argparse.Namespace) -> None:
         *_duel(bench, "events", many, bench.load, options.rounds),
     )
     print(
-        f"peak memory of load_csv.py: {small:.0f} MB for {options.events // 10:,} events, {_children_megabytes():.0f} MB for {options.events:,}"
+        f"peak memory of load_csv.py: {small:.0f} MB for {options.events // 10:,} events, "
+        f"{_children_megabytes():.0f} MB for {options.events:,}"
     )
 
 

@@ -1,4 +1,4 @@
-"""kill -9 of each part in the middle of 20,000 redirects at full speed, again and again, and what became of every click: `make bench-kills`."""
+"""Counts every click while each part is killed during 20,000 redirects: `make bench-kills`."""
 
 from __future__ import annotations
 
@@ -28,18 +28,28 @@ REQUESTS = int(os.environ.get("REQUESTS", "20000"))
 ONLY = os.environ.get("ONLY", "")  # the kinds whose names contain this
 CONNECTIONS, REPLICAS, LINKS = 30, 3, 1000
 CUT_OFF, WRONG = 0, 1
-"""What became of a request that got no status: its connection broke before the answer came; a 302 to somewhere else."""
+"""In place of a status: the connection broke before the answer; the 302 had another target."""
 
 _LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {LINKS - 1}) AS n
+SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true,
+    now(), now() FROM generate_series(0, {LINKS - 1}) AS n
 """
-_STORED = "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type = 'clicked' AND details LIKE %s"
-_MISCOUNTED = "SELECT count(*) FROM urls WHERE click_count <> (SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked')"
+_STORED = (
+    "SELECT details::json->>'user_agent', details::json->>'short_code' FROM events WHERE event_type"
+    " = 'clicked' AND details LIKE %s"
+)
+_MISCOUNTED = (
+    "SELECT count(*) FROM urls WHERE click_count <> (SELECT count(*) FROM events WHERE url_id ="
+    " urls.id AND event_type = 'clicked')"
+)
 
 
 class SyncsEverySecond(Redis):
-    """Redis as it comes: it answers before a write is on the disk. For comparison: it may lose clicks."""
+    """Redis as it comes: it answers before a write is on the disk.
+
+    For comparison: it may lose clicks.
+    """
 
     def command(self) -> list[str]:
         return [*super().command(), "--appendfsync", "everysec"]
@@ -82,7 +92,10 @@ class Installation:
 
 
 class Load:
-    """REQUESTS redirects as fast as they go; each says in its User-Agent which one it is, so that its click can be told from all others."""
+    """REQUESTS redirects at full speed.
+
+    The User-Agent of each is its number, by which its click is found.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,10 +124,9 @@ class Load:
         loop, link = asyncio.get_running_loop(), self.links[number]
         answer = b""
         try:
-            await loop.sock_sendall(
-                line,
-                f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {self.name}-{number}\r\n\r\n".encode(),
-            )
+            agent = f"{self.name}-{number}"
+            head = f"GET /c{link:05} HTTP/1.1\r\nHost: x\r\nUser-Agent: {agent}\r\n\r\n"
+            await loop.sock_sendall(line, head.encode())
             while b"\r\n\r\n" not in answer:
                 chunk = await loop.sock_recv(line, 4096)
                 if not chunk:
@@ -143,7 +155,10 @@ def _connected(port: int) -> socket.socket:
 
 
 class Kind(NamedTuple):
-    """Whom to kill, and start again; nobody: one of the processes that answer, whose master starts the next one by itself."""
+    """The part to kill and to start again.
+
+    None: a worker process, which its master replaces.
+    """
 
     name: str
     part: Callable[[Installation], Server] | None = None
@@ -195,14 +210,18 @@ class Total:
         self.slowest = max(self.slowest, load.slowest)
 
     def wrong(self) -> bool:
-        """Cut off may be what the process that died had on its connections; lost, what a Redis that does not sync each write had not synced."""
+        """Requests may be cut off that the killed process had.
+
+        Clicks may be lost only by a Redis that does not sync each write.
+        """
         most = 0 if self.kind.part else self.found["runs"] * CONNECTIONS // REPLICAS
         wrong = ("double", "astray", "refused", *(("lost",) if self.kind.redis is Redis else ()))
         return self.found["cut off"] > most or any(self.found[name] for name in wrong)
 
     def line(self) -> str:
         figures = "".join(f"{self.found[name]:>{len(name) + 3},}" for name in COLUMNS)
-        return f"{self.kind.name:28}{figures}{self.slowest:10.2f}{self.found['runs'] * REQUESTS / self.seconds:8,.0f}"
+        rate = self.found["runs"] * REQUESTS / self.seconds
+        return f"{self.kind.name:28}{figures}{self.slowest:10.2f}{rate:8,.0f}"
 
 
 COLUMNS = (
@@ -217,8 +236,11 @@ COLUMNS = (
     "astray",
 )
 _LEGEND = """
-meanwhile: redirects until the part was back; refused: any other answer than the right 302; cut off: in flight when their process died;
-unanswered: clicks of those; astray: clicks of refused requests or of none, and links whose counter is not the number of their events;
+meanwhile: redirects until the part was back
+refused: any other answer than the right 302
+cut off: in flight when their process died
+unanswered: clicks of those
+astray: clicks of refused requests or of none, and links whose counter is not that of their events
 slowest: seconds of the longest redirect
 """
 
@@ -265,7 +287,8 @@ def main() -> int:
         print(missing, file=sys.stderr)
         return 1
     print(
-        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each run, one kill -9 in the middle\n"
+        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections to {REPLICAS} replicas in each"
+        " run, one kill -9 in the middle\n"
     )
     print(f"{'':28}" + "".join(f"   {name}" for name in COLUMNS) + "   slowest   per s")
     print(*(total.line() for total in totals), _LEGEND, sep="\n")

@@ -1,4 +1,6 @@
-"""CPU time of the lists, 20 rows each, beside plain Flask answering the same bytes: `make bench-lists`."""
+"""CPU time of the lists, 20 rows each, beside plain Flask answering the same bytes: `make
+bench-lists`.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,8 @@ def main() -> int:
                 for contender in pair:
                     contender.run()
         print(
-            f"20 rows over {CONNECTIONS} connections, median of {ROUNDS} rounds in turn; CPU microseconds per request of all processes"
+            f"20 rows over {CONNECTIONS} connections, median of {ROUNDS} rounds in turn; CPU"
+            " microseconds per request of all processes"
         )
         for ours, plain in pairs:
             cost, floor = statistics.median(ours.costs), statistics.median(plain.costs)

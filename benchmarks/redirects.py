@@ -29,12 +29,14 @@ REPLICAS = 3
 _LUA = Path(__file__).with_name("random_codes.lua")
 _LINKS = """
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, 999) AS n
+SELECT 'c' || lpad(n::text, 5, '0'), 'https://example.com/page/' || lpad(n::text, 5, '0'), true,
+    now(), now()
+FROM generate_series(0, 999) AS n
 """
 
 
 class Run(NamedTuple):
-    """One run of wrk: CPU microseconds per request of each part, requests per second, and latencies in microseconds."""
+    """One run of wrk: CPU microseconds per request of each part, requests/s, latencies in us."""
 
     parts: dict[str, float]
     rate: float
@@ -57,14 +59,15 @@ class Contender:
     verify: Callable[[int], None] = lambda _answered: None  # looks at the result, and does not
 
     def run(self, requests: int) -> Run:
-        """Sends so many requests; every answer must be the right 302, and afterwards every click must be stored."""
+        """Sends so many requests; checks that each answer is the right 302, each click stored."""
         before = self.stack.cpu_seconds()
         answered, wrong, errors, microseconds, p50, p99 = _wrk(
             self.port, self.constant, requests // CONNECTIONS
         )
         if wrong or errors or answered != requests // CONNECTIONS * CONNECTIONS:
             sys.exit(
-                f"{self.name}: {answered} answers, {wrong} wrong, {errors} errors (logs in {self.stack.folder})"
+                f"{self.name}: {answered} answers, {wrong} wrong, {errors} errors "
+                f"(logs in {self.stack.folder})"
             )
         self.settle()
         after = self.stack.cpu_seconds()
@@ -117,7 +120,7 @@ class Holdfast:
         self.stack.replicas(["-c", "python:app.serving"], environments)
         with psycopg2.connect(self._dsn()) as connection, connection.cursor() as cursor:
             cursor.execute(_LINKS)
-        self.stack.run("worker", [PYTHON, "-m", "app.worker"], environments[0])
+        self.stack.run("worker", [PYTHON, "-m", "app", "worker"], environments[0])
         self.stack.watch("postgres", self.postgres.process.pid)
         self.stack.watch("redis", self.redis.process.pid)
         self.stored = 0
@@ -141,20 +144,25 @@ class Holdfast:
         return f"host=127.0.0.1 port={self.postgres.port} user=holdfast dbname=holdfast"
 
     def settle(self) -> None:
-        """Waits until the worker has stored every click of the run; asking the database all the time would cost as much as storing them."""
+        """Waits until the worker has stored every click of the run.
+
+        It asks rarely: a query costs the database as much as many clicks.
+        """
         wait_for(lambda: self.client.xlen("clicks") == 0, 60, "the last click in the database")
 
     def verify(self, answered: int) -> None:
         self.stored += answered
         if self._clicks() != self.stored:
             sys.exit(
-                f"{self._clicks()} clicks stored, {self.stored} answered (logs in {self.stack.folder})"
+                f"{self._clicks()} clicks stored, {self.stored} answered "
+                f"(logs in {self.stack.folder})"
             )
 
     def _clicks(self) -> int:
         with psycopg2.connect(self._dsn()) as connection, connection.cursor() as cursor:
             cursor.execute(
-                "SELECT sum(click_count), (SELECT count(*) FROM events WHERE event_type = 'clicked') FROM urls"
+                "SELECT sum(click_count), "
+                "(SELECT count(*) FROM events WHERE event_type = 'clicked') FROM urls"
             )
             counted, stored = cursor.fetchone()
         if counted != stored:
@@ -218,7 +226,7 @@ def _contenders(cleanup: ExitStack) -> list[Contender]:
 
 
 def _round() -> dict[str, Run]:
-    """One run of each contender, in turn, by processes that are started for it: the same program is a tenth faster or slower in another process."""
+    """One run of each contender, in turn, by new processes: these differ by a tenth."""
     with ExitStack() as cleanup:
         contenders = _contenders(cleanup)
         for contender in contenders:
@@ -230,17 +238,23 @@ def _round() -> dict[str, Run]:
 
 def _report(rounds: list[dict[str, Run]]) -> None:
     print(
-        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections, medians of {ROUNDS} rounds in turn, each with new processes; CPU microseconds per request"
+        f"\n{REQUESTS:,} redirects over {CONNECTIONS} connections, medians of {ROUNDS} rounds "
+        "in turn, each with new processes; CPU microseconds per request"
     )
     print(
-        "x floor: of each round's ratio to the ASGI worker's constant answer in the same round, lowest and highest in brackets\n"
+        "x floor: of each round's ratio to the ASGI worker's constant answer in the same round, "
+        "lowest and highest in brackets\n"
     )
     print(f"{'':46}{'CPU us':>8}{'x floor':>20}{'req/s':>9}{'p50 ms':>8}{'p99 ms':>8}  parts")
     for name in rounds[0]:
         floor = _FLOOR_DIRECT if name.endswith("direct") else _FLOOR
         ratios = [each[name].cpu() / each[floor].cpu() for each in rounds]
         print(
-            f"{name:46}{_line([each[name] for each in rounds], f'{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})')}"
+            f"{name:46}"
+            + _line(
+                [each[name] for each in rounds],
+                f"{median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
+            )
         )
 
 
@@ -253,7 +267,8 @@ def _line(runs: list[Run], ratio: str) -> str:
         median(run.p50 for run in runs) / 1000,
         median(run.p99 for run in runs) / 1000,
     )
-    return f"{median(run.cpu() for run in runs):8.0f}{ratio:>20}{rate:9,.0f}{p50:8.2f}{p99:8.2f}  {parts}"
+    cpu = median(run.cpu() for run in runs)
+    return f"{cpu:8.0f}{ratio:>20}{rate:9,.0f}{p50:8.2f}{p99:8.2f}  {parts}"
 
 
 def main() -> int:

@@ -36,8 +36,8 @@ refuse_unless_empty
 say "loading $file"
 postgres pg_restore -U holdfast -d holdfast --no-owner --no-privileges --single-transaction --exit-on-error < "$file" ||
   fail "the dump cannot be loaded, and nothing was changed"
-compose run --rm --no-deps -T migrate python -m app.backup settle ||
-  fail "the rows are there. Once the cause is gone: docker compose run --rm --no-deps migrate python -m app.backup settle && docker compose up -d --wait"
+compose run --rm --no-deps -T migrate holdfast settle ||
+  fail "the rows are there. Once the cause is gone: docker compose run --rm --no-deps migrate holdfast settle && docker compose up -d --wait"
 say "starting ${servers[*]}"
 compose up -d --no-deps --no-build --wait "${servers[@]}" > /dev/null 2>&1 || fail "not all of ${servers[*]} get healthy: docker compose logs"
 say "the service is back"

@@ -1,4 +1,4 @@
-"""What one user does: mostly follows links, and looks at, makes and changes all the rest; every answer is checked."""
+"""One user: mostly follows links, also reads, makes and changes them, and checks every answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def popular() -> Link:
 
 
 def tail_link() -> Link:
-    """One of those that lie in the database since long ago, as testkit/service.py puts them there."""
+    """One of the old links that testkit/service.py puts into the database."""
     number = random.randrange(PLAN.tail)
     return Link(0, f"T{number:05}", f"https://example.com/tail/{number:05}")
 
@@ -197,7 +197,9 @@ class Visitor(Client):
 
     @task(1)
     def change_its_mind(self) -> None:
-        """Each change of a link of its own must be true for the very next request, whichever replica answers."""
+        """Each change of a link of its own must be true for the very next request, whichever
+        replica answers.
+        """
         link = self.make_link()
         if link:
             self.follow(link)

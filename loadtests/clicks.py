@@ -1,4 +1,4 @@
-"""Whether every click that was answered is stored, once: the service's own counters beside what the users saw."""
+"""Compares the service's click counters with the redirects that the users were answered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Clicks(NamedTuple):
 
 
 def compare(record: Record, stored: dict[str, int]) -> Clicks:
-    """Link by link, so that what is too little here is not made up for by what is too much there."""
+    """Per link, so that too many clicks of one do not hide too few of another."""
     lost = sum(max(0, count - stored.get(code, 0)) for code, count in record.clicks.items())
     more = sum(
         max(0, count - record.clicks[code] - record.unsure[code]) for code, count in stored.items()

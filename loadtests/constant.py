@@ -1,4 +1,4 @@
-"""Nginx answering everything the users ask with constants, to learn what the generator alone can do."""
+"""Nginx that answers every request with a constant: the limit of the load generator."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def _answer(content: object, status: int = 200) -> str:
 
 
 def _at(where: str, what: str) -> str:
-    return f"location {where} {{ default_type application/json; add_header X-Cache HIT always; {what} }}"
+    return (
+        f"location {where} {{ default_type application/json; add_header X-Cache HIT always;"
+        f" {what} }}"
+    )
 
 
 _EVERYWHERE = "\n".join(

@@ -1,4 +1,4 @@
-"""What Locust runs: the users' coming and going, the first links, and the record of what happens."""
+"""What Locust runs: when users start and stop, the first links, and the record of the run."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def _show_progress(environment: Any) -> None:
         now = facts.figures(latest, _PROGRESS_SECONDS)
         moment, users = time.monotonic() - environment.began, environment.runner.user_count
         print(
-            f"{moment:5.0f} s {users:4} users {now.per_second:8,.1f} req/s   p50 {now.p50_ms:6.0f} ms   p95 {now.p95_ms:6.0f} ms   {now.failures} failures",
+            f"{moment:5.0f} s {users:4} users {now.per_second:8,.1f} req/s   p50 {now.p50_ms:6.0f}"
+            f" ms   p95 {now.p95_ms:6.0f} ms   {now.failures} failures",
             flush=True,
         )
 

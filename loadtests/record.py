@@ -11,7 +11,10 @@ from typing import NamedTuple
 
 
 class Request(NamedTuple):
-    """When it was answered, counted from the run's beginning; what was wrong with the answer, if anything."""
+    """When it was answered, counted from the run's beginning.
+
+    What was wrong with the answer, if anything.
+    """
 
     second: float
     name: str
@@ -22,7 +25,9 @@ class Request(NamedTuple):
 
 @dataclass
 class Record:
-    """`clicks` and `unsure` count for each short code the 302s, and the requests that broke, which may be clicks or not."""
+    """`clicks` and `unsure` count for each short code the 302s, and the requests that broke, which
+    may be clicks or not.
+    """
 
     requests: list[Request] = field(default_factory=list)
     clicks: Counter[str] = field(default_factory=Counter)

@@ -55,12 +55,16 @@ def publish(name: str, tier: Tier, pause_seconds: float, folder: Path, found: Fi
         ("second", "users", *Figures._fields),
         [(second, users, *row) for second, (users, row) in timeline.items()],
     )
-    title = f"{name}: up to {tier.peak} users on {result['machine']['cores']} cores, generator included, commit {result['commit']}"
+    title = (
+        f"{name}: up to {tier.peak} users on {result['machine']['cores']} cores, generator"
+        f" included, commit {result['commit']}"
+    )
     plots.draw(folder / "plot.svg", title, timeline)
     text = _text(result, names)
     (folder / "result.txt").write_text(text)
     print(
-        f"\n{text}\nreport.html, requests.csv, timeline.csv, result.json and plot.svg are in {os.path.relpath(folder)}"
+        f"\n{text}\nreport.html, requests.csv, timeline.csv, result.json and plot.svg are in"
+        f" {os.path.relpath(folder)}"
     )
     return 0 if result["passed"] else 1
 
@@ -139,7 +143,10 @@ def _write_table(path: Path, header: tuple[str, ...], rows: list[tuple[Any, ...]
 def _text(result: dict[str, Any], names: dict[str, Figures]) -> str:
     stages = ", ".join(f"{users} at {moment:.0f} s" for moment, users in result["stages"])
     heading = f"{result['tier']}: users {stages}; each pauses {_pauses(result)}"
-    where = f"commit {result['commit']}, {result['date']} UTC, {result['machine']['cores']} cores, generator included"
+    where = (
+        f"commit {result['commit']}, {result['date']} UTC, {result['machine']['cores']} cores,"
+        " generator included"
+    )
     columns = ("requests", "failed", "req/s", "p50 ms", "p95 ms", "p99 ms", "slowest")
     rows = [("all", Figures(**result["all"])), *names.items()]
     lines = [heading, where, *result["troubles"], ""]
@@ -151,7 +158,10 @@ def _text(result: dict[str, Any], names: dict[str, Figures]) -> str:
     clicks, cpu = result["clicks"], result["cpu_microseconds_per_request"]
     lines += [
         "",
-        f"clicks: {clicks['answered']:,} answered, {clicks['stored']:,} stored, {clicks['lost']} lost, {clicks['too_many']} too many",
+        (
+            f"clicks: {clicks['answered']:,} answered, {clicks['stored']:,} stored,"
+            f" {clicks['lost']} lost, {clicks['too_many']} too many"
+        ),
     ]
     costs = ", ".join(f"{part} {cost}" for part, cost in cpu.items())
     lines += [f"CPU us per request: {costs}; all servers {_servers(cpu):,}"]
@@ -196,6 +206,7 @@ def _alone_text(result: dict[str, Any]) -> list[str]:
         each = result[key]
         cost = each["cpu_microseconds_per_request"]
         lines.append(
-            f"  {words:26} {each['per_second']:8,.0f} req/s   p95 {each['p95_ms']:6.1f} ms   {cost} CPU us per request   {each['failures']} failures"
+            f"  {words:26} {each['per_second']:8,.0f} req/s   p95 {each['p95_ms']:6.1f} ms   {cost}"
+            f" CPU us per request   {each['failures']} failures"
         )
     return lines

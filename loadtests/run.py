@@ -31,7 +31,10 @@ _SPARE_SECONDS = 90
 
 @dataclass
 class Wishes:
-    """The command line and, in capitals, the environment. What a changed tier came to is kept apart from the tiers' own results."""
+    """The command line and, in capitals, the environment.
+
+    What a changed tier came to is kept apart from the tiers' own results.
+    """
 
     name: str
     tier: Tier
@@ -151,7 +154,8 @@ def main() -> int:
         try:
             _reachable(wishes.base_url)
             _show(
-                f"the generator alone, {wishes.tier.peak} users without pauses, against constants of Nginx"
+                f"the generator alone, {wishes.tier.peak} users without pauses, against constants"
+                " of Nginx"
             )
             at_most = alone(wishes, 0)
             _show("the generator alone, with pauses")
@@ -159,9 +163,8 @@ def main() -> int:
             stack = None if wishes.base_url else service.Served(cleanup).stack
         except (Missing, URLError) as problem:
             sys.exit(f"{wishes.base_url or 'the stack'}: {problem}")
-        _show(
-            f"{wishes.name}: {wishes.base_url or 'Nginx, three replicas, PostgreSQL, Redis and the worker, started for this'}"
-        )
+        own = "Nginx, three replicas, PostgreSQL, Redis and the worker, started for this"
+        _show(f"{wishes.name}: {wishes.base_url or own}")
         run = loaded(wishes, stack)
     return report.publish(
         wishes.name,

@@ -61,7 +61,9 @@ def users_at(stages: Stages, second: float) -> int | None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the generator is told: who comes when, how long each pauses on average, and which links are there already."""
+    """What the generator is told: who comes when, how long each pauses on average, and which links
+    are there already.
+    """
 
     stages: Stages
     pause_seconds: float

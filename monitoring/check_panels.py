@@ -1,4 +1,4 @@
-"""Runs the query of every panel of every dashboard against a live Prometheus, and looks at where the panels lie: `python -m monitoring.check_panels URL`."""
+"""Checks every panel against a live Prometheus: `python -m monitoring.check_panels URL`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the sample data, users.csv, urls.csv, events.csv and products.csv, beside itself: always the same, from a fixed seed."""
+"""Writes the sample data beside itself, always the same: users, urls, events and products."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ _words = str.split
 _LETTERS = string.ascii_letters + string.digits
 
 _FIRST = _words(
-    "ada alan anna boris carla dana emil erik fatima georg hana ines ivan jonas kira lena marco nadia omar paula rosa sven tara viktor"
+    "ada alan anna boris carla dana emil erik fatima georg hana ines ivan jonas kira lena marco"
+    " nadia omar paula rosa sven tara viktor"
 )
 _LAST = _words(
-    "abel berg costa diaz egger fuchs grimm hansen ito jansen keller lang moreau novak okafor petrov quint rossi silva tanaka"
+    "abel berg costa diaz egger fuchs grimm hansen ito jansen keller lang moreau novak okafor"
+    " petrov quint rossi silva tanaka"
 )
 _HOSTS = [
     f"{name}example.{end}"
@@ -30,10 +32,12 @@ _HOSTS = [
     for name in ("", "www.", "docs.", "shop.", "blog.", "news.")
 ]
 _TOPICS = _words(
-    "release roadmap pricing handbook tutorial report survey webinar newsletter changelog gallery recipe catalogue invoice timetable"
+    "release roadmap pricing handbook tutorial report survey webinar newsletter changelog gallery"
+    " recipe catalogue invoice timetable"
 )
 _ADJECTIVES = _words(
-    "annual autumn complete early first hidden latest monthly open quick revised second short spring weekly"
+    "annual autumn complete early first hidden latest monthly open quick revised second short"
+    " spring weekly"
 )
 _REASONS = ("user_requested", "campaign_ended", "duplicate", "policy_cleanup")
 _PRODUCTS = (
@@ -120,11 +124,13 @@ def _codes() -> Iterator[str]:
 
 
 def _address() -> str:
-    return f"https://{dice.choice(_HOSTS)}/{dice.choice(_ADJECTIVES)}-{dice.choice(_TOPICS)}/{dice.randrange(1000, 9999)}"
+    host, page = dice.choice(_HOSTS), f"{dice.choice(_ADJECTIVES)}-{dice.choice(_TOPICS)}"
+    return f"https://{host}/{page}/{dice.randrange(1000, 9999)}"
 
 
 def _title() -> str:
-    return f"{dice.choice(_ADJECTIVES)} {dice.choice(_TOPICS)} {dice.randrange(2019, 2027)}".capitalize()
+    words = f"{dice.choice(_ADJECTIVES)} {dice.choice(_TOPICS)} {dice.randrange(2019, 2027)}"
+    return words.capitalize()
 
 
 def _links(users: Sequence[User]) -> list[Link]:

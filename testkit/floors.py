@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from app.asgi import ThreadedWsgi
-from app.fastlane import FastLane
+from app.redirects.views import Front
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LOCATION = "https://example.com/constant"
@@ -47,16 +47,16 @@ def redirect(short_code: str) -> Response:
     return response
 
 
-def threaded_flask() -> FastLane:
+def threaded_flask() -> Front:
     """It, on the threads on which Holdfast runs its own Flask."""
     return _threaded(constant_flask)
 
 
-def _threaded(flask: Flask) -> FastLane:
-    return FastLane(ThreadedWsgi(flask, 8), None, 0)
+def _threaded(flask: Flask) -> Front:
+    return Front(ThreadedWsgi(flask, 8), None, 0)
 
 
-def constant_bytes() -> FastLane:
+def constant_bytes() -> Front:
     """Answers everything with the content of the file that BODY names."""
     app, body = Flask(__name__), Path(os.environ["BODY"]).read_bytes()
 
@@ -68,7 +68,7 @@ def constant_bytes() -> FastLane:
     return _threaded(app)
 
 
-def constant_answers() -> FastLane:
+def constant_answers() -> Front:
     """Answers by the number in X-Case, as the file that ANSWERS names: [status, headers, body]."""
     app = Flask(__name__)
     kept = json.loads(Path(os.environ["ANSWERS"]).read_text())

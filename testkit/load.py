@@ -22,7 +22,9 @@ from testkit.machine import Stopwatch
 from testkit.servers import HANGS_SECONDS, Redis, wait_for
 
 LOST = 0
-"""The status of a request whose connection broke before its answer came: nobody knows whether it was a click."""
+"""The status of a request whose connection broke before its answer came: nobody knows whether it
+was a click.
+"""
 
 
 Answer = tuple[int, str, bytes]
@@ -78,7 +80,10 @@ class Client:
 
 
 class Line:
-    """A keep-alive connection that does nothing but follow links, and costs little; it must not break."""
+    """A keep-alive connection that does nothing but follow links, and costs little.
+
+    It must not break.
+    """
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), HANGS_SECONDS)
@@ -107,7 +112,10 @@ class Line:
 
 @dataclass
 class Load:
-    """`total` redirects of `codes` by `clients` threads; each request says in its User-Agent which one it is."""
+    """`total` redirects of `codes` by `clients` threads.
+
+    Each request says in its User-Agent which one it is.
+    """
 
     port: int
     codes: list[str]
@@ -158,7 +166,8 @@ class Load:
 
 
 class Yardstick:
-    """Does a small piece of work again and again beside a load; `times` counts when it took too long.
+    """Does a small piece of work again and again beside a load; `times` counts when it took too
+    long.
 
     What Holdfast refuses because it waited for so long is right where the machine is that slow.
     """
@@ -221,7 +230,10 @@ def click_events(client: Client) -> list[dict[str, Any]]:
 
 
 def assert_exact(load: Load, urls: list[dict[str, Any]], client: Client) -> None:
-    """Every 302 that was received is exactly one event; of the rest only requests that were cut off may be one."""
+    """Every 302 that was received is exactly one event.
+
+    Of the rest only requests that were cut off may be one.
+    """
     client.close()  # its server process may be gone
     wait_for(
         lambda: client.json("GET", "/health")["status"] == "ok",

@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Redis servers on free loopback ports, which tests may kill, stop and start again."""
+"""Real PostgreSQL and Redis servers on free loopback ports; tests may kill and restart them."""
 
 from __future__ import annotations
 
@@ -198,7 +198,9 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """Redis as Holdfast wants it: every write on disk before it is answered, and nothing dropped that has no TTL."""
+    """Redis as Holdfast wants it: every write on disk before it is answered, and nothing dropped
+    that has no TTL.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -279,7 +281,7 @@ class App(Program):
 class ClickWorker(Program):
     """The background process."""
 
-    module = "app.worker"
+    module = "app worker"
 
     def answers(self) -> bool:
         log = self.folder / "holdfast.log"

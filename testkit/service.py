@@ -1,4 +1,4 @@
-"""The service that is loaded when no other is named: the processes and settings of docker-compose.yml, on loopback."""
+"""The service of docker-compose.yml as processes on loopback, with the same settings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ REPLICAS = 3
 TAIL = 20_000
 _TAIL_LINKS = f"""
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
-SELECT 'T' || lpad(n::text, 5, '0'), 'https://example.com/tail/' || lpad(n::text, 5, '0'), true, now(), now() FROM generate_series(0, {TAIL - 1}) AS n
+SELECT 'T' || lpad(n::text, 5, '0'), 'https://example.com/tail/' || lpad(n::text, 5, '0'), true,
+    now(), now() FROM generate_series(0, {TAIL - 1}) AS n
 """
 _SETTINGS = """
 limit_req_zone $binary_remote_addr zone=clients:10m rate=20000r/s;
 limit_req zone=clients burst=20000 nodelay;
 map "" $client_scheme {{ default $scheme; }}
-upstream app {{ zone app 128k; least_conn; {servers} keepalive 64; keepalive_requests 1000000; keepalive_timeout 5s; }}
+upstream app {{
+    zone app 128k; least_conn; {servers}
+    keepalive 64; keepalive_requests 1000000; keepalive_timeout 5s;
+}}
 """
 
 
@@ -77,12 +81,12 @@ class Served:
         stack, log = self.stack, self.stack.folder / "holdfast.log"
         stores = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
         shared = {**stores, "LOG_FILE": str(log), "LOG_LEVEL": "INFO", "BASE_URL": ""}
-        migration = [PYTHON, "-m", "flask", "--app", "app", "migrate"]
+        migration = [PYTHON, "-m", "app", "migrate"]
         environment = {**os.environ, **shared, "AUTO_SEED": "true"}
         subprocess.run(migration, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
         settings = [_replica(stack.folder, shared, number) for number in range(1, REPLICAS + 1)]
         stack.replicas(["-c", "python:app.serving"], settings)
-        stack.run("worker", [PYTHON, "-m", "app.worker"], {**shared, "INSTANCE": "worker"})
+        stack.run("worker", [PYTHON, "-m", "app", "worker"], {**shared, "INSTANCE": "worker"})
         wait_for(lambda: "warmed the cache up" in log.read_text(), what="the cache's warm-up")
 
 
@@ -109,7 +113,9 @@ def _replica(folder: Path, shared: dict[str, str], number: int) -> dict[str, str
 
 
 def front_door(stack: Stack) -> None:
-    """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have written."""
+    """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have
+    written.
+    """
     stack.port = free_port()
     for name in ("nginx.conf", "error.conf"):
         text = (

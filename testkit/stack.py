@@ -1,4 +1,4 @@
-"""Whole stacks of real processes on loopback, and what their CPU time was: Nginx, replicas, worker, Redis, PostgreSQL."""
+"""Stacks of real processes on loopback (Nginx to PostgreSQL), and their CPU time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ daemon off;
 events {{ worker_connections 2048; }}
 http {{
     access_log {folder}/access.log;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fcgi;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     keepalive_requests 10000000;
     upstream replicas {{ least_conn; {servers} keepalive 64; keepalive_requests 10000000; }}
@@ -55,7 +56,10 @@ SERVING += ["--no-control-socket", "--log-level", "warning"]
 
 
 class Stack:
-    """Processes that serve together; `port` is where requests go, `cpu_seconds` is what they all cost so far."""
+    """Processes that serve together.
+
+    `port` is where requests go, `cpu_seconds` is what they all cost so far.
+    """
 
     def __init__(self, cleanup: ExitStack) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
@@ -83,7 +87,10 @@ class Stack:
         self.parts.setdefault(name, []).append(family)
 
     def replicas(self, application: Sequence[str], environments: Iterable[dict[str, str]]) -> None:
-        """Starts one Gunicorn for each environment; `application` is what follows `gunicorn` on the command line."""
+        """Starts one Gunicorn for each environment.
+
+        `application` is what follows `gunicorn` on the command line.
+        """
         for environment in environments:
             port = free_port()
             self.run(
@@ -99,7 +106,9 @@ class Stack:
             )  # type: ignore[misc]
 
     def nginx(self, answer: str = _PROXY, locations: str = "") -> None:
-        """Puts Nginx before the replicas, or lets it answer by itself, elsewhere as `locations` say."""
+        """Puts Nginx before the replicas, or lets it answer by itself, elsewhere as `locations`
+        say.
+        """
         self.port = free_port()
         servers = " ".join(f"server 127.0.0.1:{port};" for port in self.replica_ports or [1])
         configuration = self.folder / "nginx.conf"

@@ -1,4 +1,4 @@
-"""Holdfast under a real Gunicorn with several worker processes, on SQLite and a free port, for what only processes can show."""
+"""Holdfast under a real Gunicorn with several worker processes, on SQLite and a free port."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class Reply(NamedTuple):
 
 
 class WebServer:
-    """One replica; `folder` keeps its data, logs and metrics, so that another one can go on with them."""
+    """One replica; `folder` keeps its data, logs and metrics, so that another one can go on with
+    them.
+    """
 
     command: tuple[str, ...] = (sys.executable, "-m", "gunicorn", "-c", "python:app.serving")
 

@@ -1,6 +1,8 @@
-"""Runs a command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers that live as long as it: `python -m testkit.with_services COMMAND`.
+"""Runs a command with TEST_DATABASE_URL and TEST_REDIS_URL naming servers that live as long as it:
+`python -m testkit.with_services COMMAND`.
 
-For `pytest -n 2` there are two of each: those of its second process have _GW1 behind their names, for each test empties its servers.
+For `pytest -n 2` there are two of each: those of its second process have _GW1 behind their names,
+for each test empties its servers.
 """
 
 from __future__ import annotations

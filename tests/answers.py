@@ -21,7 +21,9 @@ def send(client: FlaskClient, method: str, target: str, **more: Any) -> TestResp
 
 
 def check(response: TestResponse, *statuses: int) -> TestResponse:
-    """Fails unless the status is one of `statuses` and the answer keeps what the contract says of every answer."""
+    """Fails unless the status is one of `statuses` and the answer keeps what the contract says of
+    every answer.
+    """
     assert response.status_code in statuses, (
         f"{response.status_code}, not {statuses}: {response.text[:300]}"
     )

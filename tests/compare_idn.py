@@ -1,7 +1,7 @@
 """Compares host names with those of Node's URL, over all code points in many places of a name.
 
-Run by hand, with node installed: `python -m tests.compare_idn`. It prints each difference under the reason that explains
-it, and fails when there is one without a reason.
+Run by hand, with node installed: `python -m tests.compare_idn`. It prints each difference under the
+reason that explains it, and fails when there is one without a reason.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from app.schemas.addresses import host_and_port
 
 EVERYWHERE = ("{}", "a{}b")
 ELSEWHERE = (
-    "{}a", "a{}", "{}1", "1{}", "{}.example", "a.{}", "a.{}.b", "\u05d0{}\u05d0", "\u05d0{}", "{}\u05d0", "{}.\u05d0",
+    "{}a", "a{}", "{}1", "1{}", "{}.example", "a.{}", "a.{}.b", "\u05d0{}\u05d0", "\u05d0{}",
+    "{}\u05d0", "{}.\u05d0",
     "\u0915\u094d{}\u0937", "\u0628{}\u0628", "e{}\u0301", "{}\u0338", "a-{}-b", "{0}{0}",
 )  # fmt: skip
 _NODE = """
 const names = JSON.parse(require('fs').readFileSync(0, 'utf8'));
-const host = name => { try { return new URL('http://' + name + '/').hostname; } catch { return null; } };
+const host = name => {
+  try { return new URL('http://' + name + '/').hostname; } catch { return null; }
+};
 process.stdout.write(JSON.stringify([process.versions.unicode, names.map(host)]));
 """
 _BATCH = 200_000
@@ -111,7 +114,8 @@ def has_unknown_mark(difference: Difference) -> bool:
 
 
 _CHANGED = (
-    (0x04C0, 0x2132, 0x2183, 0x3164, 0x180E, 0x1806, 0xFFA0, 0x17B4, 0x17B5, 0x115F, 0x1160, 0xFFFC, 0xFFFD),
+    (0x04C0, 0x2132, 0x2183, 0x3164, 0x180E, 0x1806, 0xFFA0, 0x17B4, 0x17B5, 0x115F, 0x1160, 0xFFFC,
+     0xFFFD),
     range(0x10A0, 0x10C6), range(0x2061, 0x2065), range(0x206A, 0x2070), range(0x2FF0, 0x3000),
     range(0x1D173, 0x1D17B), (0x2F868, 0x2F874, 0x2F91F, 0x2F95F, 0x2F9BF),
 )  # fmt: skip
@@ -119,7 +123,9 @@ _CHANGED = (
 REASONS: dict[str, Callable[[Difference], bool]] = {
     "ASCII punctuation that no host name has: refused by us": has_punctuation,
     "an empty label: refused by us, as no resolver can look it up": has_empty_label,
-    "the Bidi rule (RFC 5893), which the URL standard demands and Node 20 leaves out": is_right_to_left,
+    "the Bidi rule (RFC 5893), which the URL standard demands and Node 20 leaves out": (
+        is_right_to_left
+    ),
     "a character that is newer than Node's table (Unicode 15)": is_newer,
     "U+1E9E is \u1e9e, not ss, since Unicode 15.1 (UTS 46, revision 31)": lambda found: (
         found[1] == "\u1e9e"
@@ -127,7 +133,8 @@ REASONS: dict[str, Callable[[Difference], bool]] = {
     "a combining mark at the beginning that Node's table does not know": begins_with_mark,
     "a mark that this Python's own table is too old to put into order": has_unknown_mark,
 }
-# These end a host, or are removed by the URL standard before one is looked for: they are no part of a name.
+# These end a host, or are removed by the URL standard before one is looked for: they are no part of
+# a name.
 _NO_PART = frozenset("\t\n\r/?#@:\\%")
 
 

@@ -1,4 +1,7 @@
-"""One application for all tests, on SQLite or on the servers that TEST_DATABASE_URL and TEST_REDIS_URL name; each test finds it empty."""
+"""One application for all tests; each test finds it empty.
+
+It uses SQLite, or the servers that TEST_DATABASE_URL and TEST_REDIS_URL name.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,26 @@ from typing import Any
 
 import pytest
 import redis
+from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
 
 from app import bind, create_app, logs
+from app.__main__ import main
 from app.config import Settings
 from app.database import db, patience, release
 from app.migrations import schema
 from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
+from app.services import products
 from testkit.servers import Postgres, Redis
 from tests.logbook import Log
 
+Command = Callable[..., Result]
 TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:
-    """The server that the environment names, for this process of `pytest -n 2` if it has one of its own (testkit/with_services.py)."""
+    """The server that the environment names; each process of `pytest -n 2` may have its own."""
     return os.environ.get(
         f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', '').upper()}"
     ) or os.environ.get(name, "")
@@ -62,12 +69,23 @@ def empty(settings: Settings) -> None:
         for table in TABLES:
             table.delete().execute()
     empty_redis(settings)
+    products.forget()
 
 
 def empty_redis(settings: Settings) -> None:
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
             client.flushdb()
+
+
+@pytest.fixture
+def given_with(app: Flask) -> Iterator[Callable[..., None]]:
+    """Changes settings that routes depend on, as another configuration would have given them."""
+    before = dict(app.config)
+    yield lambda **changes: app.config.update(
+        {name.upper(): value for name, value in changes.items()}
+    )
+    app.config.update(before)
 
 
 @pytest.fixture
@@ -78,6 +96,21 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def api(client: FlaskClient) -> Api:
     return Api(client)
+
+
+@pytest.fixture
+def holdfast(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """Runs `python -m app ...` on the tests' servers, or on others."""
+
+    def run(*arguments: object, **changes: str) -> Result:
+        given = {"database_url": settings.database_url, "redis_url": settings.redis_url, **changes}
+        for name, value in given.items():
+            monkeypatch.setenv(name.upper(), value)
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    yield run
+    release()
+    bind(settings)
 
 
 @pytest.fixture
@@ -129,7 +162,7 @@ def postgres_server(session_postgres: Postgres) -> Postgres:
 
 @pytest.fixture
 def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]]:
-    """Binds the application to other servers, empties them unless told not to, and puts everything back at the end."""
+    """Binds the application to other servers, emptied unless told not to, until the test ends."""
     empty_redis(
         settings
     )  # clicks that wait for another database would keep a new one from being made

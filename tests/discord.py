@@ -1,7 +1,9 @@
-"""A stand-in for Discord's webhook: keeps what it is told, refuses what Discord would refuse, and fails as it is asked to.
+"""A stand-in for Discord's webhook: keeps what it is told, refuses what Discord would refuse, and
+fails as it is asked to.
 
-`python -m tests.discord PORT FILE [HOST]` appends every message to FILE, one JSON line each: {"at": seconds since 1970, "message": {...}}.
-POST /fail {"status": 429, "retry_after": 2, "times": 3} makes the next three calls fail so.
+`python -m tests.discord PORT FILE [HOST]` appends every message to FILE, one JSON line each: {"at":
+seconds since 1970, "message": {...}}. POST /fail {"status": 429, "retry_after": 2, "times": 3}
+makes the next three calls fail so.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ LIMITS = {"title": 256, "description": 4096, "name": 256, "value": 1024}
 
 @dataclass(frozen=True)
 class Failure:
-    """How one call fails; Discord's 429 says how long to wait in the header, or in the body, or in both."""
+    """How one call fails; Discord's 429 says how long to wait in the header, or in the body, or in
+    both.
+    """
 
     status: int = 500
     header: float | None = None
@@ -44,7 +48,10 @@ class Told:
 
 
 class Discord:
-    """Listens on loopback while it is open; `failures` are used up one call at a time, `calls` counts all of them."""
+    """Listens on loopback while it is open.
+
+    `failures` are used up one call at a time, `calls` counts all of them.
+    """
 
     path = "/api/webhooks/1/very-secret"
 

@@ -1,4 +1,4 @@
-"""The requests and answers written in docs/api.md: replayed in order, compared, and with `python -m tests.exchanges` written anew."""
+"""Replays and compares the exchanges of docs/api.md; `python -m tests.exchanges` rewrites them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def exchanges(text: str) -> list[Exchange]:
 
 
 class Replay:
-    """Sends what the document says; the short codes are other ones each time, so it remembers which stands for which."""
+    """Sends what the document says.
+
+    The short codes are other ones each time, so it remembers which stands for which.
+    """
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
@@ -120,7 +123,8 @@ def pretty(answer: str) -> str:
     except ValueError:
         return answer
     line = json.dumps(value, ensure_ascii=False)
-    return f"{head}\n\n{line if len(line) < 130 else json.dumps(value, ensure_ascii=False, indent=2)}\n"
+    shown = line if len(line) < 130 else json.dumps(value, ensure_ascii=False, indent=2)
+    return f"{head}\n\n{shown}\n"
 
 
 def rewritten(text: str, client: FlaskClient) -> str:
@@ -129,7 +133,8 @@ def rewritten(text: str, client: FlaskClient) -> str:
     def answered(found: re.Match[str]) -> str:
         exchange = Exchange(found[1], found[2])
         real = replay.send(exchange)
-        return f"```http\n{exchange.request}```\n\n```http\n{exchange.answer if is_excerpt(exchange.answer) else pretty(real)}```\n"
+        answer = exchange.answer if is_excerpt(exchange.answer) else pretty(real)
+        return f"```http\n{exchange.request}```\n\n```http\n{answer}```\n"
 
     return _BLOCK.sub(answered, text)
 
@@ -152,9 +157,9 @@ def main() -> None:
 
 def prepare() -> None:
     """What cannot be made over HTTP: the products of the sample data."""
-    from app.services import imports  # noqa: PLC0415
+    from app.imports import importing  # noqa: PLC0415
 
-    imports.load([str(DOCUMENT.parents[1] / "seed_data" / "products.csv")])
+    importing.load([str(DOCUMENT.parents[1] / "seed_data" / "products.csv")])
 
 
 if __name__ == "__main__":

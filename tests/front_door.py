@@ -33,7 +33,10 @@ def say_nothing(_connection: socket.socket, _request: bytes) -> None:
 
 
 class Replica:
-    """At an address of its own on loopback; remembers each request. Without `act` nobody listens there."""
+    """At an address of its own on loopback; remembers each request.
+
+    Without `act` nobody listens there.
+    """
 
     def __init__(self, number: int, act: Act | None) -> None:
         self.address = f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}.{number}"
@@ -73,7 +76,10 @@ def _read(connection: socket.socket) -> bytes:
 
 
 class FrontDoor(Server):
-    """Nginx as nginx/start.sh configures it; `changes` are made to nginx.conf, such as a shorter timeout for a test."""
+    """Nginx as nginx/start.sh configures it.
+
+    `changes` are made to nginx.conf, such as a shorter timeout for a test.
+    """
 
     def __init__(
         self, *replicas: Replica, changes: dict[str, str] | None = None, **settings: str
@@ -88,7 +94,9 @@ class FrontDoor(Server):
         self._render({"APP_SERVERS": " ".join(replica.address for replica in replicas), **settings})
 
     def _render(self, settings: dict[str, str]) -> None:
-        """As deploy/lint.sh does: every path is inside of our folder, and the script ends before it would start Nginx."""
+        """As deploy/lint.sh does: every path is inside of our folder, and the script ends before it
+        would start Nginx.
+        """
         for path in (ROOT / "nginx").iterdir():
             text = re.sub(
                 r"/etc/nginx/holdfast|/(?:var/)?tmp(?=/)", str(self.folder), path.read_text()

@@ -1,4 +1,6 @@
-"""Drives schemathesis, all its checks and at least 2,000 generated requests, against a real server: `python -m tests.run_schemathesis`."""
+"""Drives schemathesis, all its checks and at least 2,000 generated requests, against a real server:
+`python -m tests.run_schemathesis`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from testkit.webserver import ROOT, WebServer
 # Every check runs. What it must be told of this service:
 # - a deactivated link answers 410 to a request in which nothing is wrong;
 # - GET /logs refuses nothing: what is no number counts as the default;
-# - links between operations are found by their fields, not by the addresses in answers as well: it would take
+# - links between operations are found by their fields, not by the addresses in answers as well: it
+# would take
 #   the index' /openapi.json for an address of /{short_code}.
 CONFIG = """
 hooks = "tests.schemathesis_hooks"
@@ -42,7 +45,10 @@ def main() -> int:
 
 
 def _backends() -> dict[str, str]:
-    """The servers that the caller names, else SQLite alone. No CHAOS_TOKEN: a lucky guess would stop the server."""
+    """The servers that the caller names, else SQLite alone.
+
+    No CHAOS_TOKEN: a lucky guess would stop the server.
+    """
     named = {
         "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""),
         "REDIS_URL": os.environ.get("TEST_REDIS_URL", ""),

@@ -1,4 +1,4 @@
-"""`python -m app.backup` on a file of SQLite, and on a PostgreSQL and Redis of this test's own."""
+"""`backup`, `restore` and `settle` on SQLite, and on a PostgreSQL and Redis of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import redis
 from click.testing import CliRunner, Result
 from playhouse.db_url import connect
 
-from app.backup import main
+from app.__main__ import main
 from testkit.servers import Postgres, Redis
 from tests.conftest import Api
 
@@ -49,7 +49,7 @@ def test_what_is_dumped_is_restored_into_a_new_database(
     linked: str, command: Command, tmp_path: Path
 ) -> None:
     new, dump = f"sqlite:///{tmp_path}/new.db", str(tmp_path / "dump")
-    assert command(linked, "dump", dump).output.startswith(f"Wrote {dump}, ")
+    assert command(linked, "backup", dump).output.startswith(f"Wrote {dump}, ")
     restored = command(new, "restore", dump)
     assert (restored.exit_code, restored.output.splitlines()[:2]) == (
         0,
@@ -61,7 +61,7 @@ def test_what_is_dumped_is_restored_into_a_new_database(
 def test_a_database_with_tables_is_refused_and_left_as_it_is(
     linked: str, command: Command, tmp_path: Path
 ) -> None:
-    command(linked, "dump", str(tmp_path / "dump"))
+    command(linked, "backup", str(tmp_path / "dump"))
     refused = command(linked, "restore", str(tmp_path / "dump"))
     assert (refused.exit_code, "The database is not empty" in refused.output) == (1, True)
     assert query(linked, "SELECT count(*) FROM urls") == [(1,)]
@@ -94,7 +94,7 @@ def test_an_empty_file_is_no_dump_and_a_dump_needs_a_folder(
             ("restore", str(tmp_path / "empty")),
             "has no tables in it",
         ),
-        (linked, ("dump", str(tmp_path / "nowhere" / "dump")), "No such file or directory"),
+        (linked, ("backup", str(tmp_path / "nowhere" / "dump")), "No such file or directory"),
     ):
         failed = command(url, *arguments)
         assert (failed.exit_code, len(failed.output.splitlines()), words in failed.output) == (
@@ -109,7 +109,7 @@ def test_the_programs_of_postgresql_connect_as_the_service_does(
     bound: Callable[..., Api], command: Command, postgres_server: Postgres, tmp_path: Path
 ) -> None:
     bound(database_url=postgres_server.url)
-    refused = command(f"{postgres_server.url}?sslmode=require", "dump", str(tmp_path / "dump"))
+    refused = command(f"{postgres_server.url}?sslmode=require", "backup", str(tmp_path / "dump"))
     assert (refused.exit_code, "server does not support SSL" in refused.output) == (1, True), (
         refused.output
     )
@@ -128,7 +128,7 @@ def test_postgresql_comes_back_and_redis_forgets_what_it_knew(
     link = bound(database_url=postgres_server.url, redis_url=redis_server.url).url(
         "https://example.com/kept"
     )
-    assert command(postgres_server.url, "dump", dump, redis_url=redis_server.url).exit_code == 0
+    assert command(postgres_server.url, "backup", dump, redis_url=redis_server.url).exit_code == 0
     query(postgres_server.url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     held.set("link:lost", b"a 9 9 https://example.com/lost")
     restored = command(postgres_server.url, "restore", dump, redis_url=redis_server.url)

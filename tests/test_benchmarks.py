@@ -42,9 +42,14 @@ MOST_STATEMENTS = {
     "PUT /users/<id>": 1,
     "GET /urls/<id>": 1,
     "GET /urls?user_id=": 1,
-    "POST /urls": 5,
-    "PUT /urls/<id>": 7,
+    "POST /urls": 2,
+    "POST /shorten": 2,
+    "PUT /urls/<id>": 4,
+    "PUT /urls/<id>, no change": 2,
+    "DELETE /urls/<id>": 4,
     "GET /events": 1,
+    "POST /events": 1,
+    "DELETE /events/<id>": 2,
 }
 """Round trips to PostgreSQL, BEGIN and COMMIT among them, that one request may take."""
 

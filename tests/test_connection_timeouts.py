@@ -1,4 +1,6 @@
-"""The clock of a connection, moved by hand: who takes too long is sent away, and an honest slow client is not."""
+"""The clock of a connection, moved by hand: who takes too long is sent away, and an honest slow
+client is not.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class Client:
         await asyncio.sleep(0.05)
 
     async def later(self, seconds: float) -> None:
-        """What the server does `seconds` after the client came, its clock being otherwise that of the machine."""
+        """What the server does `seconds` after the client came, its clock being otherwise that of
+        the machine.
+        """
         check_all(self.clock + seconds)
         await asyncio.sleep(0.05)
 

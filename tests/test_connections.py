@@ -18,7 +18,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from app.cache import Away, cache
+from app.redirects.connection import RedisUnavailable, redis_connection
 from testkit.servers import App, Postgres, Redis, wait_for
 from tests.conftest import Api
 from tests.test_database import at_once
@@ -106,7 +106,7 @@ def test_a_server_without_a_free_connection_is_waited_for_while_ours_are_in_use(
 def test_nobody_is_refused_while_processes_stand_still_for_half_a_second_at_random(
     tmp_path: Path, postgres_server: Postgres, redis_server: Redis
 ) -> None:
-    """Web server, PostgreSQL and Redis are stopped by turns, while clients read, write and follow."""
+    """Web server, PostgreSQL and Redis stop in turn, while clients read, write and follow."""
     name = postgres_server.another_database()
     app = App(DATABASE_URL=name, REDIS_URL=redis_server.url, PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
     try:
@@ -168,7 +168,7 @@ def stop_at_random(*servers: Any) -> None:
 
 
 class Forwarding(ExitStack):
-    """Passes connections on to another port, until it is told to hold back what the first one says."""
+    """Passes connections on to another port, until it is told to hold back the first one."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -201,7 +201,8 @@ class Forwarding(ExitStack):
 
     def end(self) -> None:
         """Shuts everything down; only then are the sockets closed."""
-        cache.store._client.connection_pool.disconnect()  # type: ignore[attr-defined]
+        for line in redis_connection.idle:
+            line.close()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -218,7 +219,7 @@ def test_one_call_without_an_answer_is_no_reason_to_refuse_those_that_are_answer
         forwarding.holding.set()
         with ThreadPoolExecutor(1) as threads:
             lost = threads.submit(ask_redis)
-            wait_for(lambda: not cache.store._client.connection_pool._available_connections)  # type: ignore[attr-defined]
+            wait_for(lambda: not redis_connection.idle)
             while not lost.done():
                 assert ask_redis()
                 time.sleep(0.02)  # so that none is under way at the moment that counts
@@ -230,9 +231,9 @@ def test_one_call_without_an_answer_is_no_reason_to_refuse_those_that_are_answer
 
 def ask_redis() -> bool:
     try:
-        cache.store.run("return 1", ())
+        redis_connection.call("PING")
         return True
-    except Away:
+    except RedisUnavailable:
         return False
 
 

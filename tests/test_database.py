@@ -1,4 +1,4 @@
-"""The database handle: connections that died, a pool that is empty, a server that is silent, and many writers at once."""
+"""The database handle: lost connections, an empty pool, a silent server, many writers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from peewee import IntegrityError
 
-from app import bulk, database, postgres
+from app import bulk, database
+from app import watch as watching
 from app.database import db, released
 from app.models import Event
 from testkit.machine import Stopwatch
@@ -170,8 +171,8 @@ def test_health_is_answered_in_time_while_redis_is_frozen(
 def test_a_statement_that_a_frozen_server_never_answers_ends_and_the_next_are_refused_at_once(
     bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch, opened: int
 ) -> None:
-    """Of two requests the second has a connection to open when there is only one, and learns later than the first that nobody answers."""
-    monkeypatch.setattr(postgres, "_SILENCE_SECONDS", 0.5)
+    """With one connection the second request opens another, and fails later than the first."""
+    monkeypatch.setattr(watching, "_SILENCE_SECONDS", 0.5)
     api = bound(database_url=postgres_server.url, redis_url="")
     at_once(opened, lambda _: api.client.application.test_client().get("/users"))
     with postgres_server.frozen():
@@ -187,7 +188,7 @@ def test_a_statement_that_a_frozen_server_never_answers_ends_and_the_next_are_re
 def test_long_work_is_not_taken_for_silence(
     bound: Bound, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(watching, "_SILENCE_SECONDS", 0.2)
     bound(database_url=postgres_server.url, redis_url="")
     with released(), database.patience():
         db.execute_sql("SELECT pg_sleep(1)")

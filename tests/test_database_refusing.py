@@ -9,7 +9,7 @@ import pytest
 
 from app.database import DatabaseUnavailable, db, refusal, released
 from app.models import CacheUpdate
-from app.services import freshness
+from app.redirects.links import deliver_pending
 from app.worker import Worker
 from testkit.servers import Postgres, Redis, wait_for
 from tests.conftest import Api
@@ -65,7 +65,8 @@ def test_a_replica_and_a_worker_that_start_on_a_read_only_database(
         assert_refuses(api, "it is read only")
         api.follow(url)
         worker = Worker()
-        worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]  # nobody waits in this test
+        # nobody waits in this test
+        worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]
         assert worker.turn() == 0
     db.obj.close_all()
     wait_for(lambda: worker.turn() > 0)
@@ -218,4 +219,4 @@ def test_delivering_what_redis_missed_ends_where_it_cannot_be_forgotten(
     with read_only(database):
         db.obj.close_all()
         with released():
-            assert freshness.deliver_due() == 0
+            assert deliver_pending() == 0

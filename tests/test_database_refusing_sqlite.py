@@ -99,7 +99,8 @@ def test_a_text_file_as_the_database(bound: Bound, file: Path) -> None:
     api = bound(database_url=f"sqlite:///{file}", redis_url="")
     assert_refuses(api, "its file is no database")
     worker = Worker()
-    worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]  # nobody waits in this test
+    # nobody waits in this test
+    worker.stopping.wait = lambda _seconds: True  # type: ignore[assignment,misc]
     assert worker.turn() == 0
 
 
@@ -136,11 +137,13 @@ def said(command: list[str], **environ: str) -> tuple[int, str]:
 COMMANDS = [
     ["-m", "gunicorn", "-c", "python:app.serving"],
     ["run.py"],
-    ["-m", "app.worker"],
+    ["-m", "app", "worker"],
     ["load_csv.py", "seed_data/users.csv"],
-    ["-m", "app.backup", "dump", "/dev/null/dump"],
-    ["-m", "flask", "--app", "app", "migrate"],
-    ["-m", "flask", "--app", "app", "seed"],
+    ["-m", "app", "import", "seed_data/users.csv"],
+    ["-m", "app", "backup", "/dev/null/dump"],
+    ["-m", "app", "migrate"],
+    ["-m", "app", "seed"],
+    ["-m", "app", "serve"],
 ]
 
 
@@ -194,7 +197,7 @@ def test_a_dump_of_sqlite_that_finds_damage_is_one_line(tmp_path: Path) -> None:
     with (tmp_path / "holdfast.db").open("r+b") as writing:
         writing.write(b"damaged!")
     code, text = said(
-        ["-m", "app.backup", "dump", str(tmp_path / "dump")],
+        ["-m", "app", "backup", str(tmp_path / "dump")],
         DATABASE_URL=f"sqlite:///{tmp_path}/holdfast.db",
         LOG_FILE=str(tmp_path / "log"),
     )

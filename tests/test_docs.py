@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
@@ -15,30 +14,27 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import bind
+from app.__main__ import main
 from app.config import Settings
 from app.migrations import schema
 from app.openapi import document
-from testkit.servers import HANGS_SECONDS
-from testkit.webserver import ROOT, WebServer
+from testkit.webserver import ROOT
 from tests import exchanges
-from tests.test_stack_files import STACK_VARIABLES, readable_by_the_application
+from tests.test_stack_files import FILES, STACK_VARIABLES, readable_by_the_application
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 @pytest.fixture
-def fresh_client(app: Flask, settings: Settings, tmp_path: Path) -> Iterator[FlaskClient]:
-    """The application on an empty database of its own, where ids begin with 1, with the products that the page speaks of."""
-    bind(
-        replace(
-            settings,
-            database_url=f"sqlite:///{tmp_path}/docs.db",
-            redis_url="",
-            base_url=exchanges.BASE_URL,
-            chaos_token="",
-        )
-    )
+def fresh_client(
+    app: Flask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FlaskClient]:
+    """The application on an empty database, where ids begin with 1, with the page's products."""
+    bind(replace(settings, database_url=f"sqlite:///{tmp_path}/docs.db", redis_url=""))
+    monkeypatch.setitem(app.config, "BASE_URL", exchanges.BASE_URL)
+    monkeypatch.setitem(app.config, "CHAOS_TOKEN", "")
     schema.ensure()
     exchanges.prepare()
     yield app.test_client()
@@ -65,7 +61,7 @@ def test_the_api_page_has_every_operation(app: Flask) -> None:
         exchange.request.split()[:2]
         for exchange in exchanges.exchanges(exchanges.DOCUMENT.read_text())
     ]
-    for path, operations in document(app, "", "")["paths"].items():
+    for path, operations in document(app, "")["paths"].items():
         pattern = re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"(\?.*)?")
         for method in operations:
             assert any(
@@ -99,54 +95,32 @@ def test_every_make_target_that_a_document_names_exists(name: str) -> None:
     assert named <= targets
 
 
-def test_the_readme_names_every_make_target_that_users_have() -> None:
+def test_readme_and_contributing_name_every_make_target() -> None:
     offered = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {
-        target for target in offered - {"help", "lock"} if f"make {target}`" not in README
-    } == set()
+    named = README.replace("make run\n", "make run`") + CONTRIBUTING
+    missing = {target for target in offered - {"help"} if f"make {target}`" not in named}
+    assert missing == set()
 
 
-def test_every_module_and_script_of_the_readme_can_be_run() -> None:
-    for script in re.findall(r"\.venv/bin/python ([\w.]+\.py)", README):
-        assert (ROOT / script).exists()
-    for module in re.findall(r"\.venv/bin/python -m (app[\w.]*)", README):
-        assert (ROOT / f"{module.replace('.', '/')}.py").exists()
-
-
-def test_every_flask_command_of_the_readme_exists(app: Flask) -> None:
-    named = set(re.findall(r"\.venv/bin/flask --app app ([\w-]+)", README))
-    assert named == {"migrate", "seed", "warm-up"}
-    assert named <= set(app.cli.commands)
-
-
-@pytest.mark.services  # it needs curl
-def test_the_quick_start_works_when_it_is_pasted(tmp_path: Path) -> None:
-    class Run(WebServer):
-        command = (sys.executable, "run.py")
-
-    with Run(tmp_path, AUTO_SEED="true") as server:
-        blocks = [
-            block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "curl" in block
-        ]
-        make, events, bulk = (paste(block, server, tmp_path) for block in blocks)
-        assert '"original_url":"https://example.com/"' in make
-        assert '"event_type":"clicked"' not in events
-        assert '"created":2' in bulk
-        server.get("/" + make.partition('"short_code":"')[2][:6])
-        assert '"event_type":"clicked"' in paste(blocks[1], server, tmp_path)
-
-
-def paste(block: str, server: WebServer, folder: Path) -> str:
-    block = block.replace("localhost:8000", f"localhost:{server.port}").replace(
-        "/tmp/users.csv", str(folder / "users.csv")
-    )
-    return subprocess.run(
-        ["bash", "-ec", block],
+def test_make_help_has_every_target_in_a_group() -> None:
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
-        timeout=HANGS_SECONDS,
-    ).stdout
+    )
+    offered = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    groups = re.split(r"\n(?=\S)", said.stdout.strip())
+    assert len(groups) == 4
+    assert re.findall(r"^  make ([a-z-]+) ", said.stdout, re.MULTILINE) == offered
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_a_document_names_exists(path: Path) -> None:
+    before = r"(?:bin/|`|'|exec (?:-T )?\w+ |migrate )holdfast|python -m app"
+    named = re.findall(rf"(?:{before}) (?:--env-file [^\s`]+ )?([a-z][a-z-]+)", path.read_text())
+    assert [name for name in named if name not in main.commands] == []
 
 
 def default_of(setting: Field[Any]) -> str:
@@ -157,14 +131,23 @@ def default_of(setting: Field[Any]) -> str:
     )
 
 
+ENV_EXAMPLE = re.findall(
+    r"((?:^# .*\n)+)#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+)
+
+
 def test_env_example_has_every_setting_with_its_default_and_a_sentence() -> None:
-    blocks = re.findall(
-        r"((?:^#.*\n)+)([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE
-    )
-    assert {name: default for _, name, default in blocks} == {
-        setting.name.upper(): default_of(setting) for setting in fields(Settings)
-    }
-    assert all(comment.strip().endswith(".") for comment, _, _ in blocks)
+    own = {setting.name.upper(): default_of(setting) for setting in fields(Settings)}
+    assert {name: default for _, name, default in ENV_EXAMPLE} == stack_defaults() | own
+    assert all(comment.strip().endswith(".") for comment, _, _ in ENV_EXAMPLE)
+
+
+def stack_defaults() -> dict[str, str]:
+    """What the files of Compose and Swarm read, Nginx', the relay's and Grafana's settings too."""
+    text = re.sub(r"\$\{GRAFANA_PORT:-(\d+)\}(?=\})", r"\1", FILES["docker-compose.yml"])
+    found = re.findall(r"\$\{([A-Z_]+)(?::-([^}]*))?\}", FILES["docker-stack.yml"] + text)
+    assert {name for name, _ in found} == STACK_VARIABLES
+    return dict(found)
 
 
 def test_the_configuration_page_has_every_setting_with_its_default() -> None:
@@ -182,9 +165,11 @@ def test_the_decision_log_has_every_record() -> None:
     )
 
 
-def test_env_example_can_be_loaded_as_it_is() -> None:
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    environ = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+def test_env_example_can_be_used_as_it_is_and_with_every_line_of_it() -> None:
+    assert all(
+        line.startswith("#") for line in (ROOT / ".env.example").read_text().splitlines() if line
+    )
+    environ = {name: default for _, name, default in ENV_EXAMPLE}
     assert Settings.from_env(environ) == Settings()
 
 

@@ -1,4 +1,6 @@
-"""How a drill's answers and clicks are judged: each broken promise makes a line of the table a failed one."""
+"""How a drill's answers and clicks are judged: each broken promise makes a line of the table a
+failed one.
+"""
 
 from __future__ import annotations
 

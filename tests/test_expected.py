@@ -1,4 +1,6 @@
-"""What clients of other shorteners expect: fields under two names, inactive links, /ready, headers, and words that are true."""
+"""What clients of other shorteners expect: fields under two names, inactive links, /ready, headers,
+and words that are true.
+"""
 
 from __future__ import annotations
 

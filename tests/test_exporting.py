@@ -1,4 +1,6 @@
-"""The exported links: Nginx alone leads them where the service does, byte for byte, and nowhere else."""
+"""The exported links: Nginx alone leads them where the service does, byte for byte, and nowhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from flask import Flask
 from app.models import Url
 from app.services.exports import LinksFile
 from testkit.servers import HANGS_SECONDS, ROOT, Missing, Server
-from tests.conftest import Api
+from tests.conftest import Api, Command
 
 ADDRESSES = {
     "plain": "https://example.com/a?b=c&d=e#f",
@@ -35,7 +37,9 @@ ADDRESSES = {
 
 
 class Nginx(Server):
-    """deploy/fail-static.conf as it is, but for its port and for where it may write, beside a file of links."""
+    """deploy/fail-static.conf as it is, but for its port and for where it may write, beside a file
+    of links.
+    """
 
     def __init__(self, links: str) -> None:
         super().__init__()
@@ -219,11 +223,11 @@ def test_without_any_link_nginx_still_starts(app: Flask, serve: Serve) -> None:
     assert serve().ask("/abcdef")[0] == 503
 
 
-def test_the_command_writes_what_nginx_reads(app: Flask, tmp_path: Path) -> None:
+def test_the_command_writes_what_nginx_reads(app: Flask, holdfast: Command, tmp_path: Path) -> None:
     imported("abcdef", "https://example.com/$")
     imported("ABCDEF", "https://example.com/2")
     imported("other", "https://example.com/3")
-    result = app.test_cli_runner().invoke(args=["links", "export", str(tmp_path / "links.conf")])
+    result = holdfast("links", tmp_path / "links.conf")
     assert (result.exit_code, result.stderr) == (0, "Wrote 3 links\n")
     entries = [
         line.strip()
@@ -246,25 +250,25 @@ def test_more_links_than_are_read_at_once_are_all_exported(app: Flask) -> None:
     assert sum(line.startswith('  "/c') for line in links_file.lines()) == links_file.count == 2500
 
 
-def test_an_export_that_fails_leaves_the_one_before(app: Flask, tmp_path: Path) -> None:
+def test_an_export_that_fails_leaves_the_one_before(
+    app: Flask, holdfast: Command, tmp_path: Path
+) -> None:
     links = tmp_path / "links.conf"
     links.write_text("as before")
     imported(
         "übcdef", "https://example.com/"
     )  # no row can come to be like this, but it cannot be exported
-    assert app.test_cli_runner().invoke(args=["links", "export", str(links)]).exit_code == 1
+    assert holdfast("links", links).exit_code == 1
     assert links.read_text() == "as before"
 
 
 @pytest.mark.parametrize("name", ["links.conf", "-"])
 def test_no_links_at_all_do_not_take_the_place_of_those_before(
-    app: Flask, tmp_path: Path, name: str
+    app: Flask, holdfast: Command, tmp_path: Path, name: str
 ) -> None:
     links = tmp_path / "links.conf"
     links.write_text("as before")
-    result = app.test_cli_runner().invoke(
-        args=["links", "export", name if name == "-" else str(links)]
-    )
+    result = holdfast("links", name if name == "-" else links)
     assert (result.exit_code, result.stderr) == (1, "Error: There are no live links\n")
     assert [path.name for path in tmp_path.iterdir()] == ["links.conf"]
     assert links.read_text() == "as before"

@@ -1,4 +1,6 @@
-"""Bodies that are made to cost memory or time: a replica, which has 512 MiB, takes little of either."""
+"""Bodies that are made to cost memory or time: a replica, which has 512 MiB, takes little of
+either.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ def _peak_bytes(server: Run) -> int:
 
 def _send(server: Run, where: str, kind: bytes, body: bytes) -> bytes:
     method, path = where.encode().split()
-    head = b"%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+    head = (
+        b"%s %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length:"
+        b" %d\r\n\r\n"
+    )
     with connect(server) as connection:
         connection.sendall(head % (method, path, kind, len(body)) + body)
         return everything(connection)

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from app import logfile
 from app.database import db
+from app.imports import importing
 from app.models import Event, Product, Url, User
-from app.services import imports
 from tests.answers import check
 from tests.conftest import Api
 
@@ -43,8 +43,10 @@ def test_details_of_16_kib_are_the_largest(client: FlaskClient, api: Api, fill: 
 
 def test_larger_details_in_a_file_are_a_bad_row(app: Flask, api: Api, tmp_path: Path) -> None:
     rows = [
-        json.dumps(of_size(KIB_16)), json.dumps(of_size(KIB_16 + 8)), json.dumps(of_size(KIB_16, "é"), ensure_ascii=False),
-        json.dumps(of_size(KIB_16 + 8, "é"), ensure_ascii=False), "no JSON" * 3000, "x" * 100_000, json.dumps({"n": [1e15] * 2500}), "{}",
+        json.dumps(of_size(KIB_16)), json.dumps(of_size(KIB_16 + 8)),
+        json.dumps(of_size(KIB_16, "é"), ensure_ascii=False),
+        json.dumps(of_size(KIB_16 + 8, "é"), ensure_ascii=False), "no JSON" * 3000, "x" * 100_000,
+        json.dumps({"n": [1e15] * 2500}), "{}",
     ]  # fmt: skip
     file = tmp_path / "events.csv"
     quoted = ['"' + row.replace('"', '""') + '"' for row in rows]
@@ -53,7 +55,7 @@ def test_larger_details_in_a_file_are_a_bad_row(app: Flask, api: Api, tmp_path: 
         + "".join(f"kind{number},{row}\n" for number, row in enumerate(quoted)),
         encoding="utf-8",
     )
-    imports.load([str(file)])
+    importing.load([str(file)])
     assert [event["event_type"] for event in reversed(api.get("/events"))] == [
         "kind0",
         "kind2",
@@ -113,8 +115,10 @@ def test_a_page_of_any_list_stays_below_4_mib(client: FlaskClient) -> None:
 
 
 def test_a_page_of_the_log_does_too(tmp_path: Path) -> None:
-    entry = {"timestamp": "2026-01-02T03:04:05", "level": "ERROR", "logger": "x", "message": "😀" * 5000, "method": "GET", "path": "😀" * 300,
-             "status": 200, "duration_ms": 1.5, "request_id": "x" * 64, "instance": "web-1"}  # fmt: skip
+    entry = {"timestamp": "2026-01-02T03:04:05", "level": "ERROR", "logger": "x",
+             "message": "😀" * 5000, "method": "GET", "path": "😀" * 300,
+             "status": 200, "duration_ms": 1.5, "request_id": "x" * 64,
+             "instance": "web-1"}  # fmt: skip
     file = tmp_path / "log"
     file.write_text(
         "".join(json.dumps(entry, ensure_ascii=False) + "\n" for _ in range(1000)), encoding="utf-8"

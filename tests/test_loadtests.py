@@ -1,4 +1,6 @@
-"""The load tests' judgement: who comes when, what passes, what the figures are and which clicks are missing."""
+"""The load tests' judgement: who comes when, what passes, what the figures are and which clicks are
+missing.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import logs
-from app.routes import given
 from testkit.servers import HANGS_SECONDS
 from testkit.webserver import ROOT
 from tests.logbook import Log
@@ -115,10 +114,10 @@ def test_over_many_rotations_the_newest_lines_of_every_process_are_there_in_orde
 @pytest.fixture
 def own_app(log: Log, app: Flask) -> Iterator[FlaskClient]:
     """The application, its /logs reading this test's log."""
-    before = given.log_file
-    given.log_file = str(log.path)
+    before = app.config["LOG_FILE"]
+    app.config["LOG_FILE"] = str(log.path)
     yield app.test_client()
-    given.log_file = before
+    app.config["LOG_FILE"] = before
 
 
 def numbers_of(entries: list[dict[str, Any]]) -> list[int]:
@@ -163,7 +162,7 @@ def test_logs_without_a_file_is_an_empty_list(
     own_app: FlaskClient, log: Log, tmp_path: Path, kind: str
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
-    given.log_file = {
+    own_app.application.config["LOG_FILE"] = {
         "missing": str(tmp_path / "none"),
         "a directory": str(tmp_path),
         "blank": "",

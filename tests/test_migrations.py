@@ -13,14 +13,14 @@ import redis
 from playhouse.migrations import Runner
 
 from app import database, migrations
-from app.cache import Away, NoStore
-from app.clicks import clicks
 from app.database import db, released
 from app.migrations import schema
+from app.redirects.connection import RedisConnection, RedisUnavailable, Script
+from app.redirects.drain import drain
 from app.services import backups
 from app.worker import Worker
 from testkit.servers import Postgres, Redis, free_port
-from tests.conftest import Api
+from tests.conftest import Api, Command
 from tests.logbook import Log
 
 Bound = Callable[..., Api]
@@ -59,14 +59,14 @@ def test_the_schema_is_made_and_undone_on_postgresql(
     prove_up_and_down()
 
 
-def test_the_command_says_what_it_did(bound: Bound, tmp_path: Path) -> None:
-    api = bound(database_url=f"sqlite:///{tmp_path}/holdfast.db", redis_url="")
-    runner = api.client.application.test_cli_runner()
-    assert runner.invoke(args=["migrate"]).output == "The schema is up to date\n"
-    with released():
-        undone()
-    schema.bind(lambda: 0)  # as in a process that has not seen them
-    assert runner.invoke(args=["migrate"]).output.startswith("Applied 0001_tables")
+def test_the_command_says_what_it_did(holdfast: Command, tmp_path: Path) -> None:
+    own = {"database_url": f"sqlite:///{tmp_path}/holdfast.db", "redis_url": ""}
+    assert holdfast("migrate", **own).output.startswith("Applied 0001_tables")
+    assert holdfast("migrate", **own).output == "The schema is up to date\n"
+    assert holdfast("migrate", **own, auto_seed="true").output.splitlines() == [
+        "The schema is up to date",
+        "Loaded the sample data",
+    ]
 
 
 # ---- a database that was lost ----
@@ -94,7 +94,12 @@ def tables() -> list[str]:
 
 @pytest.mark.services
 def test_no_new_database_takes_the_place_of_one_for_which_clicks_wait(
-    bound: Bound, new_url: Callable[[], str], redis_server: Redis, held: redis.Redis, log: Log
+    bound: Bound,
+    new_url: Callable[[], str],
+    redis_server: Redis,
+    held: redis.Redis,
+    log: Log,
+    holdfast: Command,
 ) -> None:
     first, second = new_url(), new_url()
     api = bound(database_url=first, redis_url=redis_server.url)
@@ -107,7 +112,7 @@ def test_no_new_database_takes_the_place_of_one_for_which_clicks_wait(
     assert api.client.get("/health/ready").status_code == 503
     assert "it has no tables, but clicks wait for it" in "".join(log.lines())
     api.follow(link)  # goes on, as if the database were away
-    said = api.client.application.test_cli_runner().invoke(args=["migrate"])
+    said = holdfast("migrate", database_url=second, redis_url=redis_server.url)
     assert (
         said.exit_code,
         said.output.startswith("Error: The database was lost: it has no tables"),
@@ -149,20 +154,19 @@ def test_who_has_seen_the_tables_does_not_make_them_again(
     assert api.get("/users") == []
 
 
-class Stalling(NoStore):
-    """A Redis with clicks that wait, which fails to answer now and then: `fails` are the numbers of those calls."""
-
-    shared = True
+class Stalling(RedisConnection):
+    """A Redis with clicks that wait; the calls with the numbers `fails` have no answer."""
 
     def __init__(self, fails: Sequence[int]) -> None:
-        self.calls, self.fails = 0, fails
+        super().__init__()
+        self.url, self.calls, self.fails = "redis://stalling", 0, fails
 
     def run(
-        self, script: str, keys: Sequence[str], *values: str | int, insist: bool = False
+        self, script: Script, keys: Sequence[str], *values: str | int, insist: bool = False
     ) -> Any:
         self.calls += 1
         if self.calls in self.fails:
-            raise Away
+            raise RedisUnavailable
         return [3, [[b"1-1", []]]]
 
 
@@ -170,11 +174,11 @@ class Stalling(NoStore):
 def test_a_redis_that_stalls_is_no_reason_to_make_tables(
     bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Sequence[int]
 ) -> None:
-    monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "_PAUSE_SECONDS", 0.01)
     api = bound(database_url=f"sqlite:///{tmp_path}/before.db", redis_url="")
     database.db.initialize(database.connect(f"sqlite:///{tmp_path}/new.db"))
-    clicks.bind(Stalling(fails))
-    schema.bind(clicks.waiting)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "redis_connection", Stalling(fails))
+    schema.bind(drain.waiting)
     for _ in range(5):
         assert api.client.get("/users").status_code == 503
     assert tables() == []
@@ -183,7 +187,7 @@ def test_a_redis_that_stalls_is_no_reason_to_make_tables(
 def test_a_redis_that_stays_away_does_not_keep_a_first_start_from_making_tables(
     bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["app.clicks"], "_ASKED_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "_PAUSE_SECONDS", 0.01)
     api = bound(
         database_url=f"sqlite:///{tmp_path}/new.db", redis_url=f"redis://127.0.0.1:{free_port()}/0"
     )

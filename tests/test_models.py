@@ -12,13 +12,12 @@ from tests.conftest import Api
 NOW = "'2026-01-01 00:00:00'"
 USER = "INSERT INTO users (username, email, created_at) VALUES ({}, {}, " + NOW + ")"
 URL = (
-    "INSERT INTO urls (short_code, original_url, title, user_id, is_active, created_at, updated_at) VALUES ({}, {}, {}, {}, true, "
-    + f"{NOW}, {NOW})"
+    "INSERT INTO urls (short_code, original_url, title, user_id, is_active, created_at, updated_at)"
+    " VALUES ({}, {}, {}, {}, true, " + f"{NOW}, {NOW})"
 )
 EVENT = (
-    "INSERT INTO events (event_type, url_id, user_id, details, timestamp) VALUES ({}, {}, {}, '{{}}', "
-    + NOW
-    + ")"
+    "INSERT INTO events (event_type, url_id, user_id, details, timestamp) VALUES ({}, {}, {},"
+    " '{{}}', " + NOW + ")"
 )
 LONG = "'" + "x" * 3000 + "'"
 ADDRESS = "'https://example.com/'"

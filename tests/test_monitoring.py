@@ -67,14 +67,15 @@ def metrics_of(query: str) -> set[str]:
 
 
 def instruments() -> dict[str, set[str]]:
-    """What app/metrics.py and app/services/health.py declare, with the names of the series that come of it."""
+    """What app/metrics.py and app/services/health.py declare, each with its series' names."""
     source = (ROOT / "app" / "metrics.py").read_text() + (
         ROOT / "app" / "services" / "health.py"
     ).read_text()
     histograms = set(re.findall(r'Histogram\(\s*"(\w+)"', source))
     others = set(
         re.findall(
-            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"|^ +\(\s*"(\w+)",\s*"',
+            r'(?:Counter|Gauge|CounterMetricFamily|GaugeMetricFamily)\(\s*"(\w+)"'
+            r'|^ +\(\s*"(\w+)",\s*"',
             source,
             re.MULTILINE,
         )
@@ -165,11 +166,57 @@ def test_the_runbook_has_an_entry_for_every_alert_with_its_severities_and_for_no
 
 @pytest.mark.parametrize(
     "part",
-    ["**First:** ", "**Means:** ", "Look:\n\n```promql\n", "Act:\n\n```sh\n", "\n# Swarm:\n"],
+    [
+        "**First:** ",
+        "**Means:** ",
+        "Look:\n\n```promql\n",
+        "Compose:\n\n```sh\n",
+        "Swarm:\n\n```sh\n",
+        "**End:** ",
+    ],
 )
 def test_every_entry_of_the_runbook_has_all_its_parts(part: str) -> None:
     entries = RUNBOOK.split("\n## ")[1:]
     assert [entry.split("\n")[0] for entry in entries if entry.count(part) != 1] == []
+
+
+def test_no_shell_block_of_the_runbook_mixes_compose_and_swarm() -> None:
+    blocks = re.findall(r"(\w+):\n\n```sh\n(.*?)```", RUNBOOK, re.DOTALL)
+    foreign = {
+        "Compose": r"docker (service|stack|node|exec)|holdfast_",
+        "Swarm": r"docker compose",
+    }
+    assert len(blocks) == 2 * len(ENTRIES)
+    assert [text for kind, text in blocks if re.search(foreign[kind], text)] == []
+
+
+def test_the_index_of_the_runbook_has_every_alert_under_its_severity() -> None:
+    rows = re.findall(
+        r"^\| (critical|warning|none)( or warning)?\b.*? \| (.*) \|$", RUNBOOK, re.MULTILINE
+    )
+    indexed = {
+        name: {first, *(["warning"] if second else [])}
+        for first, second, names in rows
+        for name in re.findall(r"\[(\w+)\]\(#\w+\)", names)
+    }
+    assert indexed == {name: set(line.split(" and ")) for name, line in ENTRIES.items()}
+
+
+def test_every_link_within_the_documents_leads_to_a_heading() -> None:
+    pages = {
+        path: {
+            re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+        }
+        for path in (ROOT / "docs").glob("*.md")
+    }
+    broken = [
+        (path.name, link)
+        for path in pages
+        for name, link in re.findall(r"\]\(([\w./-]*?)#([\w-]+)\)", path.read_text())
+        if (target := (path.parent / name if name else path)) in pages and link not in pages[target]
+    ]
+    assert broken == []
 
 
 def test_two_alerts_of_one_name_differ_in_their_labels() -> None:

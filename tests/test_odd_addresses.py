@@ -8,8 +8,8 @@ import time
 import pytest
 from flask.testing import FlaskClient
 
-from app.cache import cache
 from app.models import Url
+from app.redirects.links import cache
 from app.services import urls
 from tests.answers import check
 from tests.conftest import Api

@@ -1,4 +1,6 @@
-"""Odd paths, ids, queries, headers and methods, each with the status it must get: never 500, and always the contract's error."""
+"""Odd paths, ids, queries, headers and methods, each with the status it must get: never 500, and
+always the contract's error.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from app.openapi import document as made
 from tests.answers import check
 from tests.conftest import Api
 
@@ -89,9 +90,18 @@ def test_the_document_says_where_by_whom_and_under_which_licence(document: Docum
     assert used == {tag["name"] for tag in document["tags"]}
 
 
-def test_a_base_url_is_where_the_server_is(bound: Callable[..., Api]) -> None:
-    api = bound(base_url="https://x.example/s")
+def test_a_base_url_is_where_the_server_is(
+    app: Flask, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "BASE_URL", "https://x.example/s")
     assert api.get("/openapi.json")["servers"][0]["url"] == "https://x.example/s"
+
+
+def test_the_document_is_made_once_and_gets_the_address_of_each_request(app: Flask) -> None:
+    here, there = made(app, "https://a.example"), made(app, "https://b.example")
+    assert here["paths"] is there["paths"]
+    servers = [shown["servers"][0]["url"] for shown in (here, there)]
+    assert servers == ["https://a.example", "https://b.example"]
 
 
 def parts(value: Any) -> Iterator[Document]:

@@ -1,4 +1,6 @@
-"""More requests than a server can serve: some wait, the newest are told to come again, and those that watch it are answered."""
+"""More requests than a server can serve: some wait, the newest are told to come again, and those
+that watch it are answered.
+"""
 
 from __future__ import annotations
 

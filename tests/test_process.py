@@ -66,10 +66,9 @@ def test_the_processor_time_of_a_child_that_ended_stays(child: subprocess.Popen[
 
 
 def test_a_worker_sees_the_whole_tree_of_its_master(child: subprocess.Popen[str]) -> None:
-    asked = subprocess.run(
-        [sys.executable, "-c", f"from app.process import Replica as R; r = R(); r.master_pid = {os.getpid()}; print(*r.pids())"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    code = f"from app.process import Replica as R; r = R(); r.master_pid = {os.getpid()}"
+    command = [sys.executable, "-c", f"{code}; print(*r.pids())"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True)
     assert {str(os.getpid()), str(child.pid)} <= set(asked.stdout.split())
 
 

@@ -1,4 +1,6 @@
-"""Whatever arrives as a body, in a query or as a path: never a 500, and every failure is the contract's error."""
+"""Whatever arrives as a body, in a query or as a path: never a 500, and every failure is the
+contract's error.
+"""
 
 from __future__ import annotations
 

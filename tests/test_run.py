@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -77,12 +78,53 @@ def test_the_first_start_loads_the_sample_data(server: Run) -> None:
         assert len(server.get(path).json()) == 20
 
 
+def test_env_files_say_what_the_environment_does_not_and_the_first_one_wins(tmp_path: Path) -> None:
+    (tmp_path / "first").write_text("BASE_URL=https://first.example\nDEACTIVATED_STATUS=404\n")
+    (tmp_path / "second").write_text("AUTO_SEED=true\nBASE_URL=https://second.example\n")
+
+    class Filed(Run):
+        command = (*Run.command, str(tmp_path / "first"), str(tmp_path / "second"))
+
+    with Filed(tmp_path, DEACTIVATED_STATUS="410") as server:
+        [url] = server.get("/urls?is_active=false&per_page=1").json()
+        assert url["short_url"] == f"https://first.example/{url['short_code']}"
+        assert server.get(f"/{url['short_code']}").status == 410
+
+
+def test_a_line_of_an_env_file_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("# yes\nno\n")
+    done = subprocess.run(
+        [*Run.command, tmp_path / "env"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path}/env:2: must be NAME=value\n")
+
+
+def test_make_run_reads_env_when_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").touch()
+    shutil.copy(Path(__file__).parents[1] / "Makefile", tmp_path)
+    command = ["make", "--no-print-directory", "-n", "run"]
+
+    def run() -> str:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return " ".join(done.stdout.splitlines()[-1].split())
+
+    assert run() == ".venv/bin/python run.py deploy/run.env"
+    (tmp_path / ".env").touch()
+    assert run() == ".venv/bin/python run.py .env deploy/run.env"
+
+
+def test_the_addresses_come_after_the_lines_of_the_start(server: Run) -> None:
+    before, _, after = server.output().partition("\nHoldfast is at ")
+    assert "0001_tables" in before
+    assert "0001_tables" not in after
+
+
 def test_a_taken_port_is_one_clear_sentence(server: Run, folder: Path) -> None:
     second = run_again(server)
     assert second.returncode == 1
-    assert (
-        second.stderr
-        == f"Port {server.port} on 127.0.0.1 cannot be used (Address already in use); choose another one: APP_PORT=8001 make run\n"
+    assert second.stderr == (
+        f"Port {server.port} on 127.0.0.1 cannot be used (Address already in use); "
+        "choose another one: APP_PORT=8001 make run\n"
     )
     assert second.stdout == ""
 

@@ -1,4 +1,6 @@
-"""Holdfast under Gunicorn: what comes and goes with its processes, and what Gunicorn itself may say."""
+"""Holdfast under Gunicorn: what comes and goes with its processes, and what Gunicorn itself may
+say.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,10 @@ def finishes_what_is_under_way(folder: Path) -> bool:
     """False, which shows nothing, where this machine took longer than a server waits at its end."""
     folder.mkdir()
     with WebServer(folder) as server, opened(server) as connection:
-        head = b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 45\r\n"
+        head = (
+            b"POST /users HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length:"
+            b" 45\r\n"
+        )
         connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{")
@@ -184,5 +189,6 @@ def test_settings_that_cannot_be_used_end_it_with_the_reasons_and_no_trace(tmp_p
         assert server.process.wait(HANGS_SECONDS) != 0
     assert (
         server.output()
-        == "WEB_WORKERS must be a whole number, not 'many'\nLOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR\n"
+        == "WEB_WORKERS must be a whole number, not 'many'\nLOG_LEVEL must be one of DEBUG, INFO,"
+        " WARNING, ERROR\n"
     )

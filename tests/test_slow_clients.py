@@ -1,4 +1,6 @@
-"""What clients that are slow, broken or hostile do to a server, on `make run`: little, and nothing to the others."""
+"""What clients that are slow, broken or hostile do to a server, on `make run`: little, and nothing
+to the others.
+"""
 
 from __future__ import annotations
 
@@ -230,8 +232,8 @@ def test_a_request_in_pieces_is_the_same_request(server: Run) -> None:
 
 def test_trailers_are_no_headers(server: Run) -> None:
     body = (
-        b"%x\r\n%s\r\n0\r\nX-Request-ID: trailer\r\nHost: trailer.example\r\nContent-Type: text/plain\r\n\r\n"
-        % (len(_LINK), _LINK)
+        b"%x\r\n%s\r\n0\r\nX-Request-ID: trailer\r\nHost: trailer.example\r\nContent-Type:"
+        b" text/plain\r\n\r\n" % (len(_LINK), _LINK)
     )
     answer = exchange(
         server, post("/shorten", _JSON, _CHUNKED, b"Connection: close\r\n", body=body)
@@ -241,9 +243,15 @@ def test_trailers_are_no_headers(server: Run) -> None:
 
 
 _UPGRADES = [
-    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    (
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version:"
+        b" 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    ),
     b"Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n",
-    b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
+    (
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings:"
+        b" AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+    ),
 ]
 
 
@@ -278,8 +286,10 @@ def test_a_method_that_is_not_known_is_not_allowed(server: Run, method: str) -> 
 
 @pytest.mark.parametrize(
     "header",
-    [b"SCRIPT_NAME: /x", b"Script-Name: /x", b"X-Forwarded-Prefix: /x", b"X-Script-Name: /x", b"PATH_INFO: /x", b"Path-Info: /x",
-     b"REMOTE_USER: x", b"X_Forwarded_For: 203.0.113.1", b"Content_Length: 5", b"WSGI.INPUT: x", b"Proxy: http://x.example"],
+    [b"SCRIPT_NAME: /x", b"Script-Name: /x", b"X-Forwarded-Prefix: /x", b"X-Script-Name: /x",
+     b"PATH_INFO: /x", b"Path-Info: /x",
+     b"REMOTE_USER: x", b"X_Forwarded_For: 203.0.113.1", b"Content_Length: 5", b"WSGI.INPUT: x",
+     b"Proxy: http://x.example"],
 )  # fmt: skip
 def test_a_header_that_is_called_like_something_of_the_server_harms_nothing(
     server: Run, header: bytes

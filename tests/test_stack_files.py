@@ -1,7 +1,10 @@
-"""Compose, Swarm, the scripts and the workflows agree with the code, with each other and with the house's rules for containers."""
+"""Compose, Swarm, the scripts and the workflows agree with the code, with each other and with the
+house's rules for containers.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from app.__main__ import main
 from app.config import Settings
 from monitoring.alert_relay.settings import Settings as RelaySettings
 from testkit.webserver import ROOT
@@ -110,6 +114,14 @@ def test_both_files_start_the_same_program(name: str) -> None:
 
 
 @either
+def test_every_command_of_our_containers_exists(stack: dict[str, Any]) -> None:
+    [started] = re.findall(r"^CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    given = [service.get("command", []) for service in services_of_ours(stack).values()]
+    ours = [command for command in (json.loads(started), *given) if command[:1] == ["holdfast"]]
+    assert {name for _, name in ours} == {"serve", "worker", "migrate"} <= set(main.commands)
+
+
+@either
 def test_every_foreign_image_has_a_version(stack: dict[str, Any]) -> None:
     foreign = {service["image"] for service in stack["services"].values()} - {OURS}
     assert [image for image in foreign if not re.fullmatch(r"[\w./-]+:v?\d[\w.-]*", image)] == []
@@ -172,9 +184,7 @@ def test_every_service_that_stays_says_how_it_is(stack: dict[str, Any]) -> None:
     )  # what replicas are asked; their own entries only say when
 
 
-def test_replicas_of_a_swarm_are_replaced_by_ones_that_already_serve_and_a_bad_version_goes_back() -> (
-    None
-):
+def test_a_swarm_starts_a_new_replica_before_it_ends_the_old_and_undoes_a_bad_version() -> None:
     deploy = SWARM["services"]["app"]["deploy"]
     assert deploy["replicas"] == 3
     assert (

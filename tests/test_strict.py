@@ -1,4 +1,6 @@
-"""`Prefer: handling=strict`: names that mean nothing are refused by name, where they are ignored otherwise."""
+"""`Prefer: handling=strict`: names that mean nothing are refused by name, where they are ignored
+otherwise.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Who waits for whom on PostgreSQL: changes that meet on the same rows wait for each other, never in a circle."""
+"""Who waits for whom on PostgreSQL: changes that meet on the same rows wait for each other, never
+in a circle.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def shared(
     redis_server: Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Api:
-    monkeypatch.setattr(sys.modules["app.clicks"], "_HELD_UP_MS", 60_000)
+    monkeypatch.setattr(sys.modules["app.redirects.drain"], "_LOCK_TIMEOUT_MS", 60_000)
     return bound(database_url=postgres_server.url + LONG_LOCKS, redis_url=redis_server.url)
 
 
@@ -45,7 +47,10 @@ class Request(threading.Thread):
 
 @contextmanager
 def nobody_writes_events() -> Iterator[Callable[[int], None]]:
-    """Holds everybody up in the middle of a transaction; gives a function that waits until so many are."""
+    """Holds everybody up in the middle of a transaction.
+
+    Gives a function that waits until so many are.
+    """
     with released(), db.atomic():
         db.execute_sql("LOCK TABLE events IN SHARE MODE")
         yield lambda count: wait_for(

@@ -1,4 +1,4 @@
-"""The background process: moves clicks, delivers what is due, warms the cache up, and outlives everything it talks to."""
+"""The worker: drains clicks, delivers pending updates, warms the cache, outlives both stores."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from app.cache import cache
 from app.models import Event
-from app.services import freshness
+from app.redirects.connection import redis_connection
+from app.redirects.links import cache, count_pending
 from app.worker import Worker
 from testkit.servers import Postgres, Redis, free_port, wait_for
 from tests.conftest import Api
@@ -42,7 +42,7 @@ def test_a_round_delivers_what_redis_missed(shared: Api, redis_server: Redis) ->
     shared.client.put(f"/urls/{url['id']}", json={"is_active": False})
     redis_server.start()
     assert Worker().turn() == 1
-    assert freshness.count_due() == 0
+    assert count_pending() == 0
     held = cache.get_link(url["short_code"])
     assert held is not None
     assert held.state == "i"
@@ -61,7 +61,7 @@ def test_the_first_round_warms_the_cache_up_as_soon_as_redis_is_there(
     assert not worker.warm
     redis_server.start()
     worker.turn()
-    cache.store.breaker.answered()  # as if a second had passed
+    redis_connection.breaker.answered()  # as if a second had passed
     worker.turn()
     assert worker.warm
     assert shared.client.get(f"/{code}").headers["X-Cache"] == "HIT"

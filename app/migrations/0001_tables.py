@@ -1,4 +1,4 @@
-"""The first schema: users, urls, events, products, and the three tables of bookkeeping behind clicks and cache."""
+"""The first schema: users, urls, events, products, and what clicks and cache need."""
 
 from typing import Any
 
@@ -42,8 +42,10 @@ CREATE TABLE events (
 );
 CREATE INDEX events_url ON events (url_id, id);
 CREATE INDEX events_user ON events (user_id, id) WHERE user_id IS NOT NULL;
-CREATE INDEX events_type ON events (event_type, id) WHERE event_type NOT IN ('clicked', 'click', 'redirect');
-CREATE INDEX events_url_type ON events (url_id, event_type, id) WHERE event_type NOT IN ('clicked', 'click', 'redirect');
+CREATE INDEX events_type ON events (event_type, id)
+    WHERE event_type NOT IN ('clicked', 'click', 'redirect');
+CREATE INDEX events_url_type ON events (url_id, event_type, id)
+    WHERE event_type NOT IN ('clicked', 'click', 'redirect');
 CREATE INDEX events_clicks ON events (id) WHERE event_type IN ('clicked', 'click', 'redirect');
 
 CREATE TABLE products (

@@ -1,4 +1,4 @@
-"""The schema's history: numbered files, applied once, in order, by whichever process comes first."""
+"""The schema's history: numbered files, each applied once, in order, under a lock."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ log = logging.getLogger(__name__)
 
 
 def apply() -> list[str]:
-    """Brings the database up to date, while everybody else who tries waits; returns the names it applied."""
+    """Brings the database up to date, one process at a time; returns the names it applied."""
     with released(), patience(), db.atomic():
         lock("migrations")
         runner = Runner(db.obj, str(Path(__file__).parent))
-        # `up` would make its own table first, which neither a standby nor a role that owns nothing can.
+        # `up` first creates its own table, which a standby or a role without rights cannot.
         return runner.up() if any(not step.applied for step in runner.status()) else []
 
 
 class Lost(DatabaseUnavailable):
-    """There are no tables where there should be: the database was lost, or is another one."""
+    """Tables are missing that were there: the database was lost, or is another one."""
 
 
 class Schema:
-    """Remembers whether this process has seen the schema up to date: a replica may start while the database is away."""
+    """Whether this process saw the schema up to date; the database may be unavailable first."""
 
     ready: bool
 
@@ -36,18 +36,19 @@ class Schema:
         self.bind(lambda: 0)
 
     def bind(self, waiting: Callable[[], int]) -> None:
-        """For another database; `waiting` tells how many clicks are kept for the one that there was."""
+        """Begins with another database; `waiting` returns how many clicks Redis keeps for it."""
         self.ready = self._seen = False
         self._waiting = waiting
 
     def apply_unless_lost(self) -> list[str]:
-        """As `apply`, but makes no new tables in the place of lost ones: clicks that wait would be stored there, where nobody knows their links."""
+        """As `apply`; raises Lost when tables are missing and clicks wait for the links in them."""
         with released():
             lost = not has_tables() and (self._seen or self._waiting() > 0)
         if lost:
-            self._seen = True  # or a Redis that stalls for a moment would be reason enough to make them after all
+            self._seen = True  # else one failed call of Redis would let the next try make tables
             raise Lost(
-                "it has no tables, but clicks wait for it or it had some: restore a dump, or begin anew without one (docs/backup.md)"
+                "it has no tables, but clicks wait for it or it had some: restore a dump, "
+                "or begin anew without one (docs/backup.md)"
             )
         return apply()
 
@@ -61,7 +62,7 @@ class Schema:
         return self.ready
 
     def check(self, has_tables: bool) -> bool:
-        """As `ensure`, for callers that have just seen whether the tables are there."""
+        """As `ensure`, for callers that know whether the tables exist."""
         self.ready = self.ready and has_tables
         return self.ensure()
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.routes import events, logs, ops, products, redirects, urls, users
-from app.routes.given import given
+from app.routes import events, logs, ops, products, urls, users
 from app.routes.inputs import CodeConverter, IdConverter, finish, refuse_misfits
-
-__all__ = ["given", "install"]
 
 
 def install(app: Flask) -> None:
@@ -16,5 +13,5 @@ def install(app: Flask) -> None:
     app.url_map.merge_slashes = False
     app.before_request(refuse_misfits)
     app.after_request(finish)
-    for module in (users, urls, events, products, logs, ops, redirects):
+    for module in (users, urls, events, products, logs, ops):
         app.register_blueprint(module.bp)

@@ -1,4 +1,4 @@
-"""The one gate for what comes in, and the declaration beside each endpoint of what it takes and what it answers."""
+"""The one gate for what comes in: `@declares` says what an endpoint takes and answers."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from flask import Request, Response, abort, g, request
+from flask import Response, abort, current_app, g, request
 from werkzeug.routing import BaseConverter, RequestRedirect
 
 from app import limits
 from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
-from app.routes.given import given
 from app.routes.uploads import no_upload
 from app.schemas import ListQuery, Own, Query, check, encode, is_host, load_object, unknown_names
 from app.services.paging import Page, number, size
 from app.services.urls import ROUTE_NAMES
 
-# ---- what a path may contain ----
-
 
 class IdConverter(BaseConverter):
-    """Plain ASCII digits; more of them than any id has are not worth reading."""
+    """ASCII digits; no id has more than 40."""
 
     regex = "[0-9]{1,40}"
 
@@ -35,49 +32,40 @@ class IdConverter(BaseConverter):
 
 
 class CodeConverter(BaseConverter):
-    """One segment that is not the name of a route, so that a wrong method on a route is a 405 that allows what is there."""
+    """One segment that no route has as its name: a wrong method on a route stays a 405."""
 
     regex = rf"(?!(?:{'|'.join(map(re.escape, ROUTE_NAMES))})$)[^/]+"
     part_isolating = True
 
 
-# ---- bodies, queries ----
-
-
 def refuse_misfits() -> None:
-    """What Werkzeug would let pass: //users as /users, an empty path as /, and a body that is too large where nobody reads it."""
-    current = request._get_current_object()  # type: ignore[attr-defined]  # the proxy costs more than what is asked of it
-    if current.environ["PATH_INFO"].startswith("//") or isinstance(
-        current.routing_exception, RequestRedirect
-    ):
+    """Refuses too large bodies, and what Werkzeug would tidy: //users, an empty path."""
+    path = request.environ["PATH_INFO"]
+    if path.startswith("//") or isinstance(request.routing_exception, RequestRedirect):
         abort(404)
-    if "asgi.overloaded" in current.environ:
+    if "asgi.overloaded" in request.environ:
         raise Unavailable("Too many requests are waiting already")
-    _refuse_large(current)
-
-
-def _refuse_large(current: Request) -> None:
-    about = current.method, current.environ["PATH_INFO"], current.headers.get("Content-Type", "")
-    length, most = current.content_length or 0, limits.largest_body(*about)
-    if limits.is_misplaced(*about) and length <= limits.UPLOAD_BYTES:
+    length, most = request.content_length or 0, limits.largest_body(request.method, path)
+    content_type = request.headers.get("Content-Type", "")
+    if length <= most and limits.is_misplaced(request.method, path, content_type):
         raise no_upload("file")
     if length > most:
         raise TooLarge(most)
-    current.max_content_length = most + 1  # without a length, as much shows that there is more
+    request.max_content_length = most + 1  # a chunked body is too large when it has one byte more
 
 
 def _body(schema: type[Any], strictly: bool) -> Any:
     if not request.is_json:
+        kind = (request.mimetype or "none")[:80]
         raise InvalidInput(
-            f"The body must be JSON with the content type application/json, not {(request.mimetype or 'none')[:80]}"
+            f"The body must be JSON with the content type application/json, not {kind}"
         )
     data = request.get_data()
     if len(data) > limits.JSON_BYTES:
         raise TooLarge(limits.JSON_BYTES)
     values = _object(data)
-    return check(
-        schema, values, unknown_names(schema, values) if strictly else None, own=_own(base_url())
-    )
+    unknown = unknown_names(schema, values) if strictly else None
+    return check(schema, values, unknown, own=_own(base_url()))
 
 
 _own = lru_cache(maxsize=100)(Own.of)
@@ -90,9 +78,8 @@ def _query(schema: type[Any] | None, strictly: bool) -> Any:
 
 
 def wants_strictness() -> bool:
-    """Whether the client asks to be told of names that mean nothing here (RFC 7240)."""
-    current = request._get_current_object()  # type: ignore[attr-defined]  # as above
-    for preference in current.environ.get("HTTP_PREFER", "").split(","):
+    """Whether unknown names are errors: `Prefer: handling=strict` (RFC 7240)."""
+    for preference in request.environ.get("HTTP_PREFER", "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "handling":
             return bool(value.strip().strip('"').lower() == "strict")  # the first one counts
@@ -109,8 +96,9 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def base_url() -> str:
-    """What short links begin with, without a slash at the end; a client that named no legal host gets our own."""
-    return given.base_url or f"{request.scheme}://{_host(request.environ)}"
+    """What short links begin with, without a final slash; without a legal Host our own."""
+    own: str = current_app.config["BASE_URL"]
+    return own or f"{request.scheme}://{_host(request.environ)}"
 
 
 def _host(environ: dict[str, Any]) -> str:
@@ -123,10 +111,8 @@ def _host(environ: dict[str, Any]) -> str:
 
 def _before(path: str) -> str:
     """An address of ours: its path, and BASE_URL before it when that has a path itself."""
-    return f"{given.base_url}{path}" if given.has_path() else path
-
-
-# ---- the declaration ----
+    base: str = current_app.config["BASE_URL"]
+    return f"{base}{path}" if base.count("/") > 2 else path
 
 
 @dataclass(frozen=True)
@@ -154,7 +140,7 @@ class Answer(NamedTuple):
 
 
 def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
-    """Reads `body` and `query` as declared, gives them to the view by those names, and turns what it returns into JSON."""
+    """The view gets `body` and `query` as declared; its result becomes the JSON answer."""
     declared = Declaration(**declaration)
 
     def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
@@ -169,8 +155,8 @@ def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[...,
 
 
 def _given(declared: Declaration) -> dict[str, Any]:
-    """The query and the body, as far as the endpoint takes them."""
-    # A redirect ignores its query in any case, because the front does not look at it either.
+    """The checked query and body, as far as the endpoint takes them."""
+    # A redirect ignores its query, because the front does not look at it either.
     strictly = declared.status != 302 and wants_strictness()
     if strictly:
         g.strict = True
@@ -187,17 +173,17 @@ def _respond(result: Any, status: int) -> Response:
     if isinstance(result, Response):
         return result
     payload, headers = result if isinstance(result, Answer) else (result, {})
-    response = (
-        empty(status)
-        if payload is None
-        else Response(encode(payload) + b"\n", status, mimetype="application/json")
-    )
+    response = empty(status) if payload is None else _json(payload, status)
     response.headers.extend(headers)
     return response
 
 
+def _json(payload: Any, status: int) -> Response:
+    return Response(encode(payload) + b"\n", status, mimetype="application/json")
+
+
 def finish(response: Response) -> Response:
-    """What all answers have; and OPTIONS is answered by headers, while Flask calls the nothing that follows HTML."""
+    """The headers of all answers; Flask's answer to OPTIONS has no body, and so no type."""
     response.headers["X-Content-Type-Options"] = "nosniff"
     if g.get("strict"):
         response.headers["Preference-Applied"] = "handling=strict"
@@ -207,7 +193,7 @@ def finish(response: Response) -> Response:
 
 
 def empty(status: int, kind: type[Response] = Response) -> Response:
-    """An answer that has no body, and so no type of one."""
+    """An answer without a body, and so without a type."""
     response = kind(status=status)
     del response.headers["Content-Type"]
     return response
@@ -220,7 +206,7 @@ def created(payload: Any, location: str) -> Answer:
 def listing(page: Page, query: ListQuery) -> Answer:
     """A bare array, with links to the pages around it."""
     headers = {}
-    links = [f'<{address}>; rel="{rel}"' for rel, address in _around(page, query)]
+    links = [f'<{_with(changed, query)}>; rel="{rel}"' for rel, changed in _around(page, query)]
     if links:
         headers["Link"] = ", ".join(links)
     if page.total is not None:
@@ -228,18 +214,14 @@ def listing(page: Page, query: ListQuery) -> Answer:
     return Answer(page.rows, headers)
 
 
-def _around(page: Page, query: ListQuery) -> list[tuple[str, str]]:
-    if query.after is not None:
-        return (
-            [("next", _with(after=_id_of(page.rows[-1]), per_page=size(query)))]
-            if page.more
-            else []
-        )
-    around = []
+def _around(page: Page, query: ListQuery) -> list[tuple[str, dict[str, int]]]:
+    """By relation, what is different in the query of the pages around this one."""
+    here, around = number(query), []
     if page.more:
-        around.append(("next", _with(page=number(query) + 1, per_page=size(query))))
-    if number(query) > 1:
-        around.append(("prev", _with(page=number(query) - 1, per_page=size(query))))
+        after = {"after": _id_of(page.rows[-1])}
+        around.append(("next", {"page": here + 1} if query.after is None else after))
+    if here > 1 and query.after is None:
+        around.append(("prev", {"page": here - 1}))
     return around
 
 
@@ -247,5 +229,6 @@ def _id_of(row: Any) -> int:
     return int(row["id"] if isinstance(row, dict) else row.id)
 
 
-def _with(**changed: int) -> str:
-    return f"{_before(request.path)}?{urlencode({**request.args.to_dict(), **changed})}"
+def _with(changed: dict[str, int], query: ListQuery) -> str:
+    arguments = {**request.args.to_dict(), **changed, "per_page": size(query)}
+    return f"{_before(request.path)}?{urlencode(arguments)}"

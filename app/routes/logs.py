@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, current_app
 
 from app import logfile
 from app.logs import notes
-from app.routes.given import given
 from app.routes.inputs import declares
 from app.schemas import LogEntry, LogQuery, LogSearch
 
@@ -18,9 +17,10 @@ bp = Blueprint("logs", __name__)
 @bp.get("/logs")
 @declares(query=LogQuery, answer=list[LogEntry] | LogSearch)
 def list_logs(query: LogQuery) -> Any:
-    """The newest log entries, oldest first; with limit, filter or level, those that match, and how many."""
+    """The newest entries, oldest first; with limit, filter or level matching ones and a count."""
     notes.write()
+    path = current_app.config["LOG_FILE"]
     if not query.is_search():
-        return logfile.tail(given.log_file, query.lines)
-    found = logfile.tail(given.log_file, query.limit, query.filter, query.level)
+        return logfile.tail(path, query.lines)
+    found = logfile.tail(path, query.limit, query.filter, query.level)
     return {"count": len(found), "logs": found}

@@ -1,4 +1,4 @@
-"""What operators and their tools ask for: health, readiness, metrics, chaos, the index and the OpenAPI document."""
+"""For operators and their tools: health, metrics, chaos, the index and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from flask import Blueprint, Response, current_app, render_template, request
 from app import metrics, openapi
 from app.errors import Unauthorized, Unavailable, prefers_html
 from app.process import replica
-from app.routes.given import given
 from app.routes.inputs import Answer, base_url, declares, empty
 from app.schemas import Health, Index, Readiness
 from app.services import health
@@ -48,7 +47,7 @@ def show_ready() -> Response | dict[str, Any]:
 @declares(answer=str, media="text/plain")
 def show_metrics() -> Response:
     """Prometheus' text format, over all worker processes of this replica."""
-    text = metrics.exposition(health.readings(), given.metrics_directory)
+    text = metrics.exposition(health.readings(), current_app.config["METRICS_DIRECTORY"])
     return Response(text, content_type=metrics.CONTENT_TYPE)
 
 
@@ -57,7 +56,8 @@ def show_metrics() -> Response:
 def stop_replica() -> Response:
     """End this replica, to see it come back: needs the header X-Chaos-Token."""
     offered = request.headers.get("X-Chaos-Token", "").encode("utf-8", "replace")
-    if not given.chaos_token or not hmac.compare_digest(offered, given.chaos_token.encode()):
+    token = current_app.config["CHAOS_TOKEN"].encode()
+    if not token or not hmac.compare_digest(offered, token):
         raise Unauthorized("X-Chaos-Token is missing or wrong")
     response = empty(204)
     response.call_on_close(replica.stop)
@@ -68,7 +68,7 @@ def stop_replica() -> Response:
 @declares(answer=dict[str, Any])
 def show_openapi() -> dict[str, Any]:
     """This interface as an OpenAPI 3.1 document."""
-    return openapi.document(current_app, VERSION, given.base_url or "/")
+    return openapi.document(current_app, current_app.config["BASE_URL"] or "/")
 
 
 @bp.get("/")

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint
 
+from app.imports import importing
 from app.routes.inputs import Answer, base_url, created, declares, listing
 from app.routes.uploads import uploaded
 from app.schemas import (
@@ -19,7 +20,7 @@ from app.schemas import (
     show_url,
     show_user,
 )
-from app.services import imports, paging, urls, users
+from app.services import paging, urls, users
 
 bp = Blueprint("users", __name__)
 
@@ -75,4 +76,4 @@ def list_user_urls(user_id: int, query: ListQuery) -> Answer:
 def import_users() -> ImportReport:
     """Import users from a CSV file; bad rows are reported and the rest is imported."""
     with uploaded("file") as stream:
-        return imports.import_users(stream)
+        return importing.import_users(stream)

@@ -1,10 +1,17 @@
-"""What every endpoint accepts, and how every noun looks in an answer: the schemas that validate are the ones documented."""
+"""What endpoints accept and answer: the schemas that validate are the ones documented."""
 
 from __future__ import annotations
 
-from app.schemas import interface
+from app.schemas import examples, interface
 from app.schemas.addresses import Own, is_host, location
-from app.schemas.checking import check, in_our_words, load_object, unknown_names, validator
+from app.schemas.checking import (
+    check,
+    in_our_words,
+    load_object,
+    text_rule,
+    unknown_names,
+    validator,
+)
 from app.schemas.details import LONGEST_STORED_DETAILS, details_text
 from app.schemas.inputs import (
     EventCreate,
@@ -41,7 +48,6 @@ from app.schemas.outputs import (
     show_url,
     show_user,
 )
-from app.schemas.refusals import message
 from app.schemas.rules import (
     LARGEST_ID,
     Details,
@@ -54,59 +60,3 @@ from app.schemas.rules import (
     Username,
     WebAddress,
 )
-
-__all__ = [
-    "LARGEST_ID",
-    "LONGEST_STORED_DETAILS",
-    "BadRow",
-    "Details",
-    "Email",
-    "Error",
-    "Event",
-    "EventCreate",
-    "EventQuery",
-    "EventType",
-    "Health",
-    "ImportRefusal",
-    "ImportReport",
-    "Index",
-    "ListQuery",
-    "LogEntry",
-    "LogQuery",
-    "LogSearch",
-    "Own",
-    "Product",
-    "Query",
-    "QueryBoolean",
-    "QueryInteger",
-    "Readiness",
-    "ShortenUrl",
-    "Timestamp",
-    "Title",
-    "Url",
-    "UrlCreate",
-    "UrlQuery",
-    "UrlStats",
-    "UrlUpdate",
-    "User",
-    "UserCreate",
-    "UserUpdate",
-    "Username",
-    "WebAddress",
-    "check",
-    "definitions",
-    "details_text",
-    "encode",
-    "in_our_words",
-    "interface",
-    "is_host",
-    "load_object",
-    "location",
-    "message",
-    "show_event",
-    "show_product",
-    "show_url",
-    "show_user",
-    "unknown_names",
-    "validator",
-]

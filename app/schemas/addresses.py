@@ -1,4 +1,4 @@
-"""Web addresses: which ones a link may lead to, and how a header carries them."""
+"""Original URLs: which ones a link may have, and how the Location header carries them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_NAME, _LONGEST_LABEL = 253, 63
 
 
 def is_printable(text: str) -> bool:
-    """Whether a header, a log or a terminal shows all of it: no white space or controls."""
+    """Whether it has no white space and no control characters."""
     return not any(c.isspace() or ord(c) < 32 or 127 <= ord(c) < 160 for c in text)
 
 
@@ -62,7 +62,7 @@ def location(address: str) -> str:
 
 
 def host_and_port(netloc: str) -> tuple[str, int | None]:
-    """One spelling of the host for all that lead to it, and the port, when one is named.
+    """The host in one normal spelling, and the port, when one is named.
 
     Raises ValueError when there is none that is legal.
     """
@@ -76,7 +76,7 @@ def host_and_port(netloc: str) -> tuple[str, int | None]:
 
 @dataclass(frozen=True)
 class Own:
-    """Where Holdfast itself is: its host, the ports that lead to it, and the path it is under."""
+    """Holdfast's own host, ports and path."""
 
     host: str
     ports: frozenset[int]
@@ -84,7 +84,7 @@ class Own:
 
     @classmethod
     def of(cls, base: str) -> Own:
-        """From what short links begin with; http and https are one when neither names a port."""
+        """From the base URL of short links; without a port it is both 80 and 443."""
         match = _ADDRESS.fullmatch(base)
         if match is None:
             raise ValueError("no base of links")
@@ -94,7 +94,7 @@ class Own:
         return cls(host, frozenset(_DEFAULT_PORTS.values() if plain else (port or 0,)), path)
 
     def holds(self, address: str) -> bool:
-        """Whether a legal address leads to something here, in whatever spelling."""
+        """Whether a legal URL leads to Holdfast, however it is spelled."""
         match = _ADDRESS.fullmatch(address)
         if match is None:
             return False
@@ -164,7 +164,7 @@ def _ascii_labels(labels: list[str]) -> list[str]:
 
 
 def _decoded(label: str) -> str:
-    """What a label that begins with xn-- stands for; nothing but its own encoding may say that."""
+    """What a label that begins with xn-- stands for; raises ValueError unless it encodes back."""
     meant = label[4:].encode("ascii").decode("punycode")
     if meant.isascii() or idna.uts46_remap(meant, std3_rules=False) != meant:
         raise ValueError("not the punycode of a label")

@@ -1,4 +1,4 @@
-"""An event's details as JSON text: as they come in files, are stored, and are shown again."""
+"""An event's details as JSON text: read from files, stored, and shown."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from app.schemas.checking import load_object
 from app.schemas.rules import LARGEST_DETAILS, check_storable
 
 _SURELY_SMALL = 3000
-"""So many characters of stored details are less than the limit when they are written out again."""
+"""Characters of stored details that surely stay below the limit when they are written again."""
 
 LONGEST_STORED_DETAILS = 3 * LARGEST_DETAILS
-"""Details of the largest size take no more characters than this where they are stored: \\u00e9 stands for two bytes."""
+"""In characters, of the largest details as they are stored: \\u00e9 stands for two bytes."""
 
 _SHOWN_OF_CUT = 1000
+_SURELY_SHALLOW = 10
+_TOO_LARGE = "must be at most 16 KiB as JSON"
 
 
 def shown_details(stored: str) -> dict[str, Any]:
-    """Stored details; of what is too large, or no JSON object, the beginning, under `cut`."""
+    """Stored details as an object; of too large or invalid ones the beginning, marked `cut`."""
     if len(stored) > LONGEST_STORED_DETAILS:
         return _cut(stored)
     try:
@@ -37,7 +39,7 @@ def _cut(stored: str) -> dict[str, Any]:
 
 
 def details_text(text: str) -> str:
-    """A JSON object as it is; what is none, or cannot be stored, is kept as the text it was.
+    """The JSON text to store: `text` itself, or {"raw": text} when it is no storable JSON object.
 
     Raises ValueError when it is too large.
     """
@@ -45,26 +47,11 @@ def details_text(text: str) -> str:
         raise ValueError(_TOO_LARGE)
     try:
         details = load_object(text)
-        if not _is_simple(text):
+        if text.count("{") + text.count("[") > _SURELY_SHALLOW or "\\u" in text:
             check_storable(details)
     except ValueError:
-        details, text = _raw(text)
+        details = {"raw": text}
+        text = json.dumps(details)
     if len(text) > _SURELY_SMALL and len(to_json(details)) > LARGEST_DETAILS:
         raise ValueError(_TOO_LARGE)
     return text
-
-
-def _raw(text: str) -> tuple[dict[str, Any], str]:
-    """What is no JSON object is the only value of one."""
-    details = {"raw": text}
-    return details, json.dumps(details)
-
-
-def _is_simple(text: str) -> bool:
-    """Whether there can be nothing in this JSON object that could not be stored."""
-    shallow = text.count("{") + text.count("[") <= _SURELY_SHALLOW
-    return shallow and "\\u" not in text
-
-
-_SURELY_SHALLOW = 10
-_TOO_LARGE = "must be at most 16 KiB as JSON"

@@ -1,23 +1,32 @@
-"""What the OpenAPI document shows of each noun."""
+"""The examples in the OpenAPI document: one for each noun, and the message of each error."""
 
 from __future__ import annotations
 
 from typing import Any
 
+FILE = "username,email\nada,ada@example.com\ngrace,grace@example.com\nlinus,linus\n"
+
+_TARGET, _TIME = "https://example.com/a/long/path", "2026-01-02T03:04:05"
+_BAD_EMAIL = "email: not a valid email address"
+_NEW_USER = {"username": "ada", "email": "ada@example.com"}
+_NEW_URL = {"original_url": _TARGET, "user_id": 1, "title": "An example"}
+_NEW_EVENT = {"event_type": "shared", "url_id": 7, "user_id": 1, "details": {"by": "mail"}}
 _URL = {
     "id": 7,
     "user_id": 1,
     "short_code": "aB3xY9",
-    "original_url": "https://example.com/a/long/path",
+    "original_url": _TARGET,
     "title": "An example",
     "is_active": True,
-    "created_at": "2026-01-02T03:04:05",
-    "updated_at": "2026-01-02T03:04:05",
+    "created_at": _TIME,
+    "updated_at": _TIME,
     "short_url": "http://localhost:8000/aB3xY9",
     "click_count": 0,
 }
+_ROW = {"line": 4, "error": _BAD_EMAIL, "value": "linus"}
+_COUNTS = {"imported": 2, "count": 2, "created": 1, "skipped": 1, "failed": 1, "total": 3}
 _LOG = {
-    "timestamp": "2026-01-02T03:04:05",
+    "timestamp": _TIME,
     "level": "INFO",
     "logger": "app.requests",
     "message": "request finished",
@@ -28,39 +37,27 @@ _LOG = {
     "request_id": "4f1f0a5b9c3d2e17",
     "instance": "replica-1",
 }
+_STORES = {"database": "connected", "cache": "connected"}
 
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "User": {
-        "id": 1,
-        "username": "ada",
-        "email": "ada@example.com",
-        "created_at": "2026-01-02T03:04:05",
-    },
-    "UserCreate": {"username": "ada", "email": "ada@example.com"},
+
+def error(status: int, phrase: str, message: str) -> dict[str, Any]:
+    request_id = "4f1f0a5b9c3d2e17"
+    return {"error": phrase, "message": message, "status": status, "request_id": request_id}
+
+
+_WHY = f"{_BAD_EMAIL} (got 'ada')"
+_NOTHING = f"Nothing was imported, the only row is bad; line 2: {_WHY}"
+NOUNS: dict[str, dict[str, Any]] = {
+    "User": {"id": 1, **_NEW_USER, "created_at": _TIME},
+    "UserCreate": _NEW_USER,
     "UserUpdate": {"email": "ada@example.com"},
     "Url": _URL,
-    "UrlCreate": {
-        "original_url": "https://example.com/a/long/path",
-        "user_id": 1,
-        "title": "An example",
-    },
+    "UrlCreate": _NEW_URL,
     "UrlUpdate": {"title": "An example", "is_active": True},
-    "ShortenUrl": {"url": "https://example.com/a/long/path"},
+    "ShortenUrl": {"url": _TARGET},
     "UrlStats": {"url": _URL, "redirect_count": 0},
-    "Event": {
-        "id": 12,
-        "url_id": 7,
-        "user_id": 1,
-        "event_type": "shared",
-        "timestamp": "2026-01-02T03:04:05",
-        "details": {"by": "mail"},
-    },
-    "EventCreate": {
-        "event_type": "shared",
-        "url_id": 7,
-        "user_id": 1,
-        "details": {"by": "mail"},
-    },
+    "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
+    "EventCreate": _NEW_EVENT,
     "Product": {
         "id": 1,
         "name": "Sticker Sheet",
@@ -68,38 +65,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "price": 4.5,
         "stock": 320,
     },
-    "BadRow": {"line": 4, "error": "email: not a valid email address", "value": "linus"},
-    "ImportReport": {
-        "imported": 2,
-        "count": 2,
-        "created": 1,
-        "skipped": 1,
-        "failed": 1,
-        "total": 3,
-        "errors": [{"line": 4, "error": "email: not a valid email address", "value": "linus"}],
-    },
+    "BadRow": _ROW,
+    "ImportReport": {**_COUNTS, "errors": [_ROW]},
     "ImportRefusal": {
-        "error": "Bad Request",
-        "message": "Nothing was imported, the only row is bad; line 2: email: not a valid email address (got 'ada')",
-        "status": 400,
-        "request_id": "4f1f0a5b9c3d2e17",
-        "errors": {"line 2": "email: not a valid email address (got 'ada')"},
-        "imported": 0,
-        "count": 0,
-        "created": 0,
-        "skipped": 0,
+        **error(400, "Bad Request", _NOTHING),
+        "errors": {"line 2": _WHY},
+        **dict.fromkeys(_COUNTS, 0),
         "failed": 1,
         "total": 1,
     },
     "LogEntry": _LOG,
     "LogSearch": {"count": 1, "logs": [_LOG]},
-    "Health": {"status": "ok", "database": "connected", "cache": "disabled"},
-    "Readiness": {
-        "status": "ready",
-        "database": "connected",
-        "cache": "connected",
-        "schema_applied": True,
-    },
+    "Health": {"status": "ok", **_STORES, "cache": "disabled"},
+    "Readiness": {"status": "ready", **_STORES, "schema_applied": True},
     "Index": {
         "name": "Holdfast",
         "version": "0.1.0",
@@ -108,7 +86,47 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 
-FILE = "username,email\nada,ada@example.com\ngrace,grace@example.com\nlinus,linus\n"
-
-# Where an operation's answer is not the usual one of its noun.
 ANSWERS: dict[str, Any] = {"shorten_url": _URL | {"user_id": None, "title": None}}
+"""By operation, where the answer is not the example of its noun."""
+
+_BY_STATUS = {
+    400: "page: must be an integer (got 'two')",
+    401: "X-Chaos-Token is missing or wrong",
+    410: "Short code aB3xY9 is deactivated",
+    413: "The body is larger than 64 KiB",
+    429: "Too many requests from your address",
+    503: "Database is unavailable",
+}
+_NOT_FOUND = {
+    "user_id": "User 1 not found",
+    "url_id": "URL 7 not found",
+    "event_id": "Event 12 not found",
+    "short_code": "Short code aB3xY9 not found",
+}
+_BAD_URL = "must be an absolute http or https URL with a host (got 'hello')"
+_NO_FILE = "The request must be multipart/form-data with a CSV file in its field file"
+_NOT_READY = "This replica is not ready: database disconnected, cache connected, schema applied"
+_BY_OPERATION = {
+    (400, "create_user"): _WHY,
+    (400, "update_user"): _WHY,
+    (400, "import_users"): _NO_FILE,
+    (400, "create_url"): f"original_url: {_BAD_URL}",
+    (400, "update_url"): f"original_url: {_BAD_URL}",
+    (400, "shorten_url"): f"url: {_BAD_URL}",
+    (400, "create_event"): "event_type: must not be empty (got '')",
+    (404, "create_url"): "User 1 not found",
+    (404, "create_event"): "User 1 not found",
+    (409, "create_user"): "Username already exists: ada",
+    (409, "create_event"): "The link or the user was deleted at this moment",
+    (409, "update_user"): "Email already exists: ada@example.com",
+    (413, "import_users"): "The body is larger than 10 MiB",
+    (503, "show_readiness"): _NOT_READY,
+    (503, "show_ready"): _NOT_READY,
+}
+
+
+def message(status: int, operation: str, path: str) -> str:
+    """The message of one error of one operation; a 404 names the last parameter of `path`."""
+    own = _BY_OPERATION.get((status, operation))
+    parameter = path.rpartition("{")[2].partition("}")[0]
+    return own or (_NOT_FOUND[parameter] if status == 404 else _BY_STATUS[status])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -29,10 +29,13 @@ class Body(BaseModel):
         return self.model_dump(exclude_unset=True)
 
 
-def _named(name: str, other: str, **more: Any) -> Any:
-    """A field that has two names; `name` wins when both are given, and is the one that is documented."""
+def _two_names(name: str, other: str) -> Any:
+    """`name` is documented, and wins when both are given."""
     both = AliasChoices(name, other)
-    return Field(validation_alias=both, description=f"`{other}` is accepted for it", **more)
+    return Field(validation_alias=both, description=f"`{other}` is accepted for it")
+
+
+_OriginalUrl = Annotated[Target, _two_names("original_url", "url")]
 
 
 class UserCreate(Body):
@@ -46,20 +49,20 @@ class UserUpdate(Body):
 
 
 class UrlCreate(Body):
-    original_url: Target = _named("original_url", "url")
+    original_url: _OriginalUrl
     user_id: int | None = None
     title: OptionalTitle = None
     is_active: bool | None = Field(None, description="true unless said otherwise")
 
 
 class ShortenUrl(Body):
-    url: Target = _named("url", "original_url")
+    url: Annotated[Target, _two_names("url", "original_url")]
 
 
 class UrlUpdate(Body):
     title: Title | None = None
     is_active: bool = Field(default_factory=bool)
-    original_url: Target = _named("original_url", "url", default_factory=str)
+    original_url: _OriginalUrl = Field(default_factory=str)
 
 
 class EventCreate(Body):

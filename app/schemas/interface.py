@@ -1,22 +1,10 @@
-"""What the OpenAPI document says besides the shapes: headers, path parameters, tags, the file."""
+"""The parts of the OpenAPI document that no schema has: headers, path parameters, tags, upload."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from app.schemas.examples import ANSWERS, FILE
-
-__all__ = [
-    "ANSWERS",
-    "CHAOS",
-    "ELSEWHERE",
-    "PATH_PARAMETERS",
-    "TAGS",
-    "TEXT",
-    "UPLOAD",
-    "headers",
-    "info",
-]
+from app.schemas.examples import FILE
 
 _ID = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _CODE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}
@@ -38,24 +26,25 @@ UPLOAD = {
     "encoding": {"file": {"contentType": "text/csv"}},
 }
 TEXT = {"type": "string"}
+
+
+def _header(text: str, schema: dict[str, Any] = TEXT, required: bool = True) -> dict[str, Any]:
+    return {"description": text, "schema": schema, "required": required}
+
+
+_REQUEST_ID = "Names this request in the log and in errors; a sane one from the client is kept"
+_HIT = {"type": "string", "enum": ["HIT", "MISS"]}
 _NUMBER = {"type": "integer", "minimum": 0}
-HEADERS: dict[str, tuple[str, dict[str, Any], bool]] = {
-    "X-Request-ID": (
-        "Names this request in the log and in errors; a sane one that the client sent is kept",
-        TEXT,
-        True,
-    ),
-    "Location": ("Where it is, or leads", TEXT, True),
-    "Cache-Control": ("Always `private, no-store`, so that every click arrives", TEXT, True),
-    "X-Cache": (
-        "Whether the answer came from the cache",
-        {"type": "string", "enum": ["HIT", "MISS"]},
-        True,
-    ),
-    "Link": ('The pages around this one: rel="next", rel="prev"', TEXT, False),
-    "X-Total-Count": ("How many there are in all, when `count=true` asked for it", _NUMBER, False),
-    "Retry-After": ("Seconds to wait", _NUMBER, True),
-    "Vary": ("`Accept`: a browser gets a page", TEXT, True),
+_TOTAL = "How many there are in all, when `count=true` asked for it"
+HEADERS = {
+    "X-Request-ID": _header(_REQUEST_ID),
+    "Location": _header("Where it is, or leads"),
+    "Cache-Control": _header("Always `private, no-store`, so that every click arrives"),
+    "X-Cache": _header("Whether the answer came from the cache", _HIT),
+    "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
+    "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
+    "Retry-After": _header("Seconds to wait", _NUMBER),
+    "Vary": _header("`Accept`: a browser gets a page"),
 }
 TAGS = {
     "users": "Who owns links",
@@ -71,7 +60,7 @@ _DESCRIPTION = """A URL shortener that operators trust.
 Strings are taken without the white space around them, and limits count what is left. Wherever a
 value is stricter here than the service is (a boolean in a query may also be 1, 0, yes or no),
 what is here is what clients should send."""
-ELSEWHERE = {
+OTHER_SITE = {
     "description": "Never from here: what the target answers, to a client that follows redirects",
 }
 CHAOS = {
@@ -80,13 +69,6 @@ CHAOS = {
     "name": "X-Chaos-Token",
     "description": "Equal to the setting CHAOS_TOKEN; without one, nobody has it",
 }
-
-
-def headers() -> dict[str, Any]:
-    described: dict[str, Any] = {}
-    for name, (text, schema, always) in HEADERS.items():
-        described[name] = {"description": text, "schema": schema, "required": always}
-    return described
 
 
 def info(version: str) -> dict[str, Any]:

@@ -1,15 +1,16 @@
-"""How every noun looks in an answer."""
+"""What endpoints answer: the shape of each noun, and its JSON Schema."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
+from app.schemas import examples
 from app.schemas.details import shown_details
-from app.schemas.examples import EXAMPLES
 from app.schemas.rules import Timestamp
 
 
@@ -75,16 +76,17 @@ class ImportReport(Out):
     errors: list[BadRow]
 
 
-class Health(Out):
+class _Stores(Out):
+    database: Literal["connected", "refusing", "disconnected"]
+    cache: Literal["connected", "disconnected", "disabled"]
+
+
+class Health(_Stores):
     status: Literal["ok", "degraded"]
-    database: Literal["connected", "refusing", "disconnected"]
-    cache: Literal["connected", "disconnected", "disabled"]
 
 
-class Readiness(Out):
+class Readiness(_Stores):
     status: Literal["ready", "not ready"]
-    database: Literal["connected", "refusing", "disconnected"]
-    cache: Literal["connected", "disconnected", "disabled"]
     schema_applied: bool
 
 
@@ -132,42 +134,24 @@ class ImportRefusal(Error):
     total: int = Field(default_factory=int)
 
 
-# What comes out of the tables needs no validation: rows are shown as plain objects of the shapes above.
+def _reader(shape: type[Out], *without: str) -> Callable[[Any], dict[str, Any]]:
+    """Reads the fields of `shape` off a row; rows need no validation."""
+    names = [name for name in shape.model_fields if name not in without]
+    values_of = attrgetter(*names)
+    return lambda row: dict(zip(names, values_of(row), strict=True))
 
 
-def show_user(user: Any) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "username": user.username,
-        "email": user.email,
-        "created_at": user.created_at,
-    }
+show_user = _reader(User)
+_columns_of_url = _reader(Url, "short_url")
+_columns_of_event = _reader(Event)
 
 
 def show_url(url: Any, base_url: str) -> dict[str, Any]:
-    return {
-        "id": url.id,
-        "user_id": url.user_id,
-        "short_code": url.short_code,
-        "original_url": url.original_url,
-        "title": url.title,
-        "is_active": url.is_active,
-        "created_at": url.created_at,
-        "updated_at": url.updated_at,
-        "short_url": f"{base_url}/{url.short_code}",
-        "click_count": url.click_count,
-    }
+    return _columns_of_url(url) | {"short_url": f"{base_url}/{url.short_code}"}
 
 
 def show_event(event: Any) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "url_id": event.url_id,
-        "user_id": event.user_id,
-        "event_type": event.event_type,
-        "timestamp": event.timestamp,
-        "details": shown_details(event.details),
-    }
+    return _columns_of_event(event) | {"details": shown_details(event.details)}
 
 
 def show_product(product: Any) -> Product:
@@ -175,27 +159,28 @@ def show_product(product: Any) -> Product:
 
 
 def encode(payload: Any) -> bytes:
-    """Any of the above, or plain values, as UTF-8 JSON."""
+    """Any of these shapes, or plain values, as UTF-8 JSON."""
     return to_json(payload)
 
 
 def definitions(shapes: Sequence[Any]) -> tuple[dict[Any, dict[str, Any]], dict[str, Any]]:
     """The JSON Schema of each shape, by its position, and the named schemas that they refer to."""
-    adapters = [
-        (position, "validation", TypeAdapter(shape)) for position, shape in enumerate(shapes)
-    ]
-    schemas, rest = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+    adapters = [(place, "validation", TypeAdapter(shape)) for place, shape in enumerate(shapes)]
+    schemas, rest = TypeAdapter.json_schemas(
+        adapters,  # type: ignore[arg-type]
+        ref_template="#/components/schemas/{model}",
+    )
     named = rest.get("$defs", {})
-    for name in named.keys() & EXAMPLES.keys():
-        named[name]["examples"] = [EXAMPLES[name]]
-    return {key[0]: schema for key, schema in schemas.items()}, without_null_defaults(named)
+    for name in named.keys() & examples.NOUNS.keys():
+        named[name]["examples"] = [examples.NOUNS[name]]
+    return {key[0]: schema for key, schema in schemas.items()}, _without_null_defaults(named)
 
 
-def without_null_defaults(schema: Any) -> Any:
-    """Absent and null mean the same here; generators make strange clients of `default: null`."""
+def _without_null_defaults(schema: Any) -> Any:
+    """Without `default: null`, of which generators make wrong clients: null means absent here."""
     if isinstance(schema, list):
-        return [without_null_defaults(part) for part in schema]
+        return [_without_null_defaults(part) for part in schema]
     if isinstance(schema, dict):
         kept = (item for item in schema.items() if item != ("default", None))
-        return {key: without_null_defaults(part) for key, part in kept}
+        return {key: _without_null_defaults(part) for key, part in kept}
     return schema

@@ -1,4 +1,4 @@
-"""The rules of single values, each of them once: named types that validate, and that describe themselves as JSON Schema."""
+"""The rules of single values: named types, each with its check and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _storable(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not _IS_ADDRESS.fullmatch(text):
+    if "@" not in text or not _MAILBOX.fullmatch(text):  # the pattern tries every part first
         raise _refuse("not a valid email address")
     return text
 
 
-# White space in patterns: our own spell out what str.strip() removes. Those of the document say \s,
-# because generators break JavaScript with U+2028; there \s also means U+FEFF, which we accept.
-# A pattern of the document accepts at least what the service does, padding included.
+# Patterns of white space: ours list what str.strip() removes. The document's patterns say \s,
+# because generators write U+2028 into JavaScript, where it ends the line. \s also means U+FEFF,
+# which we accept. The document's patterns accept at least what the service does.
 _WIDE = r"\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _NO_SPACE = r"\ufeff"
 _PADDING = r"[\s\x1c-\x1f\x85]*"
@@ -58,10 +58,10 @@ def _padded(pattern: str) -> str:
     return f"^{_PADDING}{pattern}{_PADDING}$"
 
 
-_IS_ADDRESS = re.compile(_mailbox(_WIDE))
-_ANY_EMAIL = _padded(_mailbox(r"\s", f"|{_NO_SPACE}"))
-_ANY_ADDRESS = _padded(rf"[hH][tT][tT][pP][sS]?://(?:[^\x00-\x20\x7f-\x9f\s]|{_NO_SPACE})+")
-_ANY_TEXT = rf"^[^\x00]*(?:[^\x00\x1c-\x1f\x85\s]|{_NO_SPACE})[^\x00]*$"
+_MAILBOX = re.compile(_mailbox(_WIDE))
+_EMAIL_PATTERN = _padded(_mailbox(r"\s", f"|{_NO_SPACE}"))
+_URL_PATTERN = _padded(rf"[hH][tT][tT][pP][sS]?://(?:[^\x00-\x20\x7f-\x9f\s]|{_NO_SPACE})+")
+_TEXT_PATTERN = rf"^[^\x00]*(?:[^\x00\x1c-\x1f\x85\s]|{_NO_SPACE})[^\x00]*$"
 
 
 def _web_address(text: str) -> str:
@@ -72,12 +72,11 @@ def _web_address(text: str) -> str:
     return text
 
 
-def _or_none(value: Any) -> Any:
-    """A blank string counts as absent."""
+def _blank_is_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _elsewhere(text: str, info: ValidationInfo) -> str:
+def _not_ours(text: str, info: ValidationInfo) -> str:
     own: Own | None = (info.context or {}).get("own")
     if own and own.holds(text):
         raise _refuse("must not lead to this service itself")
@@ -85,40 +84,31 @@ def _elsewhere(text: str, info: ValidationInfo) -> str:
 
 
 def _details(value: dict[str, Any]) -> dict[str, Any]:
-    """Details go into the database as JSON text and come back the same, at most 16 KiB of it."""
     check_storable(value)
     if len(to_json(value)) > LARGEST_DETAILS:
         raise _refuse("must be at most 16 KiB as JSON")
     return value
 
 
-def check_storable(value: dict[str, Any]) -> None:
-    """Raises a kind of ValueError for what could not be stored as JSON text."""
-    _walk(value, _DEEPEST)
-
-
-def _walk(value: Any, depth: int) -> None:
+def check_storable(value: Any, depth: int = _DEEPEST) -> None:
+    """Raises ValueError for what cannot be stored as JSON text."""
     if depth == 0:
         raise _refuse("is nested too deeply")
     if isinstance(value, str):
         _storable(value)
-    children = (
-        [*value.keys(), *value.values()]
-        if isinstance(value, dict)
-        else value
-        if isinstance(value, list)
-        else ()
-    )
-    for child in children:
-        _walk(child, depth - 1)
+    elif isinstance(value, (dict, list)):
+        for part in (*value, *value.values()) if isinstance(value, dict) else value:
+            check_storable(part, depth - 1)
 
 
-def _query_integer(text: Any) -> int:
-    if not re.fullmatch(r"-?[0-9]+", str(text)):
+def _query_integer(value: Any) -> int:
+    """An integer; what is larger than any id counts as one more than the largest."""
+    text = str(value)
+    if not re.fullmatch("-?[0-9]+", text):
         raise _refuse("must be an integer")
-    digits = str(text).lstrip("-").lstrip("0")
-    size = int(digits or "0") if len(digits) < 20 else LARGEST_ID + 1
-    return -size if str(text).startswith("-") else size
+    digits = text.lstrip("-0")
+    size = int(digits or 0) if len(digits) < 20 else LARGEST_ID + 1
+    return -size if text.startswith("-") else size
 
 
 _TRUE, _FALSE = ("true", "True", "TRUE", "1", "yes"), ("false", "False", "FALSE", "0", "no")
@@ -132,16 +122,16 @@ def _query_boolean(text: Any) -> bool:
 
 @dataclass(frozen=True)
 class _Text(GroupedMetadata):
-    """A string without the white space around it: its rule for us, and as much of it as JSON Schema can say."""
+    """A string, stripped: its check, and as much of it as JSON Schema can say."""
 
     longest: int
     example: str
     rule: Callable[[str], str] = str
-    pattern: str = _ANY_TEXT
+    pattern: str = _TEXT_PATTERN
     format: str = ""
 
     def __iter__(self) -> Iterator[Any]:
-        yield AfterValidator(self._checked)
+        yield AfterValidator(self.checked)
         yield WithJsonSchema(self.described())
 
     def described(self) -> dict[str, Any]:
@@ -154,7 +144,8 @@ class _Text(GroupedMetadata):
             "examples": [self.example],
         }
 
-    def _checked(self, text: str) -> str:
+    def checked(self, text: str) -> str:
+        """The text without the white space around it; raises a ValueError for `in_our_words`."""
         text = text.strip()
         if not text:
             raise _refuse("must not be empty")
@@ -165,7 +156,7 @@ class _Text(GroupedMetadata):
 
 @dataclass(frozen=True)
 class _Lenient(GroupedMetadata):
-    """A number in a query that is never refused: too large is `most`, anything else that makes no sense is `default`."""
+    """A number in a query that is never refused: at most `most`, and `default` when it is none."""
 
     most: int
     default: int
@@ -189,23 +180,16 @@ _DETAILS = WithJsonSchema(
 )
 
 Username = Annotated[str, _Text(100, "ada")]
-Email = Annotated[str, _Text(255, "ada@example.com", _email, _ANY_EMAIL)]
-WebAddress = Annotated[
-    str,
-    _Text(
-        2048,
-        "https://example.com/a/long/path",
-        _web_address,
-        _ANY_ADDRESS,
-        "web-address",  # unknown to validators: uri and iri refuse what browsers follow
-    ),
-]
-Target = Annotated[WebAddress, AfterValidator(_elsewhere)]
+Email = Annotated[str, _Text(255, "ada@example.com", _email, _EMAIL_PATTERN)]
+_URL = "https://example.com/a/long/path"
+# The format is one that validators do not know: uri and iri refuse what browsers follow.
+WebAddress = Annotated[str, _Text(2048, _URL, _web_address, _URL_PATTERN, "web-address")]
+Target = Annotated[WebAddress, AfterValidator(_not_ours)]
 Title = Annotated[str, _Text(255, "An example")]
 _MAYBE_BLANK = {**_Text(255, "An example", pattern=r"^[^\x00]*$").described(), "minLength": 0}
 OptionalTitle = Annotated[
     Title | None,
-    BeforeValidator(_or_none),
+    BeforeValidator(_blank_is_none),
     WithJsonSchema({"anyOf": [_MAYBE_BLANK, {"type": "null"}]}),
 ]
 EventType = Annotated[str, _Text(50, "shared")]

@@ -1,4 +1,4 @@
-"""The database in one file, and the way back: into an empty database, after which Redis is told what is true now."""
+"""Dumps the database into a file, restores it into an empty one, and then settles Redis."""
 
 from __future__ import annotations
 
@@ -14,31 +14,35 @@ from urllib.parse import quote
 
 from psycopg2.extensions import make_dsn
 
-from app.cache import Away, cache
-from app.clicks import clicks
 from app.database import Sqlite, db, released
 from app.migrations import apply
 from app.postgres import Postgres
+from app.redirects.connection import RedisUnavailable, redis_connection
+from app.redirects.drain import drain
 from app.services import urls
-from app.services.files import whole
+from app.services.files import written_atomically
 
 
 class Refused(Exception):
-    """It was not done; the text says why, and what to do."""
+    """Nothing was done; the text says why, and what to do."""
 
 
 def dump(path: Path) -> None:
-    """Writes the whole database as it is at one moment; the file is there once it is complete, and not before."""
-    with whole(path) as part, released():  # for its owner only: there are people's addresses in it
+    """Writes the database as of one moment; the file appears when it is complete."""
+    with (
+        written_atomically(path) as part,
+        released(),
+    ):  # readable for its owner only: it holds addresses
         _ENGINES[type(db.obj)].dump(part)
 
 
 def restore(path: Path) -> None:
-    """Loads a dump into the database, all of it or nothing; refuses when there are tables already."""
+    """Loads a dump, all or nothing; raises Refused when the database has tables."""
     with released():
         if db.get_tables():
             raise Refused(
-                "The database is not empty, and nothing was changed: a dump is restored into a new one only"
+                "The database is not empty, and nothing was changed: "
+                "a dump is restored into a new one only"
             )
         _ENGINES[type(db.obj)].load(path)
 
@@ -53,37 +57,31 @@ class Settled(NamedTuple):
 
 
 def settle() -> Settled:
-    """Makes everything fit the restored rows: the schema, what Redis believes of links, and the clicks that it still keeps.
+    """Fits schema, cached links and waiting clicks to the restored rows.
 
-    Redis may have newer versions of links than the database has now, and links that nobody knows any more: it must forget them all, or they
-    would be followed until their time is over. The clicks come next, before a new link can be given the id of a lost one.
+    Redis may hold newer versions of links, and links that the rows do not have: it forgets all.
+    Then the clicks are drained, before a new link can get the id of a lost one.
     """
     try:
         with released():
-            forgotten = (
-                sum(map(_forget, ("link:*", "answer:*"))) if cache.store.shared else 0
-            )  # first: without Redis nothing is done
+            # First: when Redis does not answer, nothing is done.
+            forgotten = sum(map(_forget, ("link:*", "answer:*"))) if redis_connection.url else 0
             applied = apply()
-            return Settled(applied, forgotten, clicks.drain(), urls.warm_up())
-    except Away:
+            return Settled(applied, forgotten, drain.run(), urls.warm_up())
+    except RedisUnavailable:
         raise Refused(
-            "Redis does not answer, and may hold links that are no more: start it, then settle again"
+            "Redis does not answer, and may hold links that are no more: "
+            "start it, then settle again"
         ) from None
-
-
-# One step of a walk over all keys, because a script keeps everybody waiting.
-_FORGET = """
-local step = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)
-if #step[2] > 0 then redis.call('UNLINK', unpack(step[2])) end
-return {step[1], #step[2]}
-"""
 
 
 def _forget(pattern: str) -> int:
     cursor, forgotten = "0", 0
     while True:
-        step, count = cache.store.run(_FORGET, (), cursor, pattern, insist=True)
-        cursor, forgotten = step.decode(), forgotten + int(count)
+        step = redis_connection.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, insist=True)
+        cursor, keys = step[0].decode(), step[1]
+        if keys:
+            forgotten += int(redis_connection.call("UNLINK", *keys, insist=True))
         if cursor == "0":
             return forgotten
 
@@ -101,20 +99,17 @@ def _load_postgres(path: Path) -> None:
     _run("pg_restore", "--single-transaction", "--exit-on-error", str(path))
 
 
-_NOT_FOR_PROGRAMS = (
-    "password",
-    "options",
-    "connection_factory",
-    "cursor_factory",
-)  # the options end what takes longer than a request may
+# The options set a request's timeouts.
+_NOT_FOR_PROGRAMS = ("password", "options", "connection_factory", "cursor_factory")
 
 
 def _run(name: str, *arguments: str) -> None:
-    """One of PostgreSQL's own programs, on our database; its password is not on the command line, where everybody sees it."""
+    """Runs a program of PostgreSQL; the password goes by its environment, not its arguments."""
     program = shutil.which(name)
     if program is None:
         raise Refused(
-            f"{name} is not installed (Debian: postgresql-client); in the Compose stack, use deploy/backup.sh and deploy/restore.sh"
+            f"{name} is not installed (Debian: postgresql-client); "
+            "in the Compose stack, use deploy/backup.sh and deploy/restore.sh"
         )
     server = {
         name: value

@@ -3,69 +3,106 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from peewee import IntegrityError
 
-from app.clicks import clicks
-from app.database import db
+from app.database import db, now
 from app.errors import Conflict, NotFound
-from app.models import CLICK_TYPES, Event, Url
+from app.models import CLICK_TYPES, Event
+from app.redirects.drain import drain
 from app.schemas import EventCreate, EventQuery, ListQuery
-from app.services import paging, urls, users
+from app.services import paging, tables, urls, users
 from app.services.paging import Page
 
 
-def create(data: EventCreate) -> Event:
+def create(data: EventCreate) -> Any:
     """A client's own event; one that is called a click counts as one."""
-    clicks.drain()  # what was answered before has a smaller id
+    drain.run()  # a click that was answered before has a smaller id
+    known = tables.possible(data.user_id) and tables.possible(data.url_id)
     try:
-        with db.atomic():
-            users.require(data.user_id)
-            if data.url_id is not None:
-                urls.require(data.url_id)
-                _count(data.event_type, data.url_id, +1)
-            details = json.dumps(data.details or {})
-            return Event.create(
-                url=data.url_id, user=data.user_id, event_type=data.event_type, details=details
-            )
+        with _counting(data.event_type, data.url_id if known else None, +1):
+            event = _insert(data) if known else None
+            if event is None:
+                raise _missing(data)
+            return event
     except IntegrityError:
-        raise Conflict("The link or the user was deleted at this moment") from None
+        raise _vanished() from None
 
 
-def _count(event_type: str, url_id: int, clicks_more: int) -> None:
-    if event_type in CLICK_TYPES:
-        Url.update(click_count=Url.click_count + clicks_more).where(Url.id == url_id).execute()
+_USER = "EXISTS (SELECT 1 FROM users WHERE id = ?)"
+_URL = "EXISTS (SELECT 1 FROM urls WHERE id = ? AND deleted_at IS NULL)"
+
+
+def _insert(data: EventCreate) -> Any:
+    """The new row, or None when its user or its link does not exist."""
+    values = {
+        "url_id": data.url_id,
+        "user_id": data.user_id,
+        "event_type": data.event_type,
+        "timestamp": now(),
+        "details": json.dumps(data.details or {}),
+    }
+    needs = {_USER: data.user_id, _URL: data.url_id}
+    needed = {sql: identity for sql, identity in needs.items() if identity is not None}
+    source = f"WHERE {' AND '.join(needed)}" if needed else ""
+    return tables.insert(Event, values, source, list(needed.values()))
+
+
+def _missing(data: EventCreate) -> Exception:
+    if data.user_id is not None:
+        users.get(data.user_id)
+    if data.url_id is not None:
+        urls.require(data.url_id)
+    return _vanished()
+
+
+def _vanished() -> Conflict:
+    return Conflict("The link or the user was deleted at this moment")
+
+
+_COUNT = "UPDATE urls SET click_count = click_count + ? WHERE id = ?"
+
+
+@contextmanager
+def _counting(event_type: str, url_id: int | None, clicks_more: int) -> Iterator[None]:
+    """Counts a click in one transaction with the block; other events need none."""
+    if event_type not in CLICK_TYPES or url_id is None:
+        yield
+        return
+    with db.atomic():
+        tables.later(_COUNT, [clicks_more, url_id])
+        yield
 
 
 def get(event_id: int) -> Any:
-    clicks.drain()
+    drain.run()
     return _found(event_id)
 
 
 def _found(event_id: int) -> Any:
-    event = paging.find(Event, event_id)
+    event = tables.find(Event, event_id)
     if event is None:
         raise NotFound(f"Event {event_id} not found")
     return event
 
 
 def delete(event_id: int) -> None:
-    clicks.drain()
-    with db.atomic():
-        event = _found(event_id)
-        if event.url_id is not None:
-            _count(event.event_type, event.url_id, -1)
-        if not Event.delete().where(Event.id == event_id).execute():
+    drain.run()
+    event = _found(event_id)
+    with _counting(event.event_type, event.url_id, -1):
+        if not tables.delete(Event, event_id):
             raise NotFound(f"Event {event_id} not found")
 
 
 def page(query: EventQuery) -> Page:
     """Newest first, after all clicks that were answered before have been counted."""
-    clicks.drain()
-    if not (paging.possible(query.url_id) and paging.possible(query.user_id)):
+    drain.run()
+    if not (tables.possible(query.url_id) and tables.possible(query.user_id)):
         return paging.nothing(query)
-    conditions: paging.Conditions = {
+    conditions: tables.Conditions = {
         f"{name} = ?": (value,)
         for name, value in (("url_id", query.url_id), ("user_id", query.user_id))
         if value is not None
@@ -77,7 +114,7 @@ def page(query: EventQuery) -> Page:
     return paging.read(Event, conditions, query, newest_first=True)
 
 
-def _is_of_type(event_type: str) -> paging.Conditions:
+def _is_of_type(event_type: str) -> tables.Conditions:
     return (
         {"event_type IN (?, ?, ?)": CLICK_TYPES}
         if event_type in CLICK_TYPES

@@ -1,4 +1,4 @@
-"""Writes all live links down as a configuration of Nginx, which then serves them without the application (deploy/fail-static.conf)."""
+"""Exports live links as a configuration of Nginx (deploy/fail-static.conf)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from app import database
 from app.database import db, patience, released
 from app.models import Url
 from app.schemas import location
+from app.services import tables
 
 _BATCH = 1000
+_LIVE: tables.Conditions = {"is_active": (), "deleted_at IS NULL": ()}
 _LONGEST = 3500
 """Nginx reads no parameter of more than 4,096 bytes."""
 
-_ESCAPES = str.maketrans(
-    {"\\": "\\\\", '"': '\\"', "$": "${dollar}"}
-)  # there is no other way to write a dollar sign in a map
+# A map has no other way to write a dollar sign.
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "$": "${dollar}"})
 
-_HEAD = """# Links that worked when this was written, for deploy/fail-static.conf. A map knows no upper and lower case: codes that
-# differ in nothing else are under one key, as `code=address code=address`, and fail-static.conf picks the right one.
+_HEAD = """# Links that worked when this was written, for deploy/fail-static.conf.
+# Keys of a map ignore case: codes that differ only in case share a key, as
+# `code=address code=address`, and fail-static.conf picks the right one.
 map "/$code" $candidates {
 """
 
@@ -36,10 +38,8 @@ class LinksFile:
             alike: dict[str, list[str]] = {key: [] for key in _shared_keys()}
             yield _HEAD
             for url in _live_urls():
-                key, candidate = (
-                    url.short_code.lower(),
-                    f"{url.short_code}={location(url.original_url)}",
-                )
+                key = url.short_code.lower()
+                candidate = f"{url.short_code}={location(url.original_url)}"
                 self.count += 1
                 if key in alike:
                     alike[key].append(candidate)
@@ -54,12 +54,9 @@ class LinksFile:
         return f'  "/{key}" "{self._escaped(value)}";\n'
 
     def _escaped(self, value: str) -> str:
-        """As Nginx reads it back; what is too long for it is put together of variables that hold the parts."""
-        pieces = (
-            [character.translate(_ESCAPES) for character in value]
-            if len(value.translate(_ESCAPES)) > _LONGEST
-            else [value.translate(_ESCAPES)]
-        )
+        """`value` as Nginx reads it back; a long one is joined from variables with its parts."""
+        whole = value.translate(_ESCAPES)
+        pieces = [whole] if len(whole) <= _LONGEST else [c.translate(_ESCAPES) for c in value]
         while sum(map(len, pieces)) > _LONGEST:
             pieces = [self._part(text) for text in _joined(pieces)]
         return "".join(pieces)
@@ -81,27 +78,17 @@ def _joined(pieces: list[str]) -> Iterator[str]:
     yield text
 
 
-def _live(*columns: Any) -> Any:
-    return Url.select(*columns).where(Url.is_active, Url.deleted_at.is_null())
-
-
 def _shared_keys() -> list[str]:
-    """What several live codes are without their upper case."""
-    rows = db.execute_sql(
-        "SELECT lower(short_code) FROM urls WHERE is_active AND deleted_at IS NULL GROUP BY 1 HAVING count(*) > 1"
-    )
+    """The keys that several live codes share."""
+    rows = tables.select("lower(short_code)", Url, _LIVE, "GROUP BY 1 HAVING count(*) > 1")
     return [key for (key,) in rows.fetchall()]
 
 
 def _live_urls() -> Iterator[Any]:
     last = 0
     while True:
-        batch = list(
-            _live(Url.id, Url.short_code, Url.original_url)
-            .where(Url.id > last)
-            .order_by(Url.id)
-            .limit(_BATCH)
-        )
+        order = f"ORDER BY id LIMIT {_BATCH}"
+        batch = tables.read(Url, {**_LIVE, "id > ?": (last,)}, order)
         yield from batch
         if len(batch) < _BATCH:
             return

@@ -1,4 +1,4 @@
-"""A file that is there once it is complete, and not before: a program that reads it meets the one before, or all of the new one."""
+"""Writes a file atomically: a reader finds the old file or the complete new one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path, mode: int = 0o600) -> Iterator[Path]:
+def written_atomically(path: Path, mode: int = 0o600) -> Iterator[Path]:
     """Where to write it; when that fails, nothing is left of it."""
     part = path.with_name(f"{path.name}.part")
     part.touch(mode)

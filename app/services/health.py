@@ -1,4 +1,4 @@
-"""How this replica is: asked in the background, so that a dependency that hangs never makes the answer late."""
+"""State of this replica, read in the background: a hanging store never delays the answer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from app import metrics
-from app.cache import Away, cache
-from app.clicks import clicks, drained_total
 from app.database import DAMAGED, MISSING, DatabaseUnavailable, db, refusal, released
 from app.metrics import Reading
 from app.migrations import schema
 from app.models import Fact
+from app.redirects.connection import RedisUnavailable, redis_connection
+from app.redirects.drain import drain, get_position
+from app.redirects.links import count_pending
 from app.repeating import UntilDone
-from app.services import freshness, urls
+from app.services import urls
 
 _PATIENCE_SECONDS = 0.2
 _METRICS_PATIENCE_SECONDS = 1.0
@@ -27,18 +28,16 @@ T = TypeVar("T")
 
 
 class Probe(Generic[T]):
-    """Asks one question at a time on a thread of its own; who asks need not wait for the answer."""
+    """Runs `ask` on a thread of its own, once at a time; `silent` stands for no answer in time."""
 
     def __init__(self, ask: Callable[[], T], silent: T) -> None:
         self._ask, self.silent = ask, silent
         self._lock = threading.Lock()
-        self._thread: ThreadPoolExecutor | None = (
-            None  # made by the first question, which comes after the fork
-        )
+        self._thread: ThreadPoolExecutor | None = None  # a thread does not survive the fork
         self._pending: Future[T] | None = None
 
     def start(self) -> Future[T]:
-        """Asks, unless that was done and is not answered yet."""
+        """Asks, unless the last question is still open."""
         with self._lock:
             self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="probe")
             if self._pending is None or self._pending.done():
@@ -47,11 +46,11 @@ class Probe(Generic[T]):
 
 
 def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
-    """The answer of each that answers in time, else its `silent`; waits for all together."""
+    """The answer of each probe, or its `silent` after `patience_seconds` for all together."""
     pending = [probe.start() for probe in probes]
     due = time.monotonic() + patience_seconds
     wait(pending, patience_seconds)
-    # Awake too late, this process was not run for a while, and maybe those asked were not either: they get as long again.
+    # The process was descheduled: wait as long again.
     wait(pending, min(patience_seconds, max(0.0, time.monotonic() - due)))
     return [
         answer.result() if answer.done() else probe.silent
@@ -60,19 +59,19 @@ def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
 
 
 class State(NamedTuple):
-    """`word` is what /health says; `why` is for those who can do something about it."""
+    """`word` is what /health says; `why` is for operators."""
 
     word: str
     why: str = ""
 
 
 def _ask_database() -> State:
-    """Reads only. What a write was refused for cannot be seen so: that is tried again elsewhere until it succeeds."""
+    """Reads only; a refused write is tried again in the background until it succeeds."""
     try:
         with released():
             why = db.trouble()
             if schema.check(why != MISSING) and why == MISSING:
-                why = ""  # they have just been made
+                why = ""  # just made
     except DatabaseUnavailable as error:
         return State("refusing", error.refuses) if error.refuses else State("disconnected")
     if not why and refusal.why:
@@ -81,7 +80,7 @@ def _ask_database() -> State:
 
 
 def _try_to_write() -> None:
-    """Forgets what was refused once the database takes more than it has room for in pages that it has already."""
+    """Clears the refusal when a write succeeds that is too large for the free space of pages."""
     if refusal.why == DAMAGED:
         db.look_for_damage()
     if refusal.why:
@@ -94,7 +93,7 @@ def _try_to_write() -> None:
 
 _trial = UntilDone(_try_to_write, "trying to write")
 _database = Probe(_ask_database, State("disconnected"))
-_cache = Probe(lambda: State(cache.store.state()), State("disconnected"))
+_cache = Probe(lambda: State(redis_connection.state()), State("disconnected"))
 
 
 def _state() -> tuple[State, State]:
@@ -109,7 +108,7 @@ def alive() -> dict[str, str]:
 
 
 class Readiness(NamedTuple):
-    """Whether this replica can serve every request; `report` is the answer, `trouble` says what is missing."""
+    """`able`: it can serve every request. `report`: the answer. `trouble`: what is missing."""
 
     able: bool
     report: dict[str, Any]
@@ -128,13 +127,12 @@ def ready() -> Readiness:
     }
     why = f" ({database.why})" if database.why else ""
     applied = "applied" if schema.ready else "not applied"
-    return Readiness(
-        able, report, f"database {database.word}{why}, cache {cached.word}, schema {applied}"
-    )
+    trouble = f"database {database.word}{why}, cache {cached.word}, schema {applied}"
+    return Readiness(able, report, trouble)
 
 
 class ActiveUrls:
-    """Counting takes longer the more links there are, so it is done at most every now and then."""
+    """Counts links at most so often that counting takes 2 % of the time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -160,12 +158,12 @@ def _database_figures() -> list[Reading]:
                 (
                     "cache_updates_due",
                     "Changes of links that Redis has yet to be told.",
-                    freshness.count_due(),
+                    count_pending(),
                 ),
                 (
                     "clicks_drained_total",
                     "Clicks moved from the stream into the database, by all replicas, ever.",
-                    drained_total(),
+                    get_position()["drained"],
                 ),
             ]
     except DatabaseUnavailable:
@@ -184,8 +182,8 @@ def _writable_figure() -> list[Reading]:
 
 def _stream_figures() -> list[Reading]:
     try:
-        length, age = clicks.backlog()
-    except Away:
+        length, age = drain.backlog()
+    except RedisUnavailable:
         return []
     return [
         ("click_backlog", "Clicks that wait in the stream.", length),
@@ -199,10 +197,10 @@ _figures: list[Probe[list[Reading]]] = [
 
 
 def readings() -> list[Reading]:
-    """Figures for /metrics that live outside of the process; a source that does not answer is left out, never waited for."""
+    """Figures of database and Redis for /metrics, without those that come too late."""
     return [reading for source in ask(_figures, _METRICS_PATIENCE_SECONDS) for reading in source]
 
 
 def note_connections(_error: BaseException | None = None) -> None:
-    """At the end of a request, when its own connection is about to be given back."""
+    """At the end of a request, before its own connection returns to the pool."""
     metrics.connections_in_use.set(len(db.obj._in_use) - (not db.is_closed()))

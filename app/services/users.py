@@ -1,88 +1,60 @@
-"""Users: made, found, changed and deleted with all that is theirs."""
+"""Users: made, found, changed, and deleted with their links."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from peewee import IntegrityError, fn
+from peewee import IntegrityError
 
 from app import database
-from app.cache import DELETED, Link
-from app.database import db
+from app.database import db, now
 from app.errors import Conflict, NotFound
 from app.models import Url, User
+from app.redirects.links import DELETED, Link, add_pending, deliver
 from app.schemas import ListQuery, UserCreate, UserUpdate
-from app.services import freshness, paging
+from app.services import paging, tables
 from app.services.paging import Page
 
 _TRIES = 3
+_DISPUTED = "Another request took and released the same username or email at this moment"
 
 
-def create(data: UserCreate) -> User:
-    """A new user; raises Conflict when the username or the email, in whatever case, is taken."""
+def create(data: UserCreate) -> Any:
+    """A new user; raises Conflict when the username or the email, in any case, is taken."""
+    values = data.changes()
     for _ in range(_TRIES):
         try:
-            return User.create(**data.changes())
+            return tables.insert(User, {**values, "created_at": now()})
         except IntegrityError:
-            _refuse_taken(
-                data.changes()
-            )  # else an import had just taken the id that this one was given
+            # When nothing is taken, an import has just used the id of the new row: try again.
+            _refuse_taken(values)
     raise Conflict(_DISPUTED)
 
 
-_DISPUTED = "Somebody else took and left the same username or email at this moment"
-
-
 def _refuse_taken(values: dict[str, Any], but: int = 0) -> None:
-    if (
-        "username" in values
-        and User.select().where(User.username == values["username"], User.id != but).exists()
-    ):
-        raise Conflict(f"Username already exists: {values['username']}")
-    if (
-        "email" in values
-        and User.select()
-        .where(fn.lower(User.email) == _ascii_lower(values["email"]), User.id != but)
-        .exists()
-    ):
-        raise Conflict(f"Email already exists: {values['email']}")
+    username, email = values.get("username"), values.get("email")
+    if username is not None and _others({"username = ?": (username,)}, but):
+        raise Conflict(f"Username already exists: {username}")
+    if email is not None and _others({"lower(email) = ?": (_ascii_lower(email),)}, but):
+        raise Conflict(f"Email already exists: {email}")
+
+
+def _others(conditions: tables.Conditions, but: int) -> bool:
+    wanted = {**conditions, "id <> ?": (but,)}
+    return tables.select("1", User, wanted, "LIMIT 1").fetchone() is not None
 
 
 def _ascii_lower(text: str) -> str:
-    """As the unique index does it; a database's own lower() of a parameter goes by its locale."""
+    """As the unique index does it; lower() of a parameter depends on the database's locale."""
     return "".join(c.lower() if c.isascii() else c for c in text)
 
 
-def get(user_id: int) -> Any:
-    user = paging.find(User, user_id)
+def get(user_id: int, lock: str = "") -> Any:
+    """The user, locked until the transaction ends where `lock` says so; raises NotFound."""
+    user = tables.find(User, user_id, lock=lock)
     if user is None:
-        raise _unknown(user_id)
+        raise NotFound(f"User {user_id} not found")
     return user
-
-
-def require(user_id: int | None) -> None:
-    """Raises NotFound unless there is such a user; None stands for nobody."""
-    if user_id is not None:
-        _found(User.select(User.id), user_id)
-
-
-def hold(user_id: int | None) -> None:
-    """As require; and until the running transaction ends, the user is not deleted."""
-    if user_id is not None:
-        _found(database.for_update(User.select(User.id), "FOR SHARE"), user_id)
-
-
-def _found(select: Any, user_id: int) -> User:
-    user: User | None = (
-        select.where(User.id == user_id).first() if paging.possible(user_id) else None
-    )
-    if user is None:
-        raise _unknown(user_id)
-    return user
-
-
-def _unknown(user_id: int) -> NotFound:
-    return NotFound(f"User {user_id} not found")
 
 
 def page(query: ListQuery) -> Page:
@@ -90,36 +62,30 @@ def page(query: ListQuery) -> Page:
 
 
 def update(user_id: int, data: UserUpdate) -> Any:
-    """Changes what `data` names; raises Conflict when somebody else has the username or the email."""
+    """Changes what `data` names; raises Conflict when another user has the username or email."""
     values = data.changes()
-    if not (values and paging.possible(user_id)):
+    if not (values and tables.possible(user_id)):
         return get(user_id)
     try:
-        changed = list(User.update(**values).where(User.id == user_id).returning(User).execute())
+        return tables.update(User, user_id, values) or get(user_id)
     except IntegrityError:
         _refuse_taken(values, but=user_id)
         raise Conflict(_DISPUTED) from None
-    if not changed:
-        raise _unknown(user_id)
-    return changed[0]
 
 
 def delete(user_id: int) -> None:
-    """Deletes the user, its links and their events; what it did on others' links stays, without a user."""
+    """Deletes the user, its links and their events; its events of others' links stay."""
     with database.patience(), db.atomic():
-        for work in ("import", "drain"):  # they too write to many links at once, in another order
-            database.lock(work)
-        # Whoever is making a link for this user is waited for, and nobody begins to; who changes one of its links only needs it to be there.
-        _found(database.for_update(User.select(User.id), "FOR NO KEY UPDATE"), user_id)
-        links = list(
-            database.for_update(
-                Url.select(Url.id, Url.short_code, Url.version)
-                .where(Url.user == user_id)
-                .order_by(Url.id)
-            )
+        # Imports and drains too write to many links, in another order.
+        database.lock("import", "drain")
+        # Waits for requests that make links for this user. A weaker lock than FOR UPDATE:
+        # events of its links need only that the user exists.
+        get(user_id, "FOR NO KEY UPDATE")
+        columns = "id, short_code, version"
+        lock = "ORDER BY id FOR UPDATE" if database.dialect().locks_rows else "ORDER BY id"
+        links = tables.select(columns, Url, {"user_id = ?": (user_id,)}, lock).fetchall()
+        updates = add_pending(
+            [(code, Link(DELETED, version + 1, url_id, "")) for url_id, code, version in links]
         )
-        updates = freshness.keep(
-            [(url.short_code, Link(DELETED, url.version + 1, url.id, "")) for url in links]
-        )
-        User.delete().where(User.id == user_id).execute()
-    freshness.deliver(updates)
+        tables.later("DELETE FROM users WHERE id = ?", [user_id])
+    deliver(updates)

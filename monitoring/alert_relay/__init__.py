@@ -1,1 +1,1 @@
-"""Takes Alertmanager's webhook, keeps what it says, and tells Discord, once and in order, also when Discord was away."""
+"""Stores Alertmanager's notifications; sends each to Discord once, in order, after outages too."""

@@ -1,4 +1,7 @@
-"""Runs the relay: Gunicorn with one worker of a few threads, in which the sender lives, too; Gunicorn replaces a worker that dies."""
+"""Runs the relay: Gunicorn with one worker of a few threads, in which the sender lives, too.
+
+Gunicorn replaces a worker that dies.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # Gunicorn is untyped
             "worker_class": "gthread",
             "threads": 4,
             "graceful_timeout": 2,
-            "worker_tmp_dir": "/dev/shm",  # noqa: S108  the file system is read-only, and Gunicorn's heartbeat is a file
+            # the file system is read-only, and Gunicorn's heartbeat is a file
+            "worker_tmp_dir": "/dev/shm",  # noqa: S108
             "control_socket_disable": True,
             "loglevel": "warning",
             "proc_name": "alert-relay",

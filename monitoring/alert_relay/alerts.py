@@ -1,4 +1,6 @@
-"""Alertmanager's webhook, version 4, read strictly where it matters and leniently where a hand-made call leaves something out."""
+"""Alertmanager's webhook, version 4, read strictly where it matters and leniently where a hand-made
+call leaves something out.
+"""
 
 from __future__ import annotations
 

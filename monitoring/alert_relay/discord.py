@@ -16,7 +16,10 @@ _LONGEST_ANSWER = 65536
 
 @dataclass(frozen=True)
 class Answer:
-    """`sent`: Discord has it. Else `again`: it may take it later, after `wait_seconds` if it said so. Else it never will."""
+    """`sent`: Discord has it.
+
+    Else `again`: it may take it later, after `wait_seconds` if it said so. Else it never will.
+    """
 
     sent: bool = False
     again: bool = False
@@ -25,7 +28,10 @@ class Answer:
 
 
 def post(url: str, body: dict[str, Any]) -> Answer:
-    """Never raises for what the network or Discord do; no reason shows the webhook's address, which is a secret."""
+    """Never raises for what the network or Discord do.
+
+    No reason shows the webhook's address, which is a secret.
+    """
     parts = urlsplit(url)
     query = urlencode(
         [*parse_qsl(parts.query), ("wait", "true")]

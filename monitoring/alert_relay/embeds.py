@@ -96,7 +96,10 @@ def pipeline_message(silent: bool, seconds: int) -> Body:
         )
     else:
         title, colour = "🔴 The alert pipeline is silent", _RED
-        words = f"No Watchdog came for {seconds} seconds: Prometheus, Alertmanager or the way from them is broken, and no other alert can arrive."
+        words = (
+            f"No Watchdog came for {seconds} seconds: Prometheus, Alertmanager or the way from them"
+            " is broken, and no other alert can arrive."
+        )
     return body(title, [{"title": title, "description": words, "color": colour}])
 
 

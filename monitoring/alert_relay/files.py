@@ -1,4 +1,4 @@
-"""Files that are there in full or not at all, whatever happens meanwhile, and numbers for their names that only grow."""
+"""Writes files atomically, and makes growing numbers for their names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def sync(folder: Path) -> None:
 
 
 class Ticks:
-    """The time in nanoseconds, never the same twice and never going back, even when the clock does; not for several threads at once."""
+    """The time in nanoseconds, never the same twice and never going back, even when the clock does.
+
+    Not for several threads at once.
+    """
 
     def __init__(self, last: int = 0) -> None:
         self.last = last

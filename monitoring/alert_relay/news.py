@@ -28,7 +28,10 @@ class News:
         self.groups: dict[str, dict[str, Any]] = _read(path)
 
     def pick(self, group: str, alerts: Sequence[Alert]) -> list[Alert]:
-        """Those of a notification that say something new; all of them when none does and it is so long ago that it is a reminder."""
+        """Those of a notification that say something new.
+
+        All of them when none does and it is so long ago that it is a reminder.
+        """
         known = self.groups.get(group, {"at": 0.0, "told": {}})
         news = [alert for alert in alerts if known["told"].get(alert.fingerprint) != alert.state]
         repeated_by_mistake = 0 <= self.clock() - known["at"] < _REPEATED_BY_MISTAKE_SECONDS
@@ -41,7 +44,10 @@ class News:
         known["at"] = self.clock()
 
     def told_all(self, group: str, alerts: Sequence[Alert]) -> None:
-        """All of it is; an alert that it does not have is none of the group's any more. Raises OSError when there is no room."""
+        """All of it is; an alert that it does not have is none of the group's any more.
+
+        Raises OSError when there is no room.
+        """
         if group in self.groups:
             self.groups[group]["told"] = states(alerts)
         too_old = self.clock() - _FORGOTTEN_SECONDS

@@ -1,4 +1,4 @@
-"""What is kept of every notification, for people and tools to look up: a line in the alerts' log, and a file for each alert."""
+"""The records of notifications: a line each in the alerts' log, and a file for each alert."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a notification: it is recorded, what is new in it is queued for Discord, and only then it counts as taken."""
+"""Takes a notification: records it and queues its news for Discord before it answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Figures:
 
 
 class Relay:
-    """Everything on disk, under one lock: the sender sees a message only when it is also written down that it was told."""
+    """Everything on disk, under one lock: the sender sees a message only when it is also written
+    down that it was told.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""The thread that brings the queued messages to Discord, one after the other, as patiently as needed."""
+"""The thread that sends the queued messages to Discord in order, and tries again."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class Sender(threading.Thread):
             while not self.stopping.is_set():
                 self._turn()
         finally:
-            if not self.stopping.wait(
-                1
-            ):  # a bug: without this thread the process is worth nothing, and Gunicorn starts another
+            # A bug ended this thread. Gunicorn replaces the process, which is useless without.
+            if not self.stopping.wait(1):
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self) -> None:
-        """Gives a message that is on its way the chance to arrive, so that it need not be sent again."""
+        """Gives a message that is on its way the chance to arrive, so that it need not be sent
+        again.
+        """
         self.stopping.set()
         self.relay.wake.set()
         self.join(_GOODBYE_SECONDS)

@@ -1,4 +1,4 @@
-"""The relay's HTTP: Alertmanager's webhook, and how it is doing, for people, Prometheus and Docker."""
+"""The relay's HTTP: Alertmanager's webhook, and its state for people, Prometheus and Docker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay's settings: the one place of the relay that reads the environment, checks it and says at once all that is wrong."""
+"""The relay's settings from the environment; all errors are reported together."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ class Settings:
     alerts_log: Path = Path("/var/log/alerts.log")
     evidence_directory: Path = Path("/var/log/alerts.d")
     spool_directory: Path = Path("/var/spool/alert-relay")
-    alert_relay_host: str = "0.0.0.0"  # noqa: S104  it runs in a container, and Compose publishes it on loopback only
+    # it runs in a container, and Compose publishes it on loopback only
+    alert_relay_host: str = "0.0.0.0"  # noqa: S104
     alert_relay_port: int = 9094
     watchdog_seconds: int = 300
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:  # noqa: TID251  the relay knows nothing of app/config.py
+    # the relay knows nothing of app/config.py
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:  # noqa: TID251
         problems: list[str] = []
         given = _Given(environ, problems)
         defaults = cls()
@@ -101,7 +103,8 @@ class _Given:
             text.isascii() and text.isdigit() and len(text) < 10 and int(text) in allowed
         ):
             self.problems.append(
-                f"{name} must be a whole number from {allowed.start} to {allowed.stop - 1}, not {text!r}"
+                f"{name} must be a whole number from {allowed.start} to {allowed.stop - 1}, not"
+                f" {text!r}"
             )
             return default
         return int(text or default)

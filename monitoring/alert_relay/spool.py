@@ -18,7 +18,9 @@ Entry = dict[str, Any]
 
 
 class Spool:
-    """A folder of messages; only one process has it at a time, who comes second waits for the first to end."""
+    """A folder of messages; only one process has it at a time, who comes second waits for the first
+    to end.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.refused = folder, folder / "refused"

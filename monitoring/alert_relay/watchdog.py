@@ -1,4 +1,4 @@
-"""The dead man's switch: Alertmanager's Watchdog alert always fires, and its absence means that no alert can arrive."""
+"""Reports when Alertmanager's Watchdog alert, which always fires, no longer arrives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ ALERT_NAME = "Watchdog"
 
 
 class Watchdog:
-    """Knows when the last one came; that people were told of the silence is a file, so that they are told once."""
+    """Knows when the last one came.
+
+    That people were told of the silence is a file, so that they are told once.
+    """
 
     def __init__(
         self, seconds: int, told: Path, clock: Callable[[], float] = time.monotonic

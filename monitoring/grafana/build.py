@@ -1,4 +1,4 @@
-"""Builds the dashboards from code: `python -m monitoring.grafana.build` writes them to monitoring/grafana/dashboards."""
+"""Writes monitoring/grafana/dashboards: `python -m monitoring.grafana.build`."""
 
 from __future__ import annotations
 
@@ -40,12 +40,18 @@ def _share(status: str) -> str:
 
 
 def _percentile(part: float, where: str, by: str = "") -> str:
-    return f"histogram_quantile({part}, {_rate('http_request_duration_seconds_bucket', f'le, {by}' if by else 'le', where)})"
+    return (
+        f"histogram_quantile({part},"
+        f" {_rate('http_request_duration_seconds_bucket', f'le, {by}' if by else 'le', where)})"
+    )
 
 
 def _budget_left(bad: str, allowed: float) -> str:
     """Over the time for which Prometheus keeps its figures."""
-    return f"1 - avg_over_time(redirects:{bad}:rate5m[15d]) / avg_over_time(redirects:requests:rate5m[15d]) / {allowed}"
+    return (
+        f"1 - avg_over_time(redirects:{bad}:rate5m[15d]) /"
+        f" avg_over_time(redirects:requests:rate5m[15d]) / {allowed}"
+    )
 
 
 _GLANCE: Row = (
@@ -138,10 +144,15 @@ _ERRORS: Row = (
         graph(
             "5xx by endpoint",
             {
-                "{{endpoint}}": f"{_rate('http_requests_total', 'endpoint', _FAILED)} or on() vector(0)"
+                "{{endpoint}}": (
+                    f"{_rate('http_requests_total', 'endpoint', _FAILED)} or on() vector(0)"
+                )
             },
             "reqps",
-            about="What Nginx answers without a replica (502, 504) is not here: its exporter counts no statuses.",
+            about=(
+                "What Nginx answers without a replica (502, 504) is not here: its exporter counts"
+                " no statuses."
+            ),
         ),
         graph(
             "Calls of Redis that failed",
@@ -169,7 +180,10 @@ _SATURATION: tuple[Row, Row] = (
             graph(
                 "Processor time by worker",
                 {
-                    "{{instance}}": f"rate(process_cpu_seconds_total{{{_REPLICAS}}}[$__rate_interval]) / process_workers{{{_REPLICAS}}}"
+                    "{{instance}}": (
+                        f"rate(process_cpu_seconds_total{{{_REPLICAS}}}[$__rate_interval]) /"
+                        f" process_workers{{{_REPLICAS}}}"
+                    )
                 },
                 "percentunit",
                 {0.9: RED},
@@ -178,7 +192,9 @@ _SATURATION: tuple[Row, Row] = (
                 "Memory",
                 {
                     "{{instance}} in all": f"process_resident_memory_bytes{{{_REPLICAS}}}",
-                    "{{instance}} largest process": f"process_resident_memory_max_bytes{{{_REPLICAS}}}",
+                    "{{instance}} largest process": (
+                        f"process_resident_memory_max_bytes{{{_REPLICAS}}}"
+                    ),
                 },
                 "bytes",
             ),

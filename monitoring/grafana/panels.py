@@ -1,4 +1,4 @@
-"""The kinds of panels that the dashboards are made of, and where each of them lies, in Grafana's own terms."""
+"""The kinds of panels of the dashboards, and their places, as Grafana's JSON."""
 
 from __future__ import annotations
 

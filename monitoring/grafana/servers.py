@@ -10,8 +10,9 @@ def _rate(metric: str, by: str = "") -> str:
 
 
 _DISK = (
-    'min by (instance, device) (node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|squashfs|iso9660|erofs"} '
-    "/ (node_filesystem_size_bytes > 0) unless node_filesystem_readonly == 1)"
+    "min by (instance, device)"
+    ' (node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|squashfs|iso9660|erofs"} /'
+    " (node_filesystem_size_bytes > 0) unless node_filesystem_readonly == 1)"
 )
 
 SERVERS: tuple[Row, ...] = (
@@ -109,7 +110,10 @@ SERVERS: tuple[Row, ...] = (
             graph(
                 "Processor",
                 {
-                    "{{instance}}": '1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[$__rate_interval]))'
+                    "{{instance}}": (
+                        "1 - avg by (instance)"
+                        ' (rate(node_cpu_seconds_total{mode="idle"}[$__rate_interval]))'
+                    )
                 },
                 "percentunit",
                 {0.8: RED},

@@ -75,7 +75,10 @@ class Relay(Program):
 
 
 class Alertmanager(Server):
-    """Alertmanager with our own configuration; only the address of the relay is another one, and its waits are shorter."""
+    """Alertmanager with our own configuration.
+
+    Only the address of the relay is another one, and its waits are shorter.
+    """
 
     def __init__(self, relay: Relay) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which alerts of a notification are news, which are a mistake of the network, and which are a reminder."""
+"""Which alerts of a notification are news, repetitions or reminders."""
 
 from __future__ import annotations
 

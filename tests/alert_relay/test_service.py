@@ -1,4 +1,4 @@
-"""What the relay answers and writes down, with and without a webhook; and which settings it refuses."""
+"""What the relay answers and records, with and without a webhook, and the settings it refuses."""
 
 from __future__ import annotations
 

@@ -1,1 +1,3 @@
-"""What happens to requests and clicks when one part after the other is broken under load: `make drill`."""
+"""What happens to requests and clicks when one part after the other is broken under load: `make
+drill`.
+"""

@@ -1,4 +1,4 @@
-"""The drill on the way of an alert: Discord is away for a minute, while there is something to tell."""
+"""The drill on the way of an alert: Discord does not answer for a minute while alerts fire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drills on what Holdfast keeps beside the database: poisoned cache entries, a stream from the future, no room for logs."""
+"""Drills on Redis and the log: broken cached links, stream ids from the future, a full disk."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import redis
 
-from app.cache import link_key
-from app.clicks import STREAM, Click, visitor
+from app.redirects.connection import STREAM
+from app.redirects.links import Click, link_key, visitor
 from testkit.servers import HANGS_SECONDS, wait_for
 from tests.drills.drill import Drill, Ground
 from tests.stack.compose import Stack, fetch, get_json
@@ -75,7 +75,9 @@ def _is_link(entry: Any) -> bool:
 
 
 def _clock_set_back(ground: Ground) -> None:
-    """Redis never gives an id below the last one: the clicks that follow one from the future all get its millisecond."""
+    """Redis never gives an id below the last one: the clicks that follow one from the future all
+    get its millisecond.
+    """
     name = f"clock-{secrets.token_hex(4)}"
     with ground.strike("clock-set-back") as hit, closing(ground.redis()) as held:
         with hit.fault():
@@ -98,7 +100,10 @@ def _clock_set_back(ground: Ground) -> None:
 
 
 def _no_room_for_logs(ground: Ground) -> None:
-    """One replica finds its log directory full; it serves as before, and logs again when there is room."""
+    """One replica finds its log directory full.
+
+    It serves as before, and logs again when there is room.
+    """
     stack = ground.stack
     own = f"http://{stack.address('app1')}:8000"
     with ground.strike("logs-disk-full") as hit:
@@ -124,7 +129,9 @@ def _no_room_for_logs(ground: Ground) -> None:
 
 @contextmanager
 def _full_logs(stack: Stack, service: str) -> Iterator[None]:
-    """A file system without room for a single file, from its first moment on, in the place of the log directory."""
+    """A file system without room for a single file, from its first moment on, in the place of the
+    log directory.
+    """
     mount = ["nsenter", "--target", str(stack.pid(service)), "--mount", "--pid"]
     _run(*mount, "mount", "-t", "tmpfs", "-o", "nr_inodes=1,mode=777", "tmpfs", _LOGS)
     try:

@@ -1,4 +1,4 @@
-"""The ground on which a drill breaks one thing: steady load around the fault, and a look at everything that was promised once it is over."""
+"""One drill: steady load around a fault, then a check of every promise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from tests.stack.load import Steady
 from tests.stack.pace import Stretch, fair, wait_for
 
 _LOOK_SECONDS = 0.3
-_PATIENCE_SECONDS = 0.9  # what is sent to a container that is just starting is sent again after a second, and that one would be answered
+# what is sent to a container that is just starting is sent again after a second, and that one would
+# be answered
+_PATIENCE_SECONDS = 0.9
 _CALM_SECONDS = 2
 _TOLD_SECONDS = 60
 
@@ -32,7 +34,7 @@ Wanted = str | tuple[str, str, float]
 
 
 class Drill(NamedTuple):
-    """Short ones run in CI. What `run` raises is the reason for which its line is not as expected."""
+    """Short ones run in CI. What `run` raises is why its line is not as expected."""
 
     name: str
     run: Callable[[Ground], None]
@@ -41,7 +43,10 @@ class Drill(NamedTuple):
 
 
 class Watch:
-    """Asks each replica by itself, several times a second, whether it can do everything; remembers when one could not."""
+    """Asks each replica by itself, several times a second, whether it can do everything.
+
+    Remembers when one could not.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -82,7 +87,9 @@ class Watch:
 
 
 class Hit:
-    """One fault under load; a drill sets what is right beside 200 and 302, and says when the cause has gone away."""
+    """One fault under load; a drill sets what is right beside 200 and 302, and says when the cause
+    has gone away.
+    """
 
     def __init__(self, ground: Ground, name: str, load: Steady) -> None:
         self.ground, self.name, self.load = ground, name, load
@@ -106,7 +113,9 @@ class Hit:
         self.ended = time.monotonic()
 
     def healed(self) -> None:
-        """Marks a moment until which something was not as it must be, although no answer and no replica showed it."""
+        """Marks a moment until which something was not as it must be, although no answer and no
+        replica showed it.
+        """
         self.healed_at = time.monotonic()
 
     def lasts(self, seconds: float) -> None:
@@ -115,7 +124,10 @@ class Hit:
 
     @contextmanager
     def fault(self, *alerts: Wanted) -> Iterator[None]:
-        """Around it; leaves when each alert was told. The cause is taken for gone at the end, unless mended() says otherwise."""
+        """Around it; leaves when each alert was told.
+
+        The cause is taken for gone at the end, unless mended() says otherwise.
+        """
         names = [alert if isinstance(alert, str) else alert[0] for alert in alerts]
         self.ground.wait_silent([name for each in names for name in each.split("|")])
         self.broke()
@@ -154,7 +166,9 @@ class Hit:
 
 
 class Ground:
-    """One stack, what Discord is told of it, links that are followed, and the table of what became of each drill."""
+    """One stack, what Discord is told of it, links that are followed, and the table of what became
+    of each drill.
+    """
 
     def __init__(self, stack: Stack, alerts: Alerts) -> None:
         self.stack, self.alerts = stack, alerts
@@ -233,7 +247,8 @@ class Ground:
         """How many clicks each request with this label is."""
         agent = "(details::json)->>'user_agent'"
         rows = self.stack.sql(
-            f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE '%\"{label}-%' GROUP BY 1"
+            f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE"
+            f" '%\"{label}-%' GROUP BY 1"
         )
         pairs = (row.rsplit("|", 1) for row in rows.splitlines())
         return Counter({name: int(count) for name, count in pairs})
@@ -243,7 +258,8 @@ class Ground:
         codes = ", ".join(f"'{code}'" for code in self.codes)
         clicks = "(SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked')"
         found = self.stack.sql(
-            f"SELECT short_code, click_count, {clicks} FROM urls WHERE short_code IN ({codes}) AND click_count <> {clicks}"
+            f"SELECT short_code, click_count, {clicks} FROM urls WHERE short_code IN ({codes}) AND"
+            f" click_count <> {clicks}"
         )
         return [
             f"the counter of {row.split('|')[0]} differs from its clicks"

@@ -1,4 +1,6 @@
-"""The drill that stops the whole service and lets Nginx alone serve its links: `python -m tests.drills.fail_static`."""
+"""The drill that stops the whole service and lets Nginx alone serve its links: `python -m
+tests.drills.fail_static`.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,7 @@ def rehearse(stack: Stack) -> str:
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "links.conf"
-        file.write_text(
-            stack.compose("exec", "-T", "app1", "flask", "--app", "app", "links", "export", "-")
-        )
+        file.write_text(stack.compose("exec", "-T", "app1", "holdfast", "links", "-"))
         Path(folder).chmod(0o755)
         with _stopped(stack), _alone(stack, file) as alone:
             found = {code: links.follow(alone, code) for code in expected}

@@ -1,4 +1,4 @@
-"""Drills on clients that mean harm or do harm: five hundred slow ones, bodies of ten megabytes at once, files of garbage."""
+"""Drills on hostile clients: 500 slow ones, many bodies of 10 MB at once, invalid files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from tests.stack.report import require
 _SLOW_CLIENTS = 500
 _SLOW_SECONDS = 25
 _MOST_HEADER_SECONDS = 15  # nginx.conf, client_header_timeout
-_HEADERS = b"POST /shorten HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+_HEADERS = (
+    b"POST /shorten HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length:"
+    b" 1000\r\n\r\n"
+)
 
 _AT_ONCE = 20
 _LARGEST_JSON = 64 * 2**10
@@ -29,7 +32,10 @@ _LARGEST_FILE = 10 * 2**20
 
 
 class SlowClients:
-    """Half of them are slow to send their headers, the others to send the body; one thread is enough for all."""
+    """Half of them are slow to send their headers, the others to send the body.
+
+    One thread is enough for all.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -96,7 +102,10 @@ def _slow_clients(ground: Ground) -> None:
 
 
 def _large_bodies(ground: Ground) -> None:
-    """Nginx refuses those that are too large; the others reach the replicas, and nothing good is in them."""
+    """Nginx refuses those that are too large.
+
+    The others reach the replicas, and nothing good is in them.
+    """
     before = oom_kills(ground.stack)
     with ground.strike("large-bodies") as hit, ThreadPoolExecutor(_AT_ONCE) as senders, hit.fault():
         for size, status in ((_LARGEST_FILE, 413), (_LARGEST_JSON + 1, 413), (_LARGEST_JSON, 400)):
@@ -132,13 +141,18 @@ def _send(stack: Stack, size: int) -> tuple[int, bytes, Any]:
 
 
 def oom_kills(stack: Stack) -> dict[str, int]:
-    """How many processes the kernel has ended in each container because it was over its memory limit."""
+    """How many processes the kernel has ended in each container because it was over its memory
+    limit.
+    """
     return {service: _oom_kills(stack, service) for service in (*REPLICAS, "nginx")}
 
 
 def _oom_kills(stack: Stack, service: str) -> int:
     """Both generations of control groups have a line for it, each in a file of its own."""
-    files = "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null || true"
+    files = (
+        "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null ||"
+        " true"
+    )
     words = docker("exec", f"{stack.project}-{service}-1", "sh", "-c", files).split()
     return int(words[words.index("oom_kill") + 1])
 
@@ -189,7 +203,10 @@ def _garbage_csv(ground: Ground) -> None:
 def upload(stack: Stack, content: bytes) -> tuple[int, bytes, Any]:
     """POST /users/bulk."""
     edge = "drill-7c1f"
-    start = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="users.csv"\r\nContent-Type: text/csv\r\n\r\n'
+    start = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="file";'
+        ' filename="users.csv"\r\nContent-Type: text/csv\r\n\r\n'
+    )
     body = start.encode() + content + f"\r\n--{edge}--\r\n".encode()
     return fetch(
         f"{stack.url()}/users/bulk",
@@ -200,7 +217,10 @@ def upload(stack: Stack, content: bytes) -> tuple[int, bytes, Any]:
 
 
 def _refused_by_load_csv(stack: Stack, content: bytes) -> None:
-    """One sentence and exit code 1; a file whose first rows are good may be loaded, its bad ones being named."""
+    """One sentence and exit code 1.
+
+    A file whose first rows are good may be loaded, its bad ones being named.
+    """
     if content.startswith(_HEAD):
         return
     command = ["docker", "exec", "-i", f"{stack.project}-app1-1", "python", "load_csv.py", "-"]

@@ -1,4 +1,4 @@
-"""Drills on work that is killed in its middle: imports and a migration; done again, each is whole, and nothing is there twice."""
+"""Drills on killed imports and migrations: repeated, each is complete, and nothing is double."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def _csv(name: str) -> bytes:
 
 
 def _bulk_import(ground: Ground, drill: str, moment: str) -> None:
-    """The replica that imports is killed as soon as the database is busy with a statement that begins like `moment`."""
+    """The replica that imports is killed as soon as the database is busy with a statement that
+    begins like `moment`.
+    """
     stack, name = ground.stack, f"bulk-{secrets.token_hex(4)}"
     with (
         ground.strike(drill) as hit,
@@ -74,7 +76,10 @@ def _importer(stack: Stack, moment: str) -> str:
     with closing(connect(stack)) as connection:
 
         def busy() -> bool:
-            sql = f"SELECT host(client_addr) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{moment}%'"
+            sql = (
+                "SELECT host(client_addr) FROM pg_stat_activity WHERE state = 'active' AND query"
+                f" LIKE '{moment}%'"
+            )
             found.extend(of[address] for (address,) in query(connection, sql) if address in of)
             return bool(found)
 
@@ -130,7 +135,10 @@ def _rows_of(stack: Stack, name: str) -> Iterator[Callable[[], int]]:
 
 
 def _migration(ground: Ground) -> None:
-    """The one-shot `migrate` is killed on a database of its own, some of whose tables it has made; done again, it makes all of them."""
+    """The one-shot `migrate` is killed on a database of its own, some of whose tables it has made.
+
+    Done again, it makes all of them.
+    """
     stack = ground.stack
     with ground.strike("migration-killed") as hit, _new_database(stack) as (gate, url):
         with hit.fault():
@@ -140,7 +148,8 @@ def _migration(ground: Ground) -> None:
                 lambda: bool(
                     query(
                         gate,
-                        f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE} AND NOT granted",
+                        f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = {_GATE}"
+                        " AND NOT granted",
                     )
                 ),
                 60,
@@ -165,7 +174,8 @@ def _migration(ground: Ground) -> None:
 
 @contextmanager
 def _new_database(stack: Stack) -> Iterator[tuple[Any, str]]:
-    """Somebody to hold the gate, and the address of an empty database in which it stands: every statement that makes something after the table
+    """Somebody to hold the gate, and the address of an empty database in which it stands: every
+    statement that makes something after the table
     `urls` waits there."""
     url = f"{stack.database_url().rpartition('/')[0]}/{_DATABASE}"
     with closing(connect(stack)) as own:
@@ -189,7 +199,10 @@ CREATE EVENT TRIGGER gate ON ddl_command_start EXECUTE FUNCTION pass_the_gate()
 
 
 def _migrate(stack: Stack) -> str:
-    """A container of the one-shot service, on that database; without Redis, which would tell it of clicks that wait for the stack's own."""
+    """A container of the one-shot service, on that database.
+
+    Without Redis, which would tell it of clicks that wait for the stack's own.
+    """
     return stack.compose(
         "run",
         "-d",
@@ -205,8 +218,14 @@ def _migrate(stack: Stack) -> str:
 
 
 def _schema(connection: Any) -> list[Any]:
-    columns = "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
-    indexes = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
+    columns = (
+        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM"
+        " information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+    )
+    indexes = (
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY"
+        " 1, 2"
+    )
     return [query(connection, columns), query(connection, indexes)]
 
 

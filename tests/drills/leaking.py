@@ -1,4 +1,4 @@
-"""Drills on memory: a process of a replica leaks until the kernel ends it, and with the first one the whole container."""
+"""Drills on memory: a process leaks until the kernel kills it, or the whole container."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from tests.stack.report import require
 
 _REPLICA = "app1"
 
-# It leaks in the name of another process of the container: the kernel is told to end that one first when memory is over, and with it ends the leak, before
+# It leaks in the name of another process of the container: the kernel is told to end that one first
+# when memory is over, and with it ends the leak, before
 # the kernel, which does not wait long for a process that it has ended, ends another.
 _LEAK = """
 import glob, sys, time
 def ended():
-    (counts,) = glob.glob("/sys/fs/cgroup/memory.events") or glob.glob("/sys/fs/cgroup/memory/memory.oom_control")
+    old = "/sys/fs/cgroup/memory/memory.oom_control"
+    (counts,) = glob.glob("/sys/fs/cgroup/memory.events") or glob.glob(old)
     return [line for line in open(counts) if line.startswith("oom_kill ")]
 victim = sys.argv[1] or open("/proc/1/task/1/children").read().split()[0]
 open(f"/proc/{victim}/oom_score_adj", "w").write("1000")
@@ -29,7 +31,10 @@ while ended() == before:
 
 
 def _leak(ground: Ground, drill: str, pid: str) -> None:
-    """`pid` as the container numbers its processes; "" is the one that Gunicorn has started to serve."""
+    """`pid` as the container numbers its processes.
+
+    "" is the one that Gunicorn has started to serve.
+    """
     stack = ground.stack
     before, kills = stack.inspect(_REPLICA)["RestartCount"], oom_kills(stack)[_REPLICA]
     with ground.strike(drill) as hit, hit.fault():

@@ -1,4 +1,4 @@
-"""The drill on Nginx: killed, which breaks the connections that clients have to it, and nothing else."""
+"""The drill on Nginx: killed, it breaks the connections of its clients and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from tests.stack.load import BROKEN
 
 
 def _killed(ground: Ground) -> None:
-    """There is one; while it is away nobody can be answered, so this is the one fault during which requests may fail."""
+    """There is one; while it is away nobody can be answered, so this is the one fault during which
+    requests may fail.
+    """
     with ground.strike("nginx-killed") as hit:
         hit.allowed, hit.redirects_too = {BROKEN}, True
         with hit.fault():

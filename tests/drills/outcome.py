@@ -1,4 +1,4 @@
-"""Judges a drill: what the answers and the stored clicks say about the promises, and the line of the table that follows."""
+"""Compares the answers and stored clicks of a drill with the promises; makes its table line."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ HEAD = (
     "recovered after",
     "as expected?",
 )
-LEGEND = """failed: answered neither as asked nor with 503, or not at all; refused: 503 with Retry-After, within a second;
-answered, stored: redirects, and their clicks in the database, +n that the fault itself deleted; double: clicks stored twice, +n of
-requests that Nginx or the client had to send to a second replica because the first one died; told after: from the fault to the alert
-at Discord; recovered after: from the end of the cause to the last answer that was wrong or refused, or to the last moment at which
-a replica was not ready."""
+LEGEND = """failed: answered neither as asked nor with 503, or not at all
+refused: 503 with Retry-After, within a second
+answered, stored: redirects, and their clicks in the database, +n that the fault itself deleted
+double: clicks stored twice, +n of requests that Nginx or the client had to send to a second
+replica because the first one died
+told after: from the fault to the alert at Discord
+recovered after: from the end of the cause to the last answer that was wrong or refused, or to the
+last moment at which a replica was not ready"""
 
 
 @dataclass
 class Rules:
-    """What is right beside 200 and 302 while the fault lasts, and until `RECOVERY_SECONDS` after it: for reads, when asked for also for redirects."""
+    """What is right beside 200 and 302 while the fault lasts, and until `RECOVERY_SECONDS` after
+    it: for reads, when asked for also for redirects.
+    """
 
     allowed: Collection[int] = ()
     redirects_too: bool = False
@@ -101,7 +106,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def bad(answer: Answer, targets: Mapping[str, str]) -> bool:
-    """Whether it is not what a client wants to see: a redirect to where the link leads, or a page."""
+    """Whether it is neither the right redirect nor the page that the client asked for."""
     if answer.path in targets:
         return (answer.status, answer.location) != (302, targets[answer.path])
     return answer.status not in (200, 302)
@@ -151,8 +156,10 @@ def judge_clicks(
     resent: Collection[str],
     destroyed: Collection[str] = (),
 ) -> None:
-    """`stored` counts the click events of each request's name. A request that was sent to two replicas may be two clicks: the first one may have died
-    after it had counted. Of one whose connection broke nobody knows whether it is a click; any other one that was not answered with 302 is none."""
+    """`stored` counts the click events of each request's name. A request that was sent to two
+    replicas may be two clicks: the first one may have died
+    after it had counted. Of one whose connection broke nobody knows whether it is a click; any
+    other one that was not answered with 302 is none."""
     by_name = {answer.name: answer for answer in answers}
     answered = {name for name, answer in by_name.items() if answer.status == 302}
     resent = {*resent, *(name for name, answer in by_name.items() if answer.note == AGAIN)}

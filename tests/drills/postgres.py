@@ -71,7 +71,9 @@ def _full(ground: Ground) -> None:
 
 @contextmanager
 def _all_connections_taken(stack: Stack) -> Iterator[None]:
-    """Somebody holds every connection that PostgreSQL gives, and takes those of the pools away as well, also from a pool that is faster for once."""
+    """Somebody holds every connection that PostgreSQL gives, and takes those of the pools away as
+    well, also from a pool that is faster for once.
+    """
     with ExitStack() as held:
         first = _take_all(stack, held)
         for _ in range(_TRIES):
@@ -98,7 +100,10 @@ def _take_all(stack: Stack, held: ExitStack) -> Any:
 
 
 def _slow(ground: Ground) -> None:
-    """Reads of the locked table wait for as long as they may wait for their locks; cached redirects do not even notice."""
+    """Reads of the locked table wait for as long as they may wait for their locks.
+
+    Cached redirects do not even notice.
+    """
     paths = [f"/{code}" for code in ground.codes]
     with (
         ground.strike("postgres-slow", paths=paths) as hit,

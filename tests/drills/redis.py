@@ -36,7 +36,10 @@ def _stopped(ground: Ground) -> None:
 
 
 def _hanging(ground: Ground) -> None:
-    """Its kernel still accepts connections and commands; when it goes on, it records clicks that were stored elsewhere meanwhile."""
+    """Its kernel still accepts connections and commands.
+
+    When it goes on, it records clicks that were stored elsewhere meanwhile.
+    """
     container = f"{ground.stack.project}-redis-1"
     with ground.strike("redis-hanging") as hit:
         try:
@@ -88,7 +91,9 @@ return 1
 
 
 def _flushed(ground: Ground) -> None:
-    """At a moment when every click has been read, of which there are few and short ones: links, position and epoch are gone, and nothing that was promised."""
+    """At a moment when every click has been read, of which there are few and short ones: links,
+    position and epoch are gone, and nothing that was promised.
+    """
     with ground.strike("redis-flushed") as hit, closing(ground.redis()) as redis:
         with hit.fault():
             wait_for(
@@ -99,7 +104,9 @@ def _flushed(ground: Ground) -> None:
 
 
 def _flushed_unread(ground: Ground) -> None:
-    """FLUSHALL destroys the clicks that wait to be read, as rm does a file: those, at most, are lost, and none of the others."""
+    """FLUSHALL destroys the clicks that wait to be read, as rm does a file: those, at most, are
+    lost, and none of the others.
+    """
     with ground.strike("redis-flushed-unread") as hit, closing(ground.redis()) as redis:
         with hit.fault():
             wait_for(lambda: redis.xlen("clicks") > 0, what="a click that waits")

@@ -1,4 +1,6 @@
-"""Drills on the replicas: one killed, a process within one killed, and all of them replaced under load while the schema changes."""
+"""Drills on the replicas: one killed, a process within one killed, and all of them replaced under
+load while the schema changes.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,15 @@ from tests.stack.compose import REPLICAS, Stack, docker, fetch
 from tests.stack.pace import wait_for
 from tests.stack.report import require
 
-INSTANCE = (
-    "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+INSTANCE = (  # Docker may be faster than the 5 s that InstanceDown waits
+    "InstanceDown|InstanceRestarted"
 )
 
 
 def kill(hit: Hit, service: str) -> None:
-    """kill -9 from the host, as the kernel would when memory ends: Docker takes its own kill for a wish. Waits for the next process."""
+    """kill -9 from the host, as the kernel would when memory ends: Docker takes its own kill for a
+    wish. Waits for the next process.
+    """
     stack = hit.ground.stack
     before = stack.pid(service)
     os.kill(before, signal.SIGKILL)
@@ -97,7 +101,7 @@ def next_image(stack: Stack) -> str:
 
 
 def build_next(stack: Stack) -> None:
-    """The same image with one migration more, which is what the stack is told to use from now on."""
+    """The same image with one migration more; the stack uses it from now on."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "Dockerfile").write_text(_DOCKERFILE)
         Path(folder, "0900_drill.py").write_text(f'"""A harmless change."""\n{_MIGRATION}')

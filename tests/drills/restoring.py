@@ -1,4 +1,7 @@
-"""The drill that loses the database under load and restores its newest dump; prints what was lost, and for how long: `python -m tests.drills.restoring`."""
+"""The drill that loses the database under load and restores its newest dump.
+
+Prints what was lost, and for how long: `python -m tests.drills.restoring`.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,25 @@ _BEHIND_SECONDS = 2
 
 _REHEARSAL_SECONDS = 300
 
-# What may have changed since the dump, and nothing else: clicks that were replayed, and bookkeeping that comes to its end.
+# What may have changed since the dump, and nothing else: clicks that were replayed, and bookkeeping
+# that comes to its end.
 _AS_DUMPED = {
-    "urls": "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at, deleted_at, version, click_count - "
-    "(SELECT count(*) FROM events WHERE url_id = urls.id AND event_type = 'clicked' AND id > {events}) FROM urls",
+    "urls": (
+        "SELECT id, user_id, short_code, original_url, title, is_active, created_at, updated_at,"
+        " deleted_at, version, click_count - (SELECT count(*) FROM events WHERE url_id = urls.id"
+        " AND event_type = 'clicked' AND id > {events}) FROM urls"
+    ),
     "events": "SELECT * FROM events WHERE id <= {events}",
-    "click_claims": "SELECT * FROM click_claims WHERE id <= {click_claims} AND extract(epoch FROM forget_at) > {due}",
+    "click_claims": (
+        "SELECT * FROM click_claims WHERE id <= {click_claims} AND extract(epoch FROM forget_at) >"
+        " {due}"
+    ),
     "facts": "SELECT * FROM facts WHERE name <> 'clicks'",
 }
-_SUM = "SELECT count(*), md5(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\")) FROM (SELECT given::text AS line FROM ({}) AS given) AS lines"
+_SUM = (
+    "SELECT count(*), md5(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\")) FROM (SELECT"
+    " given::text AS line FROM ({}) AS given) AS lines"
+)
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
 
 State = dict[str, tuple[int, str]]
@@ -47,7 +60,8 @@ State = dict[str, tuple[int, str]]
 
 
 class View:
-    """The database as one transaction sees it; `last` are the largest ids, after which rows came later, and `due`, the second until which
+    """The database as one transaction sees it; `last` are the largest ids, after which rows came
+    later, and `due`, the second until which
     claims may come to their end meanwhile."""
 
     def __init__(self, connection: Any, last: dict[str, int] | None = None) -> None:
@@ -217,18 +231,29 @@ class Rehearsal:
             [
                 self.restore_said,
                 *lines,
-                f"recovery point: links and users as of the dump, {self.destroyed - self.dumped:.1f} s before the database was lost; "
-                f"of {len(self.answered())} clicks {len(self.lost())} are lost",
-                f"of the {len(after)} clicks answered since the database was lost, {len(after & self.stored.keys())} are stored; "
-                f"{self.waiting} waited in Redis when the restore began",
-                f"recovery time: {self.restore_seconds:.1f} s for deploy/restore.sh; not every redirect was answered for {self.away():.1f} s; "
-                f"the dump took {self.dump_seconds:.1f} s",
+                (
+                    "recovery point: links and users as of the dump,"
+                    f" {self.destroyed - self.dumped:.1f} s before the database was lost; of"
+                    f" {len(self.answered())} clicks {len(self.lost())} are lost"
+                ),
+                (
+                    f"of the {len(after)} clicks answered since the database was lost,"
+                    f" {len(after & self.stored.keys())} are stored; {self.waiting} waited in Redis"
+                    " when the restore began"
+                ),
+                (
+                    f"recovery time: {self.restore_seconds:.1f} s for deploy/restore.sh; not every"
+                    f" redirect was answered for {self.away():.1f} s; the dump took"
+                    f" {self.dump_seconds:.1f} s"
+                ),
             ]
         )
 
 
 def rehearse(stack: Stack) -> Rehearsal:
-    """Dumps under load, goes on, destroys PostgreSQL with its volume, lets it come back empty, restores, and compares."""
+    """Dumps under load, goes on, destroys PostgreSQL with its volume, lets it come back empty,
+    restores, and compares.
+    """
     codes, own = links.make(stack.url(), 30), Links.make(stack.url())
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -283,7 +308,9 @@ def _destroy(stack: Stack, done: Rehearsal) -> None:
 
 
 def _come_back_without(stack: Stack) -> None:
-    """As a host does whose disk is lost: PostgreSQL starts on a new one, and so do a replica and the worker. They must not make it theirs, for clicks wait."""
+    """As a host does whose disk is lost: PostgreSQL starts on a new one, and so do a replica and
+    the worker. They must not make it theirs, for clicks wait.
+    """
     stack.compose("up", "-d", "--no-deps", "--wait", "postgres")
     docker("restart", f"{stack.project}-app1-1", f"{stack.project}-worker-1")
     stack.wait_healthy("app1")
@@ -310,7 +337,8 @@ def _waiting(stack: Stack) -> int:
 def _stored(stack: Stack, label: str) -> Counter[str]:
     agent = "(details::json)->>'user_agent'"
     rows = stack.sql(
-        f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE '%\"{label}-%' GROUP BY 1"
+        f"SELECT {agent}, count(*) FROM events WHERE event_type = 'clicked' AND details LIKE"
+        f" '%\"{label}-%' GROUP BY 1"
     )
     return Counter(
         {name: int(count) for name, count in (row.rsplit("|", 1) for row in rows.splitlines())}

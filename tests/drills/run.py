@@ -1,4 +1,4 @@
-"""Brings a stack up, breaks it as the drills say, one after the other, prints what became of each, and takes it down: `python -m tests.drills.run`."""
+"""Runs the drills on one stack and prints their table: `python -m tests.drills.run`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def chosen(drills: Sequence[Drill], names: Sequence[str], *, short: bool) -> lis
     unknown = set(names) - {drill.name for drill in drills}
     if unknown:
         sys.exit(
-            f"there is no drill {', '.join(sorted(unknown))}; there are {', '.join(drill.name for drill in drills)}"
+            f"there is no drill {', '.join(sorted(unknown))}; there are"
+            f" {', '.join(drill.name for drill in drills)}"
         )
     return [
         drill for drill in drills if (drill.name in names if names else drill.short or not short)

@@ -1,4 +1,6 @@
-"""A whole installation: PostgreSQL, Redis, two server processes and the click worker, each a process that a test may kill."""
+"""A whole installation: PostgreSQL, Redis, two server processes and the click worker, each a
+process that a test may kill.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The front and Flask behind it answer the same, byte by byte, and store the same: one table of requests goes both ways."""
+"""The front and Flask behind it answer the same, byte by byte, and store the same: one table of
+requests goes both ways.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ _VOLATILE = (
 
 
 def comparable(answer: bytes) -> tuple[bytes, set[bytes], bytes]:
-    """Status line, headers and body of an answer, without what differs from one request to the next."""
+    """Status line, headers and body of an answer, without what differs from one request to the
+    next.
+    """
     for pattern, put in _VOLATILE:
         answer = re.sub(pattern, put, answer)
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -104,7 +108,10 @@ def assert_same(ways: Ways, request: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def codes(ways: Ways) -> list[str]:
-    """Links of every kind; the last ones are deactivated and deleted. All of them have been asked for."""
+    """Links of every kind; the last ones are deactivated and deleted.
+
+    All of them have been asked for.
+    """
     made = [
         ways.client.json("POST", "/urls", {"original_url": address})
         for address in (*_ADDRESSES, "https://gone.example/", "https://dead.example/")

@@ -1,4 +1,6 @@
-"""kill -9 of each part in the middle of 5,000 redirects: every 302 that a client received is one click, none is two."""
+"""kill -9 of each part in the middle of 5,000 redirects: every 302 that a client received is one
+click, none is two.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A dump brings everything back, row by row; Redis forgets what the restored database does not know, and the clicks that it kept are stored."""
+"""A dump brings everything back, row by row.
+
+Redis forgets what the restored database does not know, and the clicks that it kept are stored.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ Rows = dict[str, list[str]]
 def command(url: str, redis_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {"DATABASE_URL": url, "REDIS_URL": redis_url, "PATH": "/usr/bin:/bin"}
     return subprocess.run(
-        [sys.executable, "-m", "app.backup", *arguments],
+        [sys.executable, "-m", "app", *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -70,7 +73,10 @@ def sqlite_rows(path: Path) -> Rows:
 
 
 class Lost:
-    """An installation whose database has been dumped and then destroyed; `new` is the empty one in its place."""
+    """An installation whose database has been dumped and then destroyed.
+
+    `new` is the empty one in its place.
+    """
 
     def __init__(self, installation: Installation, dump: Path) -> None:
         self.installation, self.dump = installation, dump
@@ -101,7 +107,7 @@ def lose(installation: Installation, tmp_path: Path) -> Callable[[Callable[[], A
 
     def after(meanwhile: Callable[[], Any]) -> Lost:
         lost = Lost(installation, tmp_path / "holdfast.dump")
-        done = command(lost.old, installation.redis.url, "dump", str(lost.dump))
+        done = command(lost.old, installation.redis.url, "backup", str(lost.dump))
         assert done.returncode == 0, done.stderr
         meanwhile()
         installation.worker.kill()
@@ -271,17 +277,17 @@ def test_a_database_that_asks_for_a_password_is_given_the_one_of_the_settings(
         for secret in (password, "wrong")
     )
     wait_for(
-        lambda: command(wrong, "", "dump", str(tmp_path / "dump")).returncode == 1,
+        lambda: command(wrong, "", "backup", str(tmp_path / "backup")).returncode == 1,
         what="the question for the password",
     )
-    assert command(right, "", "dump", str(tmp_path / "dump")).returncode == 0
+    assert command(right, "", "backup", str(tmp_path / "backup")).returncode == 0
 
 
 def test_on_sqlite_everything_comes_back_into_a_new_file(tmp_path: Path) -> None:
     old, new, dump = tmp_path / "old.db", tmp_path / "new.db", tmp_path / "holdfast.dump"
     with WebServer(tmp_path, DATABASE_URL=f"sqlite:///{old}", AUTO_SEED="true"):
         assert (
-            command(f"sqlite:///{old}", "", "dump", str(dump)).returncode == 0
+            command(f"sqlite:///{old}", "", "backup", str(dump)).returncode == 0
         )  # while it is served
     done = command(f"sqlite:///{new}", "", "restore", str(dump))
     assert done.returncode == 0, done.stderr
@@ -296,10 +302,10 @@ def test_a_dump_can_be_read_by_its_owner_only_and_a_failed_one_leaves_nothing(
     tmp_path: Path,
 ) -> None:
     dump = tmp_path / "holdfast.dump"
-    assert command(f"sqlite:///{tmp_path}/some.db", "", "dump", str(dump)).returncode == 0
+    assert command(f"sqlite:///{tmp_path}/some.db", "", "backup", str(dump)).returncode == 0
     assert dump.stat().st_mode & 0o777 == 0o600
     dump.unlink()
-    failed = command("postgresql+pool://x@127.0.0.1:1/x", "", "dump", str(dump))
+    failed = command("postgresql+pool://x@127.0.0.1:1/x", "", "backup", str(dump))
     assert (failed.returncode, failed.stderr[:7]) == (1, "Error: ")
     assert list(tmp_path.glob("*.dump*")) == []
 

@@ -1,4 +1,4 @@
-"""Twelve processes that start at the same moment on an empty database all come up, and make its schema once."""
+"""Twelve processes that start together on an empty database all start, and migrate it once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from testkit.servers import HANGS_SECONDS, ROOT, Postgres
 
 pytestmark = pytest.mark.services
 
-# Each has imported the application before the first one begins, so that they all do the same at the same time.
+# Each has imported the application before the first one begins, so that they all do the same at the
+# same time.
 _START = """
 import os, sys
 import app

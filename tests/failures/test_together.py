@@ -1,4 +1,4 @@
-"""Fifty clients create, change, deactivate, reactivate and follow the same links at once, over two server processes."""
+"""Fifty clients change and follow the same links at once, over two server processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ THREADS, STEPS = 50, 40
 
 @dataclass(frozen=True)
 class Seen:
-    """A change that was confirmed, or a redirect: when it was asked, when it was answered, and the state it made or saw."""
+    """A change that was confirmed, or a redirect: when it was asked, when it was answered, and the
+    state it made or saw.
+    """
 
     asked: float
     answered: float
@@ -46,7 +48,9 @@ class History:
         ]
 
     def _explains(self, change: Seen, seen: Seen) -> bool:
-        """It saw this change, which was not replaced by another one that was confirmed before it asked."""
+        """It saw this change, which was not replaced by another one that was confirmed before it
+        asked.
+        """
         if change.target != seen.target or change.asked > seen.answered:
             return False
         return not any(

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from app.cache import cache
 from app.models import Product
-from app.routes.given import given
 from tests.conftest import Api
-
-
-@pytest.fixture
-def given_with(app: Flask) -> Iterator[Callable[..., None]]:
-    """Changes settings that routes depend on, as another configuration would have given them."""
-    before = replace(given)
-    yield lambda **changes: given.bind(replace(before, **changes))
-    given.bind(before)
-
-
-@pytest.fixture(autouse=True)
-def _forgetful() -> None:
-    """Without Redis, this process would remember answers from the test before."""
-    cache.bind(cache.store, cache.ttl_seconds)
 
 
 @pytest.fixture

@@ -127,7 +127,9 @@ def test_the_metrics_are_there_without_database_and_cache(
 
 
 def _stand_still(seconds: float) -> None:
-    """No thread of this process runs meanwhile: a PyDLL keeps the interpreter's lock while it calls."""
+    """No thread of this process runs meanwhile: a PyDLL keeps the interpreter's lock while it
+    calls.
+    """
     ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
 
 

@@ -1,1 +1,3 @@
-"""Checks of the running container stack: `python -m tests.stack.run` for Compose, `python -m tests.stack.swarm` for Swarm."""
+"""Checks of the running container stack: `python -m tests.stack.run` for Compose, `python -m
+tests.stack.swarm` for Swarm.
+"""

@@ -21,7 +21,9 @@ _RESOLVED = "🟢 Resolved: "
 
 @dataclass
 class Expected:
-    """An alert, or one of several with | between, that a fault must raise, and whose end must be told after that of the fault."""
+    """An alert, or one of several with | between, that a fault must raise, and whose end must be
+    told after that of the fault.
+    """
 
     fault: str
     alert: str
@@ -50,7 +52,9 @@ class Alerts:
 
     @contextmanager
     def told_of(self, fault: str, *alerts: tuple[str, str, float]) -> Iterator[None]:
-        """Around a fault, which may end when each of (name, severity) was told, after so many seconds at most."""
+        """Around a fault, which may end when each of (name, severity) was told, after so many
+        seconds at most.
+        """
         expected = [
             (self.expect(fault, name, severity), seconds) for name, severity, seconds in alerts
         ]

@@ -13,7 +13,9 @@ from tests.stack.report import require
 
 
 def exact(url: str, loads: Sequence[Steady], nginx_log: str) -> str:
-    """A request that Nginx had to send to a second replica may be two clicks: the first one may have died after it had counted."""
+    """A request that Nginx had to send to a second replica may be two clicks: the first one may
+    have died after it had counted.
+    """
     answered = {name for load in loads for name in load.clicks()}
     labels = tuple(f"{load.label}-" for load in loads)
     agents = (
@@ -30,7 +32,10 @@ def exact(url: str, loads: Sequence[Steady], nginx_log: str) -> str:
     require(
         more <= repeated, f"{len(more - repeated)} clicks too many: {sorted(more - repeated)[:5]}"
     )
-    return f"{len(answered)} answered, {stored.total()} stored; Nginx sent {len(repeated & stored.keys())} to a second replica"
+    return (
+        f"{len(answered)} answered, {stored.total()} stored; Nginx sent"
+        f" {len(repeated & stored.keys())} to a second replica"
+    )
 
 
 def sent_twice(nginx_log: str) -> set[str]:

@@ -1,4 +1,6 @@
-"""The Compose stack under a name and on ports of its own: up, looked at, down again with all that it stored."""
+"""The Compose stack under a name and on ports of its own: up, looked at, down again with all that
+it stored.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +178,7 @@ def get_json(url: str) -> Any:
 def fetch(
     url: str, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> tuple[int, bytes, Any]:
-    """Status, body and headers of one request that follows no redirect, on a connection of its own."""
+    """Status, body and headers of one request on a new connection; follows no redirect."""
     _, _, host, target = url.split("/", 3)
     with closing(HTTPConnection(host, timeout=40)) as connection:
         connection.request(

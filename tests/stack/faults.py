@@ -17,11 +17,14 @@ from tests.stack.load import Steady
 from tests.stack.pace import fair, wait_for
 from tests.stack.report import require
 
-_INSTANCE = (
-    "InstanceDown|InstanceRestarted"  # Docker may be faster than the 5 s that InstanceDown waits
+_INSTANCE = (  # Docker may be faster than the 5 s that InstanceDown waits
+    "InstanceDown|InstanceRestarted"
 )
 
-_SLOW_USERS = "ALTER TABLE users RENAME TO real_users; CREATE VIEW users AS SELECT real_users.* FROM real_users, pg_sleep(30)"
+_SLOW_USERS = (
+    "ALTER TABLE users RENAME TO real_users; CREATE VIEW users AS SELECT real_users.* FROM"
+    " real_users, pg_sleep(30)"
+)
 _FAST_USERS = "DROP VIEW users; ALTER TABLE real_users RENAME TO users"
 
 
@@ -49,7 +52,9 @@ class Faults:
             self.stack.wait_healthy(service)
 
     def kill(self, replica: str) -> str:
-        """kill -9 from the host, as the kernel would when memory ends: Docker takes its own kill for a wish."""
+        """kill -9 from the host, as the kernel would when memory ends: Docker takes its own kill
+        for a wish.
+        """
         with self.load("kill") as load:
             wait_for(lambda: len(load.answers) > 200, 20, "the load")
             with self.alerts.told_of(f"kill -9 of {replica}", (_INSTANCE, "any", 15)):
@@ -81,7 +86,9 @@ class Faults:
             return f"healthy after {back:.1f} s; {load.summary()}"
 
     def _back(self, before: dict[str, int], seconds: float) -> float:
-        """After how many seconds one of these processes has been replaced, and all of them are healthy."""
+        """After how many seconds one of these processes has been replaced, and all of them are
+        healthy.
+        """
         began, deadline = time.monotonic(), fair() + seconds
         wait_for(
             lambda: any(self.stack.pid(replica) not in (0, pid) for replica, pid in before.items()),
@@ -106,10 +113,15 @@ class Faults:
                 not load.failed(only_redirects=True), f"failed: {load.failed(only_redirects=True)}"
             )
             require(load.failed(), "nobody noticed")
-            return f"every cached redirect was answered; {load.summary()}; reads: {', '.join(load.failed())}"
+            return (
+                f"every cached redirect was answered; {load.summary()}; reads:"
+                f" {', '.join(load.failed())}"
+            )
 
     def slow_and_failing(self) -> str:
-        """PostgreSQL takes its time over a table: who reads it waits for as long as a statement may take, and then gets 503."""
+        """PostgreSQL takes its time over a table: who reads it waits for as long as a statement may
+        take, and then gets 503.
+        """
         connection = psycopg2.connect(
             self.stack.test_servers()["TEST_DATABASE_URL"].replace("+pool", "")
         )
@@ -138,10 +150,14 @@ class Faults:
             return f"redirects went on: {redirects.summary()}; reads: {reads.failed()}"
 
     def silence(self, meanwhile: Callable[[], None]) -> None:
-        """No request for two minutes. First Nginx is away, too; the worker is all the time, so that the last clicks wait."""
+        """No request for two minutes. First Nginx is away, too.
+
+        The worker is all the time, so that the last clicks wait.
+        """
         with self.without("worker", ("ClickBacklogOld", "warning", 90)):
             links.follow_each(self.stack.url(), self.codes)
-            # The alert counts from the last request of what is done meanwhile: half a minute of rate, two of silence, ten seconds of grouping.
+            # The alert counts from the last request of what is done meanwhile: half a minute of
+            # rate, two of silence, ten seconds of grouping.
             with self.alerts.told_of("no traffic", ("NoTraffic", "warning", 280)):
                 with self.without("nginx", ("NginxDown", "critical", 30)):
                     pass

@@ -1,4 +1,6 @@
-"""What Nginx answers by itself: every error in the contract's form, with a request id, and its own status to nobody outside."""
+"""What Nginx answers by itself: every error in the contract's form, with a request id, and its own
+status to nobody outside.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A steady load over keep-alive connections, which remembers every request, when it was made, and what became of it."""
+"""A steady load over keep-alive connections, which remembers every request, when it was made, and
+what became of it.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ class Reply:
 
 
 class Connection:
-    """As careful clients do, it looks before each request whether the server has closed the kept connection. When that happens at the very moment
-    of sending, it does what HTTP asks for (RFC 9112, 9.3.1): the GET goes out once more, on a new one. A server that had begun it counts two clicks."""
+    """As careful clients do, it looks before each request whether the server has closed the kept
+    connection. When that happens at the very moment
+    of sending, it does what HTTP asks for (RFC 9112, 9.3.1): the GET goes out once more, on a new
+    one. A server that had begun it counts two clicks."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -71,7 +75,10 @@ class Connection:
 
 @dataclass(frozen=True)
 class Answer:
-    """`name` is the request's id and its User-Agent, so that its click can be found; `at` is when it was answered, on the monotonic clock."""
+    """`name` is the request's id and its User-Agent, so that its click can be found.
+
+    `at` is when it was answered, on the monotonic clock.
+    """
 
     name: str
     path: str
@@ -85,7 +92,9 @@ class Answer:
 
 @dataclass
 class Steady:
-    """`rate` requests a second by `clients` threads, one path after the other, each with a name of its own."""
+    """`rate` requests a second by `clients` threads, one path after the other, each with a name of
+    its own.
+    """
 
     url: str
     paths: Sequence[str]
@@ -159,7 +168,10 @@ class Steady:
         slowest = max((each.seconds for each in answers), default=0.0)
         again = sum(each.note == AGAIN for each in answers)
         rate = len(answers) / (time.monotonic() - self.began)
-        return f"{len(answers)} requests, {rate:.0f}/s, slowest {slowest * 1000:.0f} ms, {again} {AGAIN}"
+        return (
+            f"{len(answers)} requests, {rate:.0f}/s, slowest {slowest * 1000:.0f} ms, {again}"
+            f" {AGAIN}"
+        )
 
 
 def _is_read(answer: Answer) -> bool:

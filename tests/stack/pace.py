@@ -1,4 +1,4 @@
-"""A clock that goes slower while this machine is busy, so that only the stack can miss a deadline."""
+"""A clock that is slower while this machine is busy, so that only the stack misses deadlines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Three replicas that are one service: what is written on one is seen on the others at once; who asks is known; files can be loaded."""
+"""Three replicas that are one service: what is written on one is seen on the others at once.
+
+Who asks is known; files can be loaded.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def _seen_at_once(stack: Stack) -> str:
     for number in range(_ROUNDS):
         for writer, reader in pairs:
             _write_and_read(writer, reader, f"https://example.com/{number}")
-    return f"{_ROUNDS * len(pairs)} links made, changed, followed and deleted on one of {len(ways)} ways and read on another"
+    return (
+        f"{_ROUNDS * len(pairs)} links made, changed, followed and deleted on one of {len(ways)}"
+        " ways and read on another"
+    )
 
 
 def _write_and_read(writer: str, reader: str, address: str) -> None:

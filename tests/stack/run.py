@@ -1,4 +1,6 @@
-"""Brings the Compose stack up under a name of its own, checks every promise about it, and takes it down: `python -m tests.stack.run`."""
+"""Brings the Compose stack up under a name of its own, checks every promise about it, and takes it
+down: `python -m tests.stack.run`.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,10 @@ def _break(report: Report, faults: Faults) -> None:
 
 
 def _contract(stack: Stack) -> str:
-    """As the suite runs them in the process, but over HTTP; what needs the inside of the process is left out."""
+    """As the suite runs them in the process, but over HTTP.
+
+    What needs the inside of the process is left out.
+    """
     options = [
         "--no-cov",
         "--tb=short",

@@ -1,4 +1,6 @@
-"""How the stack stands once it is up: containers, ports, users, targets, rules and the way of the alerts."""
+"""How the stack stands once it is up: containers, ports, users, targets, rules and the way of the
+alerts.
+"""
 
 from __future__ import annotations
 

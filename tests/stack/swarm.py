@@ -1,4 +1,6 @@
-"""Deploys docker-stack.yml on a Swarm of this one engine, checks its promises under load, and removes it all: `python -m tests.stack.swarm`."""
+"""Deploys docker-stack.yml on a Swarm of this one engine, checks its promises under load, and
+removes it all: `python -m tests.stack.swarm`.
+"""
 
 from __future__ import annotations
 
@@ -260,7 +262,10 @@ def scale(swarm: Swarm) -> str:
 
 def watch_disks(swarm: Swarm) -> str:
     """What HostDiskSpaceLow looks at, which leaves out what is read only."""
-    query = 'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay"}+unless+node_filesystem_readonly==1'
+    query = (
+        'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay"}'
+        "+unless+node_filesystem_readonly==1"
+    )
     wait_for(lambda: bool(swarm.prometheus(query)), 30, "a disk of the host")
     return ", ".join(each["metric"]["mountpoint"] for each in swarm.prometheus(query))
 
@@ -333,7 +338,8 @@ def main() -> int:
         or docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive"
     ):
         print(
-            "swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it was checked"
+            "swarm stage: no Docker engine outside of a Swarm can be reached here, nothing of it"
+            " was checked"
         )
         return NO_ENGINE
     end_at(_SECONDS)

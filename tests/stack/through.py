@@ -1,4 +1,6 @@
-"""A pytest plugin that sends the test client's requests to HOLDFAST_URL: `-p tests.stack.through`, for tests that speak only HTTP."""
+"""A pytest plugin that sends the test client's requests to HOLDFAST_URL: `-p tests.stack.through`,
+for tests that speak only HTTP.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,16 @@ _INSIDE = {"given_with", "queries", "terminations", "bound", "caplog", "monkeypa
 
 _OTHERWISE = {
     "test_every_request_logs_its_start_and_its_end": "the instance has its replica's name",
-    "test_a_redirect_logs_its_end_only": "the fast lane writes its lines a moment after the answers",
-    "test_every_answered_redirect_is_one_click_that_the_next_read_shows": "the visitor is not 127.0.0.1",
+    "test_a_redirect_logs_its_end_only": (
+        "the fast lane writes its lines a moment after the answers"
+    ),
+    "test_every_answered_redirect_is_one_click_that_the_next_read_shows": (
+        "the visitor is not 127.0.0.1"
+    ),
     "test_long_headers_of_a_visitor_are_cut": "Nginx refuses header lines of more than 8 KiB",
-    "test_a_browser_gets_a_dead_link_as_a_page_and_nobody_keeps_it[/%00]": "Nginx refuses the path by itself, and has no page",
+    "test_a_browser_gets_a_dead_link_as_a_page_and_nobody_keeps_it[/%00]": (
+        "Nginx refuses the path by itself, and has no page"
+    ),
     "test_an_odd_path_is_not_found_and_never_tidied['']": "not HTTP",
     "test_an_odd_path_is_not_found_and_never_tidied['*']": "not HTTP",
     "test_odd_headers_change_nothing['Host'-'']": "not HTTP",
@@ -36,7 +44,9 @@ _OTHERWISE = {
     "test_odd_headers_change_nothing['Content-Length'-'x']": "not HTTP",
     "test_odd_headers_change_nothing['Content-Length'-'-1']": "not HTTP",
     "test_odd_headers_change_nothing['Content-Length'-'1.5']": "not HTTP",
-    "test_an_unknown_method_is_not_allowed[method5]": "not HTTP for Gunicorn, which knows no method of 200 letters",
+    "test_an_unknown_method_is_not_allowed[method5]": (
+        "not HTTP for Gunicorn, which knows no method of 200 letters"
+    ),
 }
 """Tests that find something else behind Nginx, and what."""
 
@@ -121,7 +131,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def _at_rest(request: pytest.FixtureRequest) -> None:
-    """Nobody is at work with a click of the test before: the lock is that of whoever moves clicks into the database."""
+    """Nobody is at work with a click of the test before: the lock is that of whoever moves clicks
+    into the database.
+    """
     settings: Settings = request.getfixturevalue("settings")
     request.getfixturevalue("session_app")
     with released(), db.atomic(), redis.Redis.from_url(settings.redis_url) as client:

@@ -1,0 +1,1 @@
+"""CSV files on their way into the database: read, staged, merged, reported."""

@@ -1,0 +1,140 @@
+"""CSV import: reads files into staging tables, and merges all of them in one transaction."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from peewee import IntegrityError
+
+from app import database
+from app.database import DatabaseUnavailable, db
+from app.errors import InvalidInput
+from app.imports import staging
+from app.imports.columns import COLUMNS, KINDS, USERS, Kind
+from app.imports.merge import merge
+from app.imports.reader import CsvFile
+from app.imports.report import FileReport, LoadReport, NothingImported
+from app.imports.staging import Options, Progress
+from app.schemas import ImportReport
+
+_TRIES = 3
+
+
+# ---- from HTTP ----
+
+
+def import_users(stream: IO[bytes]) -> ImportReport:
+    """A CSV of users; raises InvalidInput, with nothing stored, when nothing can be."""
+    file = CsvFile(stream, "The file", lenient=False, known=COLUMNS)
+    report = FileReport("file", USERS)
+    _require_columns(file, USERS)
+    _run([(file, report)], Options())
+    answer = report.shown()
+    if answer.failed and not answer.imported:
+        raise NothingImported(answer)
+    return answer
+
+
+# ---- from files ----
+
+
+def load(
+    paths: Sequence[str], strict: bool = False, progress: Progress | None = None
+) -> LoadReport:
+    """Loads CSV files of any kind, in the order of their dependencies.
+
+    Raises InvalidInput, with nothing loaded, when one cannot be used or `strict` meets a bad row.
+    """
+    with _opened(paths) as files:
+        pairs = [(file, FileReport(file.name, _kind_of(file))) for file in files]
+        notes, count = _run(pairs, Options(strict, progress))
+    reports = [report for _, report in pairs]
+    texts = [f"{reports[number].name}:{line}: {note}" for number, line, note in notes]
+    return LoadReport(reports, texts, count - len(texts))
+
+
+@contextmanager
+def _opened(paths: Sequence[str]) -> Iterator[list[CsvFile]]:
+    with ExitStack() as stack:
+        yield [CsvFile(stack.enter_context(_open(path)), path, True, COLUMNS) for path in paths]
+
+
+def _open(path: str) -> IO[bytes]:
+    try:
+        if path == "-":
+            return sys.stdin.buffer
+        if path.endswith(".gz"):
+            return gzip.open(path, "rb")  # type: ignore[return-value]  # a GzipFile reads bytes
+        return Path(path).open("rb")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _kind_of(file: CsvFile) -> Kind:
+    """Of the kinds whose required columns the file has, the one with most of its columns."""
+    names = set(file.columns)
+    fitting = [kind for kind in KINDS if kind.required() <= names]
+    if not fitting:
+        raise InvalidInput(
+            f"{file.name} is neither users, URLs, events nor products: "
+            f"its columns are {', '.join(file.columns)[:200]}"
+        )
+    kind = max(fitting, key=lambda kind: len(names.intersection(kind.names())))
+    _require_columns(file, kind)
+    return kind
+
+
+def _require_columns(file: CsvFile, kind: Kind) -> None:
+    missing = sorted(kind.required() - set(file.columns))
+    if missing:
+        message = f"{file.name} has no column {' and no column '.join(missing)}"
+        raise InvalidInput(message, errors=dict.fromkeys(missing, "is required"))
+    twice = sorted(name for name in kind.names() if file.columns.count(name) > 1)
+    if twice:
+        message = f"{file.name} has more than one column {' and '.join(twice)}"
+        raise InvalidInput(message, errors=dict.fromkeys(twice, "must be there once"))
+
+
+# ---- both ----
+
+
+def _run(pairs: Sequence[tuple[CsvFile, FileReport]], options: Options) -> staging.Notes:
+    begin, end = database.dialect().staging
+    with database.patience(), ExitStack() as tables:
+        tables.callback(database.clean_up, *staging.DROP)
+        staging.create()
+        with ExitStack() as transaction:
+            db.execute_sql(begin)
+            transaction.callback(database.clean_up, end)
+            for number, (file, report) in enumerate(pairs):
+                staging.stage(number, file, report, options)
+        return _merge([report for _, report in pairs])
+
+
+def _merge(reports: Sequence[FileReport]) -> staging.Notes:
+    """Tries again when another client has stored the same user, or taken the same id, meanwhile."""
+    with db.atomic():
+        database.lock("import")
+        db.execute_sql(database.dialect().roomy)
+        for _ in range(_TRIES - 1):
+            try:
+                return _merge_once(reports)
+            except (IntegrityError, DatabaseUnavailable):
+                continue  # DatabaseUnavailable: it and the other client waited for each other
+        # Otherwise a client that makes users all the time could win all the time.
+        db.execute_sql(database.dialect().keep_out)
+        return _merge_once(reports)
+
+
+def _merge_once(reports: Sequence[FileReport]) -> staging.Notes:
+    with db.atomic():
+        given = {report.kind for report in reports}
+        skipped = {kind: merge(kind) for kind in KINDS if kind in given}
+        for number, report in enumerate(reports):
+            report.skipped = skipped[report.kind].get(number, 0)
+        return staging.notes()

@@ -1,0 +1,102 @@
+"""What became of the rows of an import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from app.errors import InvalidInput
+from app.imports.columns import Kind
+from app.schemas import BadRow as BadRowShape
+from app.schemas import ImportReport, in_our_words
+
+MOST_ERRORS = 100
+LONGEST_VALUE = 100
+
+
+class BadRow(NamedTuple):
+    """A row that cannot be used: its line, why, and the wrong value, cut to 100 characters."""
+
+    line: int
+    reason: str
+    value: str
+
+
+Refusal = tuple[int, str, str | ValueError, str]
+"""What becomes a BadRow if it is among the first: line, column (may be ""), why, value.
+
+Words cost several times as much as a good row, and an object of its own twice as much.
+"""
+
+
+def bad_row(refusal: Refusal) -> BadRow:
+    line, column, why, value = refusal
+    words = why if isinstance(why, str) else in_our_words(why)
+    return BadRow(line, f"{column}: {words}" if column else words, value[:LONGEST_VALUE])
+
+
+@dataclass
+class FileReport:
+    """What became of one file: `good` rows are `created` or `skipped` (there already)."""
+
+    name: str
+    kind: Kind
+    good: int = 0
+    skipped: int = 0
+    failed: int = 0
+    errors: list[BadRow] = field(default_factory=list)
+
+    @property
+    def created(self) -> int:
+        return self.good - self.skipped
+
+    def refuse(self, refusals: list[Refusal]) -> None:
+        """Counts bad rows, all behind those before, and keeps the first ones of a file."""
+        self.failed += len(refusals)
+        room = MOST_ERRORS - len(self.errors)
+        if room:
+            self.errors += map(bad_row, sorted(refusals)[:room])
+
+    def shown(self) -> ImportReport:
+        return ImportReport(
+            imported=self.good,
+            count=self.good,
+            created=self.created,
+            skipped=self.skipped,
+            failed=self.failed,
+            total=self.good + self.failed,
+            errors=[
+                BadRowShape(line=bad.line, error=bad.reason, value=bad.value) for bad in self.errors
+            ],
+        )
+
+
+@dataclass
+class LoadReport:
+    """What became of all files, in the order given; `notes` say what was changed to fit."""
+
+    files: list[FileReport]
+    notes: list[str] = field(default_factory=list)
+    more_notes: int = 0
+
+    def is_refusal(self) -> bool:
+        """Whether there were rows, and all of them bad."""
+        return not any(file.good for file in self.files) and any(file.failed for file in self.files)
+
+    def created(self, kind: Kind) -> int:
+        return sum(file.created for file in self.files if file.kind is kind)
+
+
+class NothingImported(InvalidInput):
+    """All rows of a file are bad: the answer is an error, and the report as well."""
+
+    def __init__(self, report: ImportReport) -> None:
+        words = {f"line {bad.line}": bad.error + _quote(bad.value) for bad in report.errors}
+        first = next(iter(words.items()))
+        all_of_them = f"all {report.failed} rows are" if report.failed > 1 else "the only row is"
+        super().__init__(f"Nothing was imported, {all_of_them} bad; {': '.join(first)}", words)
+        self.more = report.model_dump(exclude={"errors"})
+
+
+def _quote(value: str) -> str:
+    return f" (got {ascii(value)[:LONGEST_VALUE]})" if value else ""

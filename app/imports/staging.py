@@ -1,0 +1,144 @@
+"""Checks the rows of a file, and copies the good ones into the staging table of their kind.
+
+A staging table has the columns of its kind of file and three more. `n` is a row's place in the
+import: PLACES * the file's number + the row's line. `target` is the id of the stored row that
+stands for it (NULL: its own id). `fate` is one of the constants below. Nothing is written for
+the usual row, which is new and keeps its id: rewriting rows costs the most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
+from typing import Any, NamedTuple
+
+from app import bulk, database
+from app.database import db
+from app.errors import InvalidInput
+from app.imports.columns import KINDS, Kind
+from app.imports.reader import Batch, CsvFile
+from app.imports.report import MOST_ERRORS, FileReport, bad_row
+
+STORED, NEW, REPEAT, NEW_IN_CHAIN = 0, 1, 2, 3
+"""What became of a row: it was in the database before; it is new; it repeats a row of the import;
+it is new although it shares a key with a repeat."""
+
+PLACES = 2**40
+
+_PROGRESS_EVERY = 10_000
+
+DROP = [f"DROP TABLE IF EXISTS {name}" for name in (*(k.staged for k in KINDS), "import_notes")]
+
+
+class Stopped(InvalidInput):
+    """A strict import met its first bad row: nothing was loaded."""
+
+
+Progress = Callable[[str, int], None]
+"""Is called now and then with a file's name and how many of its rows have been read."""
+
+
+class Options(NamedTuple):
+    strict: bool = False
+    progress: Progress | None = None
+
+
+def create() -> None:
+    """Empty staging tables, seen by this connection only."""
+    for drop in DROP:
+        db.execute_sql(drop)
+    for kind in KINDS:
+        columns = ", ".join(f"{column.name} {column.sql}" for column in kind.columns)
+        db.execute_sql(
+            f"CREATE TEMPORARY TABLE {kind.staged} (n BIGINT, "
+            f"{columns.format(text=database.dialect().text)}, "
+            f"target BIGINT, fate INTEGER DEFAULT {NEW})"
+        )
+    db.execute_sql("CREATE TEMPORARY TABLE import_notes (n BIGINT, step INTEGER, note TEXT)")
+
+
+def stage(number: int, file: CsvFile, report: FileReport, options: Options) -> None:
+    """Copies the good rows of an import's file, and fills its report.
+
+    Raises Stopped at a bad row if `options` say so.
+    """
+    kind = report.kind
+    rows = _good_rows(PLACES * number, file, report, options)
+    report.good = bulk.insert(kind.staged, ("n", *kind.names()), rows)
+
+
+Notes = tuple[list[tuple[int, int, str]], int]
+
+
+def notes() -> Notes:
+    """The first (file, line, note) of rows that were changed to fit, and how many there are."""
+    count = db.execute_sql("SELECT count(*) FROM import_notes").fetchone()[0]
+    first = f"SELECT n, note FROM import_notes ORDER BY n, step, note LIMIT {MOST_ERRORS}"
+    rows = db.execute_sql(first).fetchall()
+    return [(*divmod(int(n), PLACES), note) for n, note in rows], int(count)
+
+
+def _good_rows(
+    start: int, file: CsvFile, report: FileReport, options: Options
+) -> Iterator[tuple[Any, ...]]:
+    check = Checker(report.kind, file.columns)
+    seen = 0
+    for batch in file.batches():
+        lines, *columns = check(batch)
+        if batch.bad and options.strict:
+            first = bad_row(min(batch.bad))
+            raise Stopped(f"{report.name}:{first.line}: {first.reason}; nothing was loaded")
+        report.refuse(batch.bad)
+        yield from zip([start + line for line in lines], *columns, strict=True)
+        before, seen = seen, seen + len(lines) + len(batch.bad)
+        if options.progress and before // _PROGRESS_EVERY < seen // _PROGRESS_EVERY:
+            options.progress(file.name, seen - seen % _PROGRESS_EVERY)
+
+
+class Checker:
+    """Sorts the good rows of files with these column names from the bad ones."""
+
+    def __init__(self, kind: Kind, names: list[str]) -> None:
+        self._columns = [
+            (column, names.index(column.name) if column.name in names else -1)
+            for column in kind.columns
+        ]
+        self._width = max(place for _, place in self._columns) + 1
+        needed = [(place, column.name) for column, place in self._columns if column.required]
+        self._missing = {  # the column that a row of so many fields lacks, if any
+            length: next((name for place, name in needed if place >= length), "")
+            for length in range(self._width)
+        }
+
+    def __call__(self, batch: Batch) -> list[Sequence[Any]]:
+        """The lines of the good rows, and each column's values; refuses the others.
+
+        Goes column by column, because many values are checked together faster than one by one.
+        """
+        lines, rows, bad = self._filled(batch)
+        checked: list[Sequence[Any]] = [lines]
+        for column, place in self._columns:
+            texts = [fields[place] for fields in rows] if place >= 0 else [""] * len(rows)
+            values, errors = column.values(texts)
+            checked.append(values)
+            if errors:
+                bad += [(checked[0][at], column.name, why, texts[at]) for at, why in errors.items()]
+                good = [at not in errors for at in range(len(rows))]
+                checked = [list(compress(values, good)) for values in checked]
+                rows = list(compress(rows, good))
+        return checked
+
+    def _filled(self, batch: Batch) -> Batch:
+        """Without the rows that lack required fields; others get the fields that they lack."""
+        lines, rows, bad = batch
+        if not rows or min(map(len, rows)) >= self._width:
+            return batch
+        lacks = [self._missing.get(len(fields)) for fields in rows]
+        bad += [
+            (line, name, "is missing", "") for line, name in zip(lines, lacks, strict=True) if name
+        ]
+        whole = [not name for name in lacks]
+        rows = list(compress(rows, whole))
+        for fields in rows:
+            fields += [""] * (self._width - len(fields))
+        return Batch(list(compress(lines, whole)), rows, bad)

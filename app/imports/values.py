@@ -1,0 +1,126 @@
+"""Reads numbers, dates, booleans and nothing as other programs write them, as text to store."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from app.database import now
+from app.schemas import LARGEST_ID, Title, details_text, text_rule
+from app.services.urls import POSSIBLE_CODE, RESERVED
+
+_NO_VALUE = {"", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", r"\n"}
+"""What spreadsheets, pandas and databases write for nothing where a text cannot stand."""
+
+
+def _is_nothing(text: str) -> bool:
+    return text.strip().lower() in _NO_VALUE
+
+
+# ---- numbers ----
+
+
+def _whole(text: str) -> int | None:
+    """A whole number from 0, also as spreadsheets and pandas write it (7.0); None for others."""
+    match = _WHOLE.fullmatch(text.strip())
+    number = int(match[1] or 0) if match else LARGEST_ID + 1
+    return number if number <= LARGEST_ID else None
+
+
+_WHOLE = re.compile(r"(?=[0-9])0*+([1-9][0-9]{0,18}+)?(?:\.0*+)?")
+
+
+def identity(text: str) -> str | None:
+    """The id of the row itself; None, for a new one, when it cannot be an id."""
+    return str(_whole(text) or "") or None
+
+
+def reference(text: str) -> str | None:
+    """The id of another row; 0, which refers to nothing, when it is there but cannot be an id."""
+    return identity(text) or (None if _is_nothing(text) else "0")
+
+
+def stock(text: str) -> str:
+    number = _whole(text)
+    if number is None:
+        raise ValueError("must be a whole number from 0")
+    return str(number)
+
+
+def price(text: str) -> str:
+    try:
+        price = Decimal(text.strip()).quantize(Decimal("0.01"))
+    except InvalidOperation:
+        raise ValueError("must be a number") from None
+    if not (price.is_finite() and 0 <= price < 10**10):
+        raise ValueError("must be between 0 and 10,000,000,000")
+    return str(price)
+
+
+# ---- dates ----
+
+
+def moment(text: str) -> str:
+    """ISO 8601 with a blank or a T, fractions, Z or an offset, as UTC; nothing is now."""
+    text = text.strip()
+    try:
+        return str(now() if _is_nothing(text) else _moment(text))
+    except (ValueError, OverflowError):
+        raise ValueError("is not a date") from None
+
+
+def _moment(text: str) -> datetime:
+    """The pattern is needed: Python alone takes any character between date and time."""
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise ValueError("no date")
+    day, time, zone = match.groups(default="")
+    if zone.upper() in ("Z", "UTC", "GMT"):
+        zone = "+00:00"
+    moment = datetime.fromisoformat(day.upper() + (f"T{time}{zone}" if time else ""))
+    if moment.tzinfo:
+        moment = moment.astimezone(UTC)
+    return moment.replace(tzinfo=None, microsecond=0)
+
+
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d|\d{8}|\d{4}-?W\d\d(?:-?\d)?)"
+    r"(?:[T ] *([\d:.,]+) *(Z|UTC|GMT|[+-][\d:.]+)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+# ---- booleans and texts ----
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "1.0", "t", "yes", "y", "on", *_NO_VALUE), "1"),
+    **dict.fromkeys(("false", "0", "0.0", "f", "no", "n", "off"), "0"),
+}
+
+
+def boolean(text: str) -> str:
+    try:
+        return _BOOLEANS[text.strip().lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def title(text: str) -> str | None:
+    return None if text.strip() in ("", r"\N") else _valid_title(text)
+
+
+_valid_title = text_rule(Title)
+
+
+def code(text: str) -> str:
+    code = text.strip()
+    if not POSSIBLE_CODE.fullmatch(code):
+        raise ValueError("must be 1 to 32 letters, digits, - or _")
+    if code.lower() in RESERVED:
+        raise ValueError("is the name of a route")
+    return code
+
+
+def details(text: str) -> str:
+    """A JSON object as it is; anything else is kept as what it was."""
+    return details_text(text) if text.strip() else "{}"

@@ -1,0 +1,244 @@
+"""Moves clicks from Redis' stream into the database: rows, counters and position at once."""
+
+from __future__ import annotations
+
+import json
+import operator
+import secrets
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, reduce
+from typing import Any
+
+from app import bulk, database
+from app.database import db, now
+from app.models import ClickClaim, Fact
+from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
+from app.redirects.links import Click, parse_click
+
+BATCH = 2000
+EPOCH = "clicks:epoch"
+_LAST, _READ, _TRIM, _BACKLOG = map(Script, ("last", "read", "trim", "backlog"))
+_TRIES, _PAUSE_SECONDS = 20, 0.25
+_LOCK_TIMEOUT_MS = 200  # while draining; short, so that waiting requests fail within 1 s
+
+# How long a click's other copy may take to arrive. A request that takes a minute is killed;
+# a Redis that was away may come back with what it held.
+_SENDER_MAY_COME = timedelta(minutes=10)
+STREAM_MAY_COME = timedelta(days=30)
+_SENDER_LENGTH = 12
+
+Position = dict[str, Any]
+"""The stream's epoch, its last id that was drained, and how many entries were drained ever."""
+
+
+class Drain:
+    """The drain of this process; its threads share one batch at a time, and its failure."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batch: Future[tuple[Position, int]] | None = None
+        self._first_seen = b"", 0.0  # the stream's oldest entry, and when it was seen first
+
+    def run(self) -> int:
+        """Drains all clicks that Redis had before this call; returns how many this thread moved.
+
+        Raises DatabaseUnavailable. Without Redis there is nothing to drain.
+        """
+        drained = 0
+        with suppress(RedisUnavailable):
+            epoch, last = redis_connection.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))
+            while last:
+                position, moved = self._share_batch(epoch, last)
+                drained += moved or 0
+                if moved == 0 or _is_past(position, epoch, last):
+                    break
+        return drained
+
+    def _share_batch(self, epoch: bytes, last: bytes) -> tuple[Position, int | None]:
+        """One batch for all threads that ask meanwhile; None moved: by another thread."""
+        with self._lock:
+            batch, is_mine = self._batch, self._batch is None
+            if batch is None:
+                batch = self._batch = Future()
+        if is_mine:
+            self._move(batch, epoch, last)
+        position, moved = batch.result()
+        return position, moved if is_mine else None
+
+    def _move(self, batch: Future[tuple[Position, int]], epoch: bytes, last: bytes) -> None:
+        try:
+            batch.set_result(self._drain_batch(epoch, last))
+        except BaseException as error:  # noqa: BLE001 - it is for all who wait for the batch
+            batch.set_exception(error)
+        with self._lock:
+            self._batch = None
+
+    def _drain_batch(self, epoch: bytes, last: bytes) -> tuple[Position, int]:
+        position, moved = get_position(), 0
+        if not _is_past(position, epoch, last):
+            with db.atomic():
+                database.take_turn("drain", _LOCK_TIMEOUT_MS)
+                position = get_position()
+                if not _is_past(position, epoch, last):  # another process may have drained them
+                    position, moved = _store_next(position)
+        # A process that dies before this leaves the trim to the next drain.
+        redis_connection.run(_TRIM, (STREAM, EPOCH), position["epoch"], position["last"])
+        return position, moved
+
+    def backlog(self) -> tuple[int, float]:
+        """How many clicks wait, and the oldest one's age in seconds; raises RedisUnavailable."""
+        length, oldest = redis_connection.run(_BACKLOG, (STREAM,))
+        first = oldest[0][0] if oldest else b""
+        if first != self._first_seen[0]:
+            self._first_seen = first, time.monotonic()
+        if not first:
+            return int(length), 0.0
+        by_its_id = time.time() - int(first.split(b"-")[0]) / 1000
+        # After the clock was set back ids are in the future; an entry is as old as it was seen.
+        return int(length), max(by_its_id, time.monotonic() - self._first_seen[1])
+
+    def waiting(self) -> int:
+        """How many clicks wait. A Redis that is just starting is asked for some seconds.
+
+        0 when it stays away.
+        """
+        for _ in range(_TRIES if redis_connection.url else 0):
+            with suppress(RedisUnavailable):
+                return int(redis_connection.run(_BACKLOG, (STREAM,), insist=True)[0])
+            time.sleep(_PAUSE_SECONDS)
+        return 0
+
+
+drain = Drain()
+
+
+def _store_next(position: Position) -> tuple[Position, int]:
+    """Stores the clicks after `position`, and the new position, in the running transaction."""
+    epoch, entries = redis_connection.run(
+        _READ, (STREAM, EPOCH), position["epoch"], position["last"], BATCH
+    )
+    if entries:
+        total = position["drained"] + len(entries)
+        position = {"epoch": epoch.decode(), "last": entries[-1][0].decode(), "drained": total}
+        store([click for click in map(parse_click, entries) if click])
+        _keep_position(position)
+    return position, len(entries)
+
+
+def _is_past(position: Position, epoch: bytes, last: bytes) -> bool:
+    """Whether all entries up to the id `last` of this epoch are in the database."""
+    return bool(
+        position["epoch"] == epoch.decode()
+        and _numbers(position["last"]) >= _numbers(last.decode())
+    )
+
+
+def _numbers(stream_id: str) -> list[int]:
+    return [int(number) for number in stream_id.split("-")]
+
+
+def get_position() -> Position:
+    fact = Fact.get_or_none(Fact.name == "clicks")
+    return json.loads(fact.value) if fact else {"epoch": "", "last": "0-0", "drained": 0}
+
+
+def _keep_position(position: Position) -> None:
+    value = json.dumps(position)
+    Fact.insert(name="clicks", value=value).on_conflict(
+        conflict_target=[Fact.name], update={Fact.value: value}
+    ).execute()
+
+
+def store(batch: Sequence[Click]) -> None:
+    """Stores clicks, each id once, in the running transaction, which holds the lock `drain`.
+
+    Clicks on links that are gone for good go with them.
+    """
+    by_id = {click.id: click for click in batch}
+    clicks = [by_id[click_id] for click_id in by_id.keys() - _claimed(by_id)]
+    clicks.sort(key=lambda click: click.ms)
+    owners = count(Counter(click.link.url_id for click in clicks if click.link))
+    rows = (
+        (url_id, owners[url_id], "clicked", moment(click.ms), click.details())
+        for click in clicks
+        if (url_id := click.link.url_id if click.link else 0) in owners
+    )
+    database.trust_references()  # count() holds the links' rows, and with them their owners
+    bulk.insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
+    claim([click.id for click in clicks], _SENDER_MAY_COME)
+
+
+def moment(ms: int) -> datetime:
+    """The second of a click, in UTC without a zone."""
+    return _moment(ms // 1000)
+
+
+@lru_cache(maxsize=1000)
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def count(clicks_of: Counter[int]) -> dict[int, int | None]:
+    """Adds to the counters of links; returns the owner of each link that still exists."""
+    if not clicks_of:
+        return {}
+    pairs = ", ".join(f"({url_id}, {number})" for url_id, number in sorted(clicks_of.items()))
+    rows = db.execute_sql(
+        f"WITH more (id, clicks) AS (VALUES {pairs}) "  # noqa: S608 - integers
+        "UPDATE urls SET click_count = click_count + more.clicks "
+        "FROM more WHERE urls.id = more.id RETURNING urls.id, urls.user_id"
+    )
+    return dict(rows.fetchall())
+
+
+def claim_alone(click_id: str) -> bool:
+    """Claims one id in the running transaction; False when it is claimed. Waits for a drain."""
+    database.take_turn("drain")
+    if click_id in _claimed([click_id]):
+        return False
+    claim([click_id], STREAM_MAY_COME)
+    return True
+
+
+def claim(ids: Iterable[str], keep: timedelta) -> None:
+    """One row for each sender: its numbers, so that claims cost next to nothing."""
+    rows = [
+        (sender, numbers[0], numbers[-1], json.dumps(numbers), now() + keep)
+        for sender, numbers in _by_sender(ids).items()
+    ]
+    if rows:
+        ClickClaim.insert_many(rows, ClickClaim._meta.sorted_fields[1:]).execute()
+
+
+def _claimed(ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that are claimed."""
+    overlapping = [
+        (ClickClaim.sender == sender)
+        & (ClickClaim.highest >= numbers[0])
+        & (ClickClaim.lowest <= numbers[-1])
+        for sender, numbers in _by_sender(ids).items()
+    ]
+    if not overlapping:
+        return set()
+    claims = ClickClaim.select(ClickClaim.sender, ClickClaim.numbers).where(
+        reduce(operator.or_, overlapping)
+    )
+    return {f"{each.sender}{number:x}" for each in claims for number in json.loads(each.numbers)}
+
+
+def _by_sender(ids: Iterable[str]) -> dict[str, list[int]]:
+    numbers = defaultdict(list)
+    for click_id in ids:
+        numbers[click_id[:_SENDER_LENGTH]].append(int(click_id[_SENDER_LENGTH:], 16))
+    return {sender: sorted(of_sender) for sender, of_sender in numbers.items()}
+
+
+def forget_claims() -> int:
+    """Drops the claims that can no longer matter."""
+    return int(ClickClaim.delete().where(ClickClaim.forget_at < now()).execute())

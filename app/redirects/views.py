@@ -1,0 +1,249 @@
+"""The two views of the redirect, ASGI and Flask, and what both answer with.
+
+The front answers GET /<code>; everything else goes on to Flask, and what it cannot answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from flask import Blueprint, Response, current_app, request
+from werkzeug.datastructures import Headers
+
+from app import logs, metrics
+from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
+from app.database import released
+from app.errors import DeadLink, body_of
+from app.migrations import schema
+from app.proxies import client_address
+from app.redirects import recording
+from app.redirects.batching import LoopRedis
+from app.redirects.connection import RedisUnavailable
+from app.redirects.links import ACTIVE, Click, Link, Outcome, link_key, visitor
+from app.redirects.recording import Found
+from app.routes.inputs import declares, empty
+from app.schemas import location
+from app.services.urls import POSSIBLE_CODE, RESERVED
+
+_NOTE_SECONDS = 0.05
+bp = Blueprint("redirects", __name__)
+
+
+@lru_cache(maxsize=2000)
+def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
+    """What a redirect answers besides its status 302."""
+    about = {"Cache-Control": "private, no-store", "X-Cache": "HIT" if cached else "MISS"}
+    return {"Location": location(link.original_url), **about}
+
+
+def _lead(found: Found | None, short_code: str, deactivated_status: int) -> dict[str, str]:
+    """The headers of a redirect; raises DeadLink when there is nowhere to lead to."""
+    if found is None:
+        raise DeadLink(404, f"Short code {short_code[:64]} not found")
+    if found.link.state != ACTIVE:
+        raise DeadLink(deactivated_status, f"Short code {short_code} is deactivated")
+    return redirect_headers(*found)
+
+
+@bp.get("/<code:short_code>")
+@declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
+def follow_code(short_code: str) -> Response:
+    """Follow a short link; each GET that is answered with 302 is one click."""
+    headers = _lead(_find(short_code), short_code, current_app.config["DEACTIVATED_STATUS"])
+    if request.method != "HEAD":
+        metrics.redirects.inc()
+    response = empty(302, _Verbatim)
+    response.headers.update(headers)
+    return response
+
+
+@bp.get("/urls/<code:short_code>/redirect")
+@declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
+def follow_url(short_code: str) -> Response:
+    """The same as GET /{short_code}."""
+    return follow_code(short_code=short_code)
+
+
+def _find(short_code: str) -> Found | None:
+    if not POSSIBLE_CODE.fullmatch(short_code):
+        return None
+    if request.method == "HEAD":
+        return recording.peek(short_code)
+    scope = request.environ.get("asgi.scope", {})
+    if "failure" in scope:
+        raise scope["failure"]
+    if "found" not in scope:
+        return recording.follow(scope.get("click") or _click(short_code))
+    found: Found | None = scope["found"]
+    return found
+
+
+def _click(short_code: str) -> Click:
+    agent, referrer = (request.headers.get(name, "") for name in ("User-Agent", "Referer"))
+    return Click(short_code, visitor(request.remote_addr or "", agent, referrer))
+
+
+class _Verbatim(Response):
+    """Werkzeug would rewrite Location; a link leads exactly where its owner said."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        leads_to = self.headers.pop("Location")
+        headers = super().get_wsgi_headers(environ)
+        self.headers["Location"] = headers["Location"] = leads_to
+        return headers
+
+
+class Front:
+    """The application that Gunicorn serves: `flask`, and before it the redirect by `redis`."""
+
+    deactivated_status = 410
+
+    def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
+        self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
+        self._seconds: list[float] = []
+        self._note_is_due = False
+        self._with_flask = 0  # requests that it has not answered yet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
+            follows = scope["method"] == "GET" and _may_be_code(scope["path"])
+            if not (follows and await self._answer(scope, send)):
+                await self._ask_flask(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        for step in ("startup", "shutdown"):
+            await receive()
+            self._note()
+            await send({"type": f"lifespan.{step}.complete"})
+        if self._redis:
+            self._redis.close()
+
+    async def _ask_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._with_flask += 1
+        self._note_soon()
+        try:
+            await self._flask(scope, receive, send)
+        finally:
+            self._with_flask -= 1
+            self._note_soon()
+
+    async def _answer(self, scope: Scope, send: Send) -> bool:
+        """Answers plain requests; for others Flask does, with what is in `scope` by then."""
+        connection = self._redis.connection() if self._redis else None
+        if connection is None:
+            return False
+        began = time.perf_counter()
+        said = _headers_of(scope)
+        request_id = logs.request_id(said.get(b"x-request-id"))
+        click = scope["click"] = self._click(scope, said)
+        try:
+            click.learn(await connection.follow(link_key(click.short_code), click.line()))
+        except RedisUnavailable:
+            click.outcome, scope["must_run"] = Outcome.UNKNOWN, True
+        if cached := click.link if click.outcome is Outcome.RECORDED else None:
+            answer = _redirect(cached, True)
+        elif (answer := await self._resolve(scope, said, request_id)) is None:
+            return False
+        headers = [*answer.headers, (b"X-Request-ID", request_id.encode("ascii"))]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        seconds = time.perf_counter() - began
+        if cached:
+            self._seconds.append(seconds)
+        else:
+            metrics.observe_request("GET", "redirects.follow_code", answer.status, seconds)
+        line = logs.Line(time.time(), request_id, scope["path"], seconds, status=answer.status)
+        logs.notes.add(line)
+        self._note_soon()
+        return True
+
+    def _click(self, scope: Scope, said: dict[bytes, str]) -> Click:
+        sender, hops = (scope["client"] or ("",))[0], self._trusted_proxies
+        ip = client_address(said.get(b"x-forwarded-for", ""), sender, hops)
+        who = visitor(ip, said.get(b"user-agent", ""), said.get(b"referer", ""))
+        return Click(scope["path"][1:], who)
+
+    async def _resolve(self, scope: Scope, said: dict[bytes, str], request_id: str) -> Any:
+        """The answer by the database, on a thread of Flask's; None when Flask must give it."""
+        plain = not said.keys() & _BODY and said.get(b"accept", "*/*") in _NOT_HTML
+        if "must_run" in scope or not plain or not schema.ready or self._flask.full:
+            return None
+        return await self._flask.run(_resolved_answer, (scope, request_id, self.deactivated_status))
+
+    def _note_soon(self) -> None:
+        if not self._note_is_due:
+            self._note_is_due = True
+            asyncio.get_running_loop().call_later(_NOTE_SECONDS, self._note)
+
+    def _note(self) -> None:
+        """Counts and logs what was answered since the last time, all in one go."""
+        self._note_is_due = False
+        if self._seconds:
+            metrics.observe_cached_redirects(self._seconds)
+            self._seconds = []
+        logs.notes.write()
+        if self._with_flask:
+            self._note_soon()
+
+
+def _may_be_code(path: str) -> bool:
+    return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
+
+
+class _Answer(NamedTuple):
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = b""
+
+
+def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """With what Flask adds to each answer."""
+    headers = {**headers, "X-Content-Type-Options": "nosniff"}
+    return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
+
+
+@lru_cache(maxsize=2000)
+def _redirect(link: Link, cached: bool) -> _Answer:
+    return _Answer(302, _encoded({**redirect_headers(link, cached), "Content-Length": "0"}))
+
+
+def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
+    """Without Flask, which takes three times as long; Flask answers when the database fails."""
+    scope, request_id, deactivated_status = asked
+    short_code = scope["path"][1:]
+    try:
+        with released():
+            found = scope["found"] = recording.follow(scope["click"])
+        _lead(found, short_code, deactivated_status)
+    except DeadLink as error:
+        body = json.dumps(body_of(error, request_id)).encode() + b"\n"
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        return _Answer(error.status, _encoded({**headers, **error.headers}), body)
+    except Exception as error:  # noqa: BLE001 - Flask answers for it
+        scope["failure"] = error
+        return None
+    metrics.redirects.inc()
+    return found and _redirect(*found)
+
+
+_BODY = {b"content-length", b"transfer-encoding"}
+_NOT_HTML = {"*/*", "application/json"}
+_WANTED = {b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for", b"accept", *_BODY}
+
+
+def _headers_of(scope: Scope) -> dict[bytes, str]:
+    """The headers that matter here; those that come twice in one."""
+    found: dict[bytes, str] = {}
+    for name, value in scope["headers"]:
+        if name in _WANTED:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]},{text}" if name in found else text
+    return found

@@ -1,0 +1,129 @@
+"""Reads and writes rows by plain SQL: composing a query by the ORM costs more than running it."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from app.database import db, dialect
+from app.models import Table
+from app.schemas import LARGEST_ID, LONGEST_STORED_DETAILS
+
+Conditions = dict[str, tuple[Any, ...]]
+"""SQL that is true of the wanted rows, each with the values of its question marks."""
+
+
+def possible(identity: int | None) -> bool:
+    """Whether a row can have this id; None is possible."""
+    return identity is None or 1 <= identity <= LARGEST_ID
+
+
+def find(model: type[Table], identity: int, *conditions: str, lock: str = "") -> Any:
+    """The row with this id of which `conditions` are true, or None; `lock` such as FOR UPDATE."""
+    if not possible(identity):
+        return None
+    wanted = {"id = ?": (identity,), **dict.fromkeys(conditions, ())}
+    rows = read(model, wanted, lock if dialect().locks_rows else "")
+    return rows[0] if rows else None
+
+
+def read(model: type[Table], conditions: Conditions, rest: str) -> list[Any]:
+    """All rows of which `conditions` are true; `rest` is the SQL after WHERE."""
+    return _rows(model, select(_shape(model).columns, model, conditions, rest))
+
+
+def select(what: str, model: type[Table], conditions: Conditions, rest: str = "") -> Any:
+    """A cursor over `what` of the rows of which `conditions` are true."""
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    sql = " ".join(("SELECT", what, "FROM", model._meta.table_name, where, rest))
+    return _execute(sql, [value for values in conditions.values() for value in values])
+
+
+def insert(
+    model: type[Table], values: dict[str, Any], source: str = "", more: Sequence[Any] = ()
+) -> Any:
+    """The new row, or None when `source`, FROM or WHERE with the values `more`, yields none."""
+    shape = _shape(model)
+    start = f"{_insert_into(model, values)} SELECT {_marks(values)} {source}"
+    rows = _rows(model, _execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
+    return rows[0] if rows else None
+
+
+def insert_later(model: type[Table], rows: Sequence[dict[str, Any]]) -> None:
+    """New rows with the same columns, sent with the next statement of the running transaction."""
+    marks = ", ".join(f"({_marks(row)})" for row in rows)
+    values = [value for row in rows for value in row.values()]
+    later(f"{_insert_into(model, rows[0])} VALUES {marks}", values)
+
+
+def update(model: type[Table], identity: int, values: dict[str, Any]) -> Any:
+    """The changed row, or None when there is none with this id."""
+    sql = f"{_update(model, values)} RETURNING {_shape(model).columns}"
+    rows = _rows(model, _execute(sql, [*values.values(), identity]))
+    return rows[0] if rows else None
+
+
+def update_later(model: type[Table], identity: int, values: dict[str, Any]) -> None:
+    """As `update`, sent with the next statement of the running transaction."""
+    later(_update(model, values), [*values.values(), identity])
+
+
+def delete(model: type[Table], identity: int) -> bool:
+    """Whether there was a row with this id."""
+    sql = " ".join(("DELETE FROM", model._meta.table_name, "WHERE id = ? RETURNING id"))
+    return bool(_execute(sql, [identity]).fetchall())
+
+
+def later(sql: str, values: Sequence[Any]) -> None:
+    """Runs a statement with the next one of the running transaction, at the latest with COMMIT."""
+    db.execute_later(sql.replace("?", db.param), values)
+
+
+def _update(model: type[Table], values: dict[str, Any]) -> str:
+    changes = ", ".join(f"{name} = ?" for name in values)
+    return " ".join(("UPDATE", model._meta.table_name, "SET", changes, "WHERE id = ?"))
+
+
+def _insert_into(model: type[Table], values: dict[str, Any]) -> str:
+    return f"INSERT INTO {model._meta.table_name} ({', '.join(values)})"
+
+
+def _marks(values: dict[str, Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _execute(sql: str, values: Sequence[Any]) -> Any:
+    return db.execute_sql(sql.replace("?", db.param), values)
+
+
+def _rows(model: type[Table], cursor: Any) -> list[Any]:
+    """Named tuples with the columns of `model`, of the Python types that its fields have."""
+    shape, found = _shape(model), cursor.fetchall()
+    if not dialect().typed:
+        found = [[to(value) for to, value in zip(shape.types, row, strict=True)] for row in found]
+    return [shape.row._make(row) for row in found]
+
+
+class _Shape(NamedTuple):
+    columns: str
+    row: Any
+    types: list[Callable[[Any], Any]]
+
+
+@cache
+def _shape(model: type[Table]) -> _Shape:
+    fields = model._meta.sorted_fields
+    row = namedtuple(model.__name__, [field.column_name for field in fields])  # type: ignore[misc]
+    return _Shape(", ".join(map(_bounded, fields)), row, [field.python_value for field in fields])
+
+
+def _bounded(field: Any) -> str:
+    """A column, cut to the length that the service stores: others may have stored more."""
+    longest = _LONGEST_TEXT.get(field.column_name) or getattr(field, "max_length", None)
+    return f"substr({field.column_name}, 1, {longest})" if longest else str(field.column_name)
+
+
+# One character more shows that details are too long.
+_LONGEST_TEXT = {"original_url": 2048, "details": LONGEST_STORED_DETAILS + 1}
