@@ -24,6 +24,10 @@ class Run(WebServer):
 
     command = (sys.executable, "run.py")
 
+    def answers(self) -> bool:
+        """It serves, and has said so: the two come in any order."""
+        return "\nHoldfast is at " in self.output() and super().answers()
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
