@@ -161,8 +161,9 @@ def store(batch: Sequence[Click]) -> None:
     Clicks on links that are gone for good go with them.
     """
     by_id = {click.id: click for click in batch}
-    clicks = [by_id[click_id] for click_id in by_id.keys() - _claimed(by_id)]
-    clicks.sort(key=lambda click: click.ms)
+    claimed = _claimed(by_id)
+    clicks = [click for click in by_id.values() if click.id not in claimed]
+    clicks.sort(key=lambda click: click.ms)  # those of one millisecond stay as Redis has them
     owners = count(Counter(click.link.url_id for click in clicks if click.link))
     rows = (
         (url_id, owners[url_id], "clicked", moment(click.ms), click.details())
