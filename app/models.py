@@ -9,10 +9,12 @@ from peewee import (
     BigIntegerField,
     BooleanField,
     CharField,
+    CompositeKey,
     DateTimeField,
     DecimalField,
     ForeignKeyField,
     Model,
+    SmallIntegerField,
     TextField,
 )
 
@@ -33,6 +35,7 @@ class User(Table):
     username: Any = CharField(max_length=100)
     email: Any = CharField()
     created_at: Any = DateTimeField(default=now)
+    version: Any = BigIntegerField(default=1)
 
     class Meta:
         table_name = "users"
@@ -42,7 +45,7 @@ class Url(Table):
     id: Any = BigAutoField()
     user: Any = ForeignKeyField(User, null=True)
     user_id: Any
-    short_code: Any = CharField(max_length=32)
+    short_code: Any = CharField(max_length=64)
     original_url: Any = TextField()
     title: Any = CharField(null=True)
     is_active: Any = BooleanField(default=True)
@@ -51,9 +54,29 @@ class Url(Table):
     deleted_at: Any = DateTimeField(null=True)
     version: Any = BigIntegerField(default=1)
     click_count: Any = BigIntegerField(default=0)
+    people_count: Any = BigIntegerField(default=0)
+    robot_count: Any = BigIntegerField(default=0)
+    expires_at: Any = DateTimeField(null=True)
+    expired_url: Any = TextField(null=True)
+    max_clicks: Any = BigIntegerField(null=True)
+    redirect_status: Any = SmallIntegerField(default=302)
+    forward_query: Any = BooleanField(default=False)
+    tags: Any = TextField(default="[]")  # a JSON array of strings, as in url_tags
 
     class Meta:
         table_name = "urls"
+
+
+class UrlTag(Table):
+    """The tags of links once more, for finding links by tag."""
+
+    url: Any = ForeignKeyField(Url)
+    url_id: Any
+    tag: Any = CharField(max_length=50)
+
+    class Meta:
+        table_name = "url_tags"
+        primary_key = CompositeKey("tag", "url")
 
 
 class Event(Table):
@@ -109,7 +132,7 @@ class CacheUpdate(Table):
     """Pending cache updates: changes of links that Redis has not confirmed."""
 
     id: Any = BigAutoField()
-    short_code: Any = CharField(max_length=32)
+    short_code: Any = CharField(max_length=64)
     entry: Any = TextField()
 
     class Meta:

@@ -25,7 +25,16 @@ from tests.logbook import Log
 
 Bound = Callable[..., Api]
 
-TABLES = {"users", "urls", "events", "products", "facts", "click_claims", "cache_updates"}
+TABLES = {
+    "users",
+    "urls",
+    "url_tags",
+    "events",
+    "products",
+    "facts",
+    "click_claims",
+    "cache_updates",
+}
 
 
 def undone() -> Runner:

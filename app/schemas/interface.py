@@ -7,7 +7,7 @@ from typing import Any
 from app.schemas.examples import FILE
 
 _ID = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
-_CODE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}$"}
+_CODE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "user_id": {**_ID, "examples": [1]},
     "url_id": {**_ID, "examples": [7]},

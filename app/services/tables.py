@@ -126,4 +126,4 @@ def _bounded(field: Any) -> str:
 
 
 # One character more shows that details are too long.
-_LONGEST_TEXT = {"original_url": 2048, "details": LONGEST_STORED_DETAILS + 1}
+_LONGEST_TEXT = {"original_url": 2048, "expired_url": 2048, "details": LONGEST_STORED_DETAILS + 1}

@@ -40,7 +40,7 @@ ROUTE_NAMES = (
 RESERVED = frozenset((*ROUTE_NAMES, "openapi", "docs", "static", "robots", "nginx-health"))
 """Codes that are never given out, because they are, or may become, routes."""
 
-POSSIBLE_CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
+POSSIBLE_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ALPHABET = string.ascii_letters + string.digits
 _TRIES = 10
 

@@ -1,0 +1,80 @@
+"""Links get rules, tags and longer codes; users get a version, as links have one."""
+
+from typing import Any
+
+from app.database import dialect
+
+COLUMNS = {
+    "expires_at": "TIMESTAMP",
+    "expired_url": "TEXT CHECK (length(expired_url) BETWEEN 8 AND 2048)",
+    "max_clicks": "BIGINT CHECK (max_clicks >= 1)",
+    "redirect_status": "SMALLINT DEFAULT 302 NOT NULL "
+    "CHECK (redirect_status IN (301, 302, 307, 308))",
+    "forward_query": "BOOLEAN DEFAULT FALSE NOT NULL",
+    "tags": "TEXT DEFAULT '[]' NOT NULL",
+    "people_count": "BIGINT DEFAULT 0 NOT NULL",
+    "robot_count": "BIGINT DEFAULT 0 NOT NULL",
+}
+
+TAGS = """
+CREATE TABLE url_tags (
+    url_id BIGINT NOT NULL REFERENCES urls (id) ON DELETE CASCADE,
+    tag VARCHAR(50) {text} NOT NULL CHECK (length(tag) BETWEEN 1 AND 50),
+    PRIMARY KEY (tag, url_id)
+);
+CREATE INDEX url_tags_url ON url_tags (url_id)
+"""
+
+# Neither rewrites the table: PostgreSQL widens a VARCHAR in place, and checks the rows later.
+LONGER_CODES = {
+    "PostgreSQL": """
+ALTER TABLE urls DROP CONSTRAINT urls_short_code_check;
+ALTER TABLE urls ALTER COLUMN short_code TYPE VARCHAR(64) COLLATE "C";
+ALTER TABLE urls ADD CONSTRAINT urls_short_code_check
+    CHECK (length(short_code) BETWEEN 1 AND 64) NOT VALID;
+ALTER TABLE cache_updates ALTER COLUMN short_code TYPE VARCHAR(64) COLLATE "C"
+""",
+    # SQLite cannot change a check: another column takes the place of this one.
+    "SQLite": """
+ALTER TABLE urls ADD COLUMN longer_code VARCHAR(64) DEFAULT '-' NOT NULL
+    CHECK (length(longer_code) BETWEEN 1 AND 64);
+UPDATE urls SET longer_code = short_code;
+DROP INDEX urls_short_code;
+ALTER TABLE urls DROP COLUMN short_code;
+ALTER TABLE urls RENAME COLUMN longer_code TO short_code;
+CREATE UNIQUE INDEX urls_short_code ON urls (short_code)
+""",
+}
+SHORTER_CODES = {
+    "PostgreSQL": """
+ALTER TABLE urls DROP CONSTRAINT urls_short_code_check;
+ALTER TABLE urls ADD CONSTRAINT urls_short_code_check
+    CHECK (length(short_code) BETWEEN 1 AND 32) NOT VALID
+""",
+    "SQLite": "SELECT 1",
+}
+
+
+def up(_migrator: Any, db: Any) -> None:
+    for name, kind in COLUMNS.items():
+        db.execute_sql(f"ALTER TABLE urls ADD COLUMN {name} {kind}")
+    db.execute_sql("ALTER TABLE users ADD COLUMN version BIGINT DEFAULT 1 NOT NULL")
+    _run(db, LONGER_CODES[_engine()])
+    _run(db, TAGS)
+
+
+def down(_migrator: Any, db: Any) -> None:
+    db.execute_sql("DROP TABLE url_tags")
+    _run(db, SHORTER_CODES[_engine()])
+    db.execute_sql("ALTER TABLE users DROP COLUMN version")
+    for name in COLUMNS:
+        db.execute_sql(f"ALTER TABLE urls DROP COLUMN {name}")
+
+
+def _engine() -> str:
+    return "PostgreSQL" if dialect().typed else "SQLite"
+
+
+def _run(db: Any, statements: str) -> None:
+    for statement in statements.split(";"):
+        db.execute_sql(statement.format(text=dialect().text))
