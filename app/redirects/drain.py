@@ -18,8 +18,8 @@ from typing import Any
 from app import bulk, database
 from app.database import db, now
 from app.models import ClickClaim, Fact
+from app.redirects.clicks import Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
-from app.redirects.links import Click, parse_click
 
 BATCH = 2000
 EPOCH = "clicks:epoch"

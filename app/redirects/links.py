@@ -1,19 +1,10 @@
-"""What Redis holds of links and clicks: both as text, the link cache, and its pending updates."""
+"""What Redis holds of links: the cached link as text, the cache, and its pending updates."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import logging
-import os
-import re
-import secrets
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from app.database import DatabaseUnavailable, db, release
@@ -56,92 +47,6 @@ parse_link = lru_cache(maxsize=2000)(Link.parse)  # saves 2 us of a redirect's 3
 
 def link_key(short_code: str) -> str:
     return f"link:{short_code}"
-
-
-_ids: list[Iterator[str]] = []
-
-
-def _renew_ids() -> None:
-    """Click ids are unique over all processes, forked ones too: a random sender and a number."""
-    _ids[:] = [map((secrets.token_hex(6) + "{:x}").format, itertools.count())]
-
-
-_renew_ids()
-os.register_at_fork(after_in_child=_renew_ids)
-
-
-class Outcome(Enum):
-    """What became of a click; app/redirects/recording.py has the table."""
-
-    NOT_RECORDED = "not recorded"
-    RECORDED = "recorded"
-    UNKNOWN = "unknown"
-
-
-def visitor(ip: str, user_agent: str, referrer: str) -> str:
-    """Who followed a link, as the JSON object in the event's details; long values are cut."""
-    ip, user_agent, referrer = quoted(ip[:64]), quoted(user_agent[:300]), quoted(referrer[:500])
-    return f'{{"ip": {ip}, "user_agent": {user_agent}, "referrer": {referrer}}}'
-
-
-@dataclass(slots=True)
-class Click:
-    """One request to follow `short_code`. `asked`: Redis has answered, `link` is what it holds."""
-
-    short_code: str
-    visitor: str
-    id: str = field(default_factory=lambda: next(_ids[0]))
-    ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
-    link: Link | None = None
-    outcome: Outcome = Outcome.NOT_RECORDED
-    asked: bool = False
-
-    def line(self) -> str:
-        """Its part of a stream entry; the cached link follows. One field is cheaper than many."""
-        return f"{self.id} {self.ms} {self.short_code} {self.visitor}\n"
-
-    def learn(self, held: bytes | None) -> None:
-        """Takes the answer of follow.lua, which has recorded the click on an active link."""
-        self.asked, self.link = True, parse_link(held)
-        if self.link and self.link.state == ACTIVE:
-            self.outcome = Outcome.RECORDED
-
-    def details(self) -> str:
-        """The event's details, one JSON object, put together by hand: it is done for each click."""
-        code, url = quoted(self.short_code), quoted(self.link.original_url if self.link else "")
-        return f'{{"short_code": {code}, "original_url": {url}, {self.visitor[1:]}'
-
-
-CLICK_ID = re.compile(r"[0-9a-f]{12}(0|[1-9a-f][0-9a-f]{0,14})")
-_TEXT = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-f]{4})[^"\\\x00-\x1f]*)*"'
-_VISITOR = re.compile(rf'\{{"ip": {_TEXT}, "user_agent": {_TEXT}, "referrer": {_TEXT}\}}')
-_LATEST_MS = 250_000_000_000_000  # in the year 9892
-
-
-def parse_click(raw: tuple[bytes, Sequence[bytes]]) -> Click | None:
-    """The click of a stream entry; None, and a line in the log, for an entry that is no click."""
-    try:
-        line, held = raw[1][1].split(b"\n", 1)
-        click_id, ms, short_code, who = line.decode().split(" ", 3)
-        click = Click(short_code, load_visitor(who), click_id, int(ms))
-        click.learn(held)
-        sane = CLICK_ID.fullmatch(click_id) and 0 <= click.ms < _LATEST_MS
-        if sane and click.outcome is Outcome.RECORDED and raw[1][0] == b"click":
-            return click
-    except (ValueError, RecursionError):
-        pass
-    log.error("the stream holds an entry that is no click: %.500r", raw)
-    return None
-
-
-def load_visitor(text: str) -> str:
-    """`text`, if it is a JSON object with something in it; raises ValueError."""
-    if _VISITOR.fullmatch(text):
-        return text
-    given = json.loads(text)
-    if not isinstance(given, dict) or not given:
-        raise ValueError("no visitor")
-    return json.dumps(given)
 
 
 class Cache:

@@ -30,18 +30,10 @@ from typing import Any, NamedTuple
 from app import metrics
 from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
+from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
 from app.redirects.drain import claim_alone, count, moment
-from app.redirects.links import (
-    ACTIVE,
-    DELETED,
-    PUT,
-    Click,
-    Link,
-    Outcome,
-    cache,
-    link_key,
-)
+from app.redirects.links import ACTIVE, DELETED, PUT, Link, cache, link_key
 from app.repeating import UntilDone
 from app.unavailable import LockedTooLong
 

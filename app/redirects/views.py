@@ -23,8 +23,9 @@ from app.migrations import schema
 from app.proxies import client_address
 from app.redirects import recording
 from app.redirects.batching import LoopRedis
+from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import RedisUnavailable
-from app.redirects.links import ACTIVE, Click, Link, Outcome, link_key, visitor
+from app.redirects.links import ACTIVE, Link, link_key
 from app.redirects.recording import Found
 from app.routes.inputs import declares, empty
 from app.schemas import location

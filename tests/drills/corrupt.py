@@ -13,8 +13,9 @@ from typing import Any
 
 import redis
 
+from app.redirects.clicks import Click, visitor
 from app.redirects.connection import STREAM
-from app.redirects.links import Click, link_key, visitor
+from app.redirects.links import link_key
 from testkit.servers import HANGS_SECONDS, wait_for
 from tests.drills.drill import Drill, Ground
 from tests.stack.compose import Stack, fetch, get_json

@@ -65,7 +65,7 @@ def test_clicks_on_a_link_whose_owner_was_deleted_since_go_with_it(api: Api) -> 
 
 def test_a_process_that_was_forked_gives_ids_of_its_own() -> None:
     script = (
-        "import os; from app.redirects.links import Click; pid = os.fork(); "
+        "import os; from app.redirects.clicks import Click; pid = os.fork(); "
         "os.write(1, Click('x', '{}').id[:12].encode() + b' '); pid and os.wait()"
     )
     output = subprocess.run(
@@ -305,7 +305,7 @@ def test_an_entry_that_is_no_click_is_logged_and_skipped(
     shared.follow(url)
     held.xadd(STREAM, values)
     shared.follow(url)
-    with caplog.at_level(logging.ERROR, "app.redirects.links"):
+    with caplog.at_level(logging.ERROR, "app.redirects.clicks"):
         assert shared.clicks(url) == 2
     assert "no click" in caplog.text
     assert held.xlen(STREAM) == 0
