@@ -29,6 +29,7 @@ TABLES = {
     "users",
     "urls",
     "url_tags",
+    "retired_codes",
     "events",
     "products",
     "facts",

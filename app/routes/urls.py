@@ -25,17 +25,18 @@ bp = Blueprint("urls", __name__)
 
 
 @bp.post("/urls")
-@declares(body=UrlCreate, answer=Url, status=201, errors=(404,), headers=("Location",))
+@declares(body=UrlCreate, answer=Url, status=201, errors=(404, 409), headers=("Location",))
 def create_url(body: UrlCreate) -> Answer:
     """Make a short link; the same URL twice makes two."""
     return _make(body)
 
 
 @bp.post("/shorten")
-@declares(body=ShortenUrl, answer=Url, status=201, headers=("Location",))
+@declares(body=ShortenUrl, answer=Url, status=201, errors=(409,), headers=("Location",))
 def shorten_url(body: ShortenUrl) -> Answer:
     """Make a short link from nothing but a URL."""
-    return _make(UrlCreate.model_construct(original_url=body.url))
+    given = dict(body)
+    return _make(UrlCreate.model_construct(original_url=given.pop("url"), **given))
 
 
 def _make(data: UrlCreate) -> Answer:

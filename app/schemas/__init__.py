@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.schemas import examples, interface
-from app.schemas.addresses import Own, is_host, location
+from app.schemas.addresses import Own, forwarded, is_host, location
 from app.schemas.checking import (
     check,
     in_our_words,
@@ -12,6 +12,7 @@ from app.schemas.checking import (
     unknown_names,
     validator,
 )
+from app.schemas.codes import POSSIBLE_CODE, RESERVED, ROUTE_NAMES, is_reserved
 from app.schemas.details import LONGEST_STORED_DETAILS, details_text
 from app.schemas.inputs import (
     EventCreate,

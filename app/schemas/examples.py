@@ -22,6 +22,14 @@ _URL = {
     "updated_at": _TIME,
     "short_url": "http://localhost:8000/aB3xY9",
     "click_count": 0,
+    "people_count": 0,
+    "robot_count": 0,
+    "expires_at": None,
+    "expired_url": None,
+    "max_clicks": None,
+    "redirect_status": 302,
+    "forward_query": False,
+    "tags": [],
 }
 _ROW = {"line": 4, "error": _BAD_EMAIL, "value": "linus"}
 _COUNTS = {"imported": 2, "count": 2, "created": 1, "skipped": 1, "failed": 1, "total": 3}
@@ -106,6 +114,7 @@ _NOT_FOUND = {
 _BAD_URL = "must be an absolute http or https URL with a host (got 'hello')"
 _NO_FILE = "The request must be multipart/form-data with a CSV file in its field file"
 _NOT_READY = "This replica is not ready: database disconnected, cache connected, schema applied"
+_TAKEN = "Short code summer-sale is taken, or was once"
 _BY_OPERATION = {
     (400, "create_user"): _WHY,
     (400, "update_user"): _WHY,
@@ -117,6 +126,8 @@ _BY_OPERATION = {
     (404, "create_url"): "User 1 not found",
     (404, "create_event"): "User 1 not found",
     (409, "create_user"): "Username already exists: ada",
+    (409, "create_url"): _TAKEN,
+    (409, "shorten_url"): _TAKEN,
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
     (413, "import_users"): "The body is larger than 10 MiB",

@@ -87,5 +87,10 @@ def delete(user_id: int) -> None:
         updates = add_pending(
             [(code, Link(DELETED, version + 1, url_id, "")) for url_id, code, version in links]
         )
+        tables.later(_RETIRE, [user_id])
         tables.later("DELETE FROM users WHERE id = ?", [user_id])
     deliver(updates)
+
+
+_RETIRE = """INSERT INTO retired_codes (short_code)
+    SELECT short_code FROM urls WHERE user_id = ? ON CONFLICT DO NOTHING"""
