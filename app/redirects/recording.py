@@ -23,7 +23,7 @@ it stores; so a click with an unknown outcome is stored once, whether Redis has 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -32,8 +32,9 @@ from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
-from app.redirects.drain import claim_alone, count, moment
+from app.redirects.drain import claim_alone, moment
 from app.redirects.links import ACTIVE, DELETED, PUT, Link, cache, link_key
+from app.redirects.rollups import Lines, count, line_of, line_of_event
 from app.repeating import UntilDone
 from app.unavailable import LockedTooLong
 
@@ -153,12 +154,13 @@ def _store_once(click: Click) -> None:
     with db.atomic():
         if click.outcome is Outcome.UNKNOWN and not claim_alone(click.id):
             return
-        owners = count(Counter((link.url_id,)))
+        owners = count(Lines((line_of(click),)))
         if link.url_id in owners:
             Event.insert(
                 url=link.url_id,
                 user=owners[link.url_id],
                 event_type="clicked",
+                timestamp=moment(click.ms),
                 details=click.details(),
             ).execute()
 
@@ -183,7 +185,7 @@ def _delete_event(click: Click) -> None:
     for event in Event.select().where(alike) if url else ():
         if event.details.endswith(click.visitor[1:]):
             Event.delete().where(Event.id == event.id).execute()
-            Url.update(click_count=Url.click_count - 1).where(Url.id == url.id).execute()
+            count(Lines({line_of_event(url.id, event.timestamp, event.details): -1}))
             return
 
 
