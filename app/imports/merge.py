@@ -22,7 +22,7 @@ from app.imports.inserting import (
 )
 from app.imports.staging import NEW, NEW_IN_CHAIN, PLACES, REPEAT, STORED
 from app.models import CLICK_TYPES
-from app.redirects.rollups import Lines, count, line_of_event
+from app.redirects.counting import Lines, count, line_of_event
 
 _CLICKS = ", ".join(f"'{name}'" for name in CLICK_TYPES)
 

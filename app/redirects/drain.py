@@ -20,7 +20,7 @@ from app.database import db, now
 from app.models import ClickClaim, Fact
 from app.redirects.clicks import Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
-from app.redirects.rollups import Lines, count, line_of
+from app.redirects.counting import Lines, count, line_of
 
 BATCH = 2000
 EPOCH = "clicks:epoch"

@@ -32,9 +32,9 @@ from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
+from app.redirects.counting import Lines, count, line_of, line_of_event, orphans
 from app.redirects.drain import claim_alone, moment
 from app.redirects.links import ACTIVE, DELETED, PUT, Link, cache, link_key
-from app.redirects.rollups import Lines, count, line_of, line_of_event
 from app.repeating import UntilDone
 from app.unavailable import LockedTooLong
 
@@ -53,7 +53,10 @@ def follow(click: Click) -> Found | None:
     Raises DatabaseUnavailable when neither store can tell.
     """
     try:
-        return _follow(click)
+        found = _follow(click)
+        if found is None:
+            orphans.add()
+        return found
     finally:
         if click.outcome is Outcome.UNKNOWN:
             cancel_later(click)

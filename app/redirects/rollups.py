@@ -1,8 +1,6 @@
-"""Counts clicks: on their links at once, and by day, hour and value through a journal.
+"""Moves the journal of clicks into the roll-ups: counts by day, by hour and by value.
 
-Whoever stores or deletes clicks adds one row to the journal in the same transaction. `fold` moves
-these rows into the tables that statistics read, each row once: so no transaction of a click waits
-for a row that all clicks change.
+Each row of the journal is moved once, by one process at a time.
 """
 
 from __future__ import annotations
@@ -10,82 +8,23 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from app import database
 from app.database import db
-from app.redirects.clicks import Click
-from app.redirects.visitors import OTHER, Kind, kind_of, kind_of_details
+from app.redirects.counting import DIMENSIONS, NO_LINK
+from app.redirects.visitors import OTHER
 
-ALL_LINKS, NO_LINK = 0, -1
-DIMENSIONS = ("browser", "system", "device", "referrer", "campaign")
-"""What is counted by value: the texts of a Kind, in its order."""
+ALL_LINKS = 0
+"""In place of a link's id; deleted links are among them."""
 HOURS_KEPT_DAYS = 14
 MOST_VALUES = 1000
 """Of one dimension of one link; further ones are counted as "other"."""
 _ENTRIES, _CHUNK = 20, 500
 
-Lines = Counter[tuple[int, int, Kind]]
-"""How many clicks each link, hour and kind has more, or less; hours count from 1970, in UTC."""
 Counts = dict[tuple[Any, ...], list[int]]
 """How many people and robots each key of a table has more."""
-
-
-def line_of(click: Click) -> tuple[int, int, Kind]:
-    """What is counted of a click on a link."""
-    link: Any = click.link
-    return link.url_id, click.ms // 3_600_000, kind_of(click.visitor, link.original_url)
-
-
-def line_of_event(url_id: int, timestamp: datetime | str, details: str) -> tuple[int, int, Kind]:
-    """The same for an event, from its moment in UTC and its details as they are stored."""
-    if isinstance(timestamp, str):  # as SQLite returns it
-        timestamp = datetime.fromisoformat(timestamp)
-    hour = int(timestamp.replace(tzinfo=UTC).timestamp()) // 3600
-    return url_id, hour, kind_of_details(details)
-
-
-# ---- the counters of links, and the journal ----
-
-_COUNT = """
-WITH more (id, people, robots) AS (VALUES {}) UPDATE urls SET
-    click_count = click_count + more.people + more.robots,
-    people_count = people_count + more.people, robot_count = robot_count + more.robots
-FROM more WHERE urls.id = more.id RETURNING urls.id, urls.user_id
-"""
-_NOTE = "INSERT INTO click_journal (entry) VALUES (?)"
-
-
-def count(lines: Lines) -> dict[int, int | None]:
-    """Counts clicks within the running transaction; the owner of each link that still exists."""
-    if not lines:
-        return {}
-    more: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for (url_id, _, kind), number in lines.items():
-        more[url_id][kind.robot] += number
-    # In the order of their ids, as all who lock many links.
-    rows = ", ".join(f"({url_id}, {ps}, {rs})" for url_id, (ps, rs) in sorted(more.items()))
-    owners: dict[int, int | None] = dict(db.execute_sql(_COUNT.format(rows)).fetchall())
-    counted = (item for item in lines.items() if item[0][0] in owners)
-    _note([(url_id, hour, *kind, number) for (url_id, hour, kind), number in counted])
-    return owners
-
-
-def note_orphans(visits: Mapping[int, int]) -> None:
-    """Notes how many visits of each hour led to no link."""
-    nothing = [""] * len(DIMENSIONS)
-    _note([(NO_LINK, hour, False, *nothing, number) for hour, number in visits.items()])
-
-
-def _note(lines: Sequence[tuple[Any, ...]]) -> None:
-    """One row of the journal, sent with the next statement of the running transaction."""
-    if lines:
-        db.execute_later(_NOTE.replace("?", db.param), [json.dumps(lines)])
-
-
-# ---- the fold ----
 
 
 def fold() -> int:

@@ -39,7 +39,6 @@ from app.schemas.outputs import (
     Product,
     Readiness,
     Url,
-    UrlStats,
     User,
     definitions,
     encode,
@@ -60,3 +59,4 @@ from app.schemas.rules import (
     Username,
     WebAddress,
 )
+from app.schemas.statistics import AllStatsQuery, Stats, StatsQuery, UrlStats

@@ -24,6 +24,15 @@ _URL = {
     "click_count": 0,
 }
 _ROW = {"line": 4, "error": _BAD_EMAIL, "value": "linus"}
+_STATISTICS = {
+    "totals": {"people": 2, "robots": 1},
+    "series": [{"date": "2026-01-02", "people": 2, "robots": 1}],
+    "referrers": [{"value": "direct", "people": 2, "robots": 1}],
+    "browsers": [{"value": "Firefox", "people": 2, "robots": 0}],
+    "systems": [{"value": "Android", "people": 2, "robots": 0}],
+    "devices": [{"value": "Pixel 8", "people": 2, "robots": 0}],
+    "campaigns": [],
+}
 _COUNTS = {"imported": 2, "count": 2, "created": 1, "skipped": 1, "failed": 1, "total": 3}
 _LOG = {
     "timestamp": _TIME,
@@ -55,7 +64,8 @@ NOUNS: dict[str, dict[str, Any]] = {
     "UrlCreate": _NEW_URL,
     "UrlUpdate": {"title": "An example", "is_active": True},
     "ShortenUrl": {"url": _TARGET},
-    "UrlStats": {"url": _URL, "redirect_count": 0},
+    "UrlStats": {"url": _URL, "redirect_count": 3, **_STATISTICS},
+    "Stats": {**_STATISTICS, "orphans": [{"date": "2026-01-02", "visits": 1}]},
     "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
     "EventCreate": _NEW_EVENT,
     "Product": {
@@ -114,6 +124,8 @@ _BY_OPERATION = {
     (400, "update_url"): f"original_url: {_BAD_URL}",
     (400, "shorten_url"): f"url: {_BAD_URL}",
     (400, "create_event"): "event_type: must not be empty (got '')",
+    (400, "get_url_stats"): "tz: must be the name of a time zone such as Europe/Berlin (got 'x')",
+    (400, "get_stats"): "from: must be a date such as 2026-01-31 (got 'yesterday')",
     (404, "create_url"): "User 1 not found",
     (404, "create_event"): "User 1 not found",
     (409, "create_user"): "Username already exists: ada",

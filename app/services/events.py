@@ -12,8 +12,8 @@ from peewee import IntegrityError
 from app.database import db, now
 from app.errors import Conflict, NotFound
 from app.models import CLICK_TYPES, Event
+from app.redirects.counting import Lines, count, line_of_event
 from app.redirects.drain import drain
-from app.redirects.rollups import Lines, count, line_of_event
 from app.schemas import EventCreate, EventQuery, ListQuery
 from app.services import paging, tables, urls, users
 from app.services.paging import Page

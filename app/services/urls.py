@@ -8,7 +8,7 @@ import secrets
 import string
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from peewee import IntegrityError
 
@@ -28,6 +28,7 @@ ROUTE_NAMES = (
     "users",
     "urls",
     "events",
+    "stats",
     "logs",
     "products",
     "shorten",
@@ -185,17 +186,6 @@ def _save(url: Any, changes: dict[str, Any]) -> tuple[Any, list[Any]]:
     url = url._replace(**changes)
     link = as_link(url) if url.deleted_at is None else Link(DELETED, url.version, url.id, "")
     return url, add_pending([(url.short_code, link)])
-
-
-class Stats(NamedTuple):
-    url: Any
-    redirect_count: int
-
-
-def stats(url_id: int) -> Stats:
-    """A link and its number of clicks, which the link's row holds."""
-    url = get(url_id)
-    return Stats(url, url.click_count)
 
 
 def code_of(url_id: int) -> str:
