@@ -24,7 +24,7 @@ _URL = {
     "click_count": 0,
 }
 _ROW = {"line": 4, "error": _BAD_EMAIL, "value": "linus"}
-_STATISTICS = {
+_STATISTICS: dict[str, Any] = {
     "totals": {"people": 2, "robots": 1},
     "series": [{"date": "2026-01-02", "people": 2, "robots": 1}],
     "referrers": [{"value": "direct", "people": 2, "robots": 1}],
@@ -65,6 +65,10 @@ NOUNS: dict[str, dict[str, Any]] = {
     "UrlUpdate": {"title": "An example", "is_active": True},
     "ShortenUrl": {"url": _TARGET},
     "UrlStats": {"url": _URL, "redirect_count": 3, **_STATISTICS},
+    "Totals": _STATISTICS["totals"],
+    "Point": {"date": "2026-01-02", "people": 2, "robots": 1},
+    "Share": {"value": "direct", "people": 2, "robots": 1},
+    "OrphanVisits": {"date": "2026-01-02", "visits": 1},
     "Stats": {**_STATISTICS, "orphans": [{"date": "2026-01-02", "visits": 1}]},
     "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
     "EventCreate": _NEW_EVENT,

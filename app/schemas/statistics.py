@@ -41,7 +41,7 @@ def _unit(name: str) -> str:
 
 _DAY = WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-01-31"]})
 _ZONE = WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})
-_UNIT = WithJsonSchema({"type": "string", "enum": ["day", "hour"]})
+_UNIT = WithJsonSchema({"type": "string", "enum": ["day", "hour"], "examples": ["day"]})
 _QueryDate = Annotated[date, BeforeValidator(_day), _DAY]
 
 
