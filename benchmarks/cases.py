@@ -97,6 +97,7 @@ CASES = [
     Case("PUT /urls/<id>, no change", "PUT /urls/<id:url_id>", "/urls/$link", 200, "{}"),
     Case("DELETE /urls/<id>", "DELETE /urls/<id:url_id>", "/urls/$urls", 204),
     Case("GET /urls/<id>/stats", "GET /urls/<id:url_id>/stats", "/urls/$link/stats"),
+    Case("GET /stats", "GET /stats", "/stats"),
     Case("GET /urls/<id>/events", "GET /urls/<id:url_id>/events", "/urls/$link/events?per_page=10"),
     Case("POST /events", "POST /events", "/events", 201, _EVENT),
     Case("GET /events", "GET /events", "/events?page=1&per_page=10"),

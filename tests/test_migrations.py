@@ -35,6 +35,10 @@ TABLES = {
     "facts",
     "click_claims",
     "cache_updates",
+    "click_journal",
+    "click_days",
+    "click_hours",
+    "click_values",
 }
 
 

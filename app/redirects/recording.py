@@ -23,8 +23,7 @@ it stores; so a click with an unknown outcome is stored once, whether Redis has 
 
 from __future__ import annotations
 
-from collections import Counter, deque, namedtuple
-from contextlib import suppress
+from collections import deque, namedtuple
 from typing import Any, NamedTuple
 
 from app import metrics
@@ -32,7 +31,8 @@ from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
-from app.redirects.drain import claim_alone, count, moment
+from app.redirects.counting import Lines, count, line_of_event, orphans
+from app.redirects.drain import claim_alone, moment
 from app.redirects.links import (
     ACTIVE,
     LINK_COLUMNS,
@@ -45,11 +45,9 @@ from app.redirects.links import (
     link_key,
     link_of,
 )
-from app.redirects.spending import is_spent, spend
+from app.redirects.storing import has_clicks_left, spend, store_alone
 from app.repeating import UntilDone
-from app.unavailable import LockedTooLong
 
-_LOCK_TRIES = 4
 _MOST_TO_CANCEL, _BATCH = 100_000, 200
 
 
@@ -64,7 +62,10 @@ def follow(click: Click) -> Found | None:
     Raises DatabaseUnavailable when neither store can tell.
     """
     try:
-        return _follow(click)
+        found = _follow(click)
+        if found is None:
+            orphans.add()
+        return found
     finally:
         if click.outcome is Outcome.UNKNOWN:
             cancel_later(click)
@@ -134,7 +135,7 @@ def record(click: Click, link: Link) -> None:
             if error.unknown:
                 click.outcome = Outcome.UNKNOWN
     click.link = link
-    _store_alone(click)
+    store_alone(click)
     click.outcome = Outcome.RECORDED
 
 
@@ -145,7 +146,7 @@ def peek(short_code: str) -> Found | None:
         return Found(link, cached=True)
     link = _look_up(short_code)
     found = _cache(short_code, link)
-    if link and link.state == SPECIAL and is_spent(link):
+    if link and link.state == SPECIAL and not has_clicks_left(link):
         return Found(link._replace(state=SPENT), cached=False)
     return found
 
@@ -159,29 +160,6 @@ def _look_up(short_code: str) -> Link | None:
     """The link as the database has it, deleted ones too."""
     row = db.execute_sql(_LOOK_UP.replace("?", db.param), (short_code,)).fetchone()
     return link_of(_Row(*row)) if row else None
-
-
-def _store_alone(click: Click) -> None:
-    """Stores one click. A locked counter is waited for several times: no other store takes it."""
-    for _ in range(_LOCK_TRIES - 1):
-        with suppress(LockedTooLong):
-            return _store_once(click)
-    return _store_once(click)
-
-
-def _store_once(click: Click) -> None:
-    link: Any = click.link
-    with db.atomic():
-        if click.outcome is Outcome.UNKNOWN and not claim_alone(click.id):
-            return
-        owners = count(Counter((link.url_id,)))
-        if link.url_id in owners:
-            Event.insert(
-                url=link.url_id,
-                user=owners[link.url_id],
-                event_type="clicked",
-                details=click.details(),
-            ).execute()
 
 
 def cancel(click: Click) -> None:
@@ -204,7 +182,7 @@ def _delete_event(click: Click) -> None:
     for event in Event.select().where(alike) if url else ():
         if event.details.endswith(click.visitor[1:]):
             Event.delete().where(Event.id == event.id).execute()
-            Url.update(click_count=Url.click_count - 1).where(Url.id == url.id).execute()
+            count(Lines({line_of_event(url.id, event.timestamp, event.details): -1}))
             return
 
 

@@ -11,6 +11,7 @@ from app.schemas import (
     Event,
     ListQuery,
     ShortenUrl,
+    StatsQuery,
     Url,
     UrlCreate,
     UrlQuery,
@@ -19,7 +20,7 @@ from app.schemas import (
     show_event,
     show_url,
 )
-from app.services import events, paging, urls
+from app.services import events, paging, stats, urls
 
 bp = Blueprint("urls", __name__)
 
@@ -74,11 +75,11 @@ def delete_url(url_id: int) -> None:
 
 
 @bp.get("/urls/<id:url_id>/stats")
-@declares(answer=UrlStats, errors=(404,))
-def get_url_stats(url_id: int) -> dict[str, Any]:
-    """How often a link was followed."""
-    url, redirect_count = urls.stats(url_id)
-    return {"url": show_url(url, base_url()), "redirect_count": redirect_count}
+@declares(query=StatsQuery, answer=UrlStats, errors=(400, 404))
+def get_url_stats(url_id: int, query: StatsQuery) -> dict[str, Any]:
+    """How often a link was followed, by whom, by day or hour."""
+    found = stats.of_url(url_id, query)
+    return {**found, "url": show_url(found["url"], base_url())}
 
 
 @bp.get("/urls/<id:url_id>/events")

@@ -40,7 +40,6 @@ from app.schemas.outputs import (
     Product,
     Readiness,
     Url,
-    UrlStats,
     User,
     definitions,
     encode,
@@ -61,3 +60,4 @@ from app.schemas.rules import (
     Username,
     WebAddress,
 )
+from app.schemas.statistics import AllStatsQuery, Stats, StatsQuery, UrlStats

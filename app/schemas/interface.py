@@ -49,6 +49,7 @@ HEADERS = {
 TAGS = {
     "users": "Who owns links",
     "urls": "Short links and their statistics",
+    "stats": "How often links were followed",
     "events": "What happened to links",
     "products": "A catalogue, read through the cache",
     "logs": "The newest log entries",

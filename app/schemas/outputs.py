@@ -64,11 +64,6 @@ class Product(Out):
     stock: int
 
 
-class UrlStats(Out):
-    url: Url
-    redirect_count: int
-
-
 class BadRow(Out):
     line: int
     error: str

@@ -21,6 +21,7 @@ _DEEPEST = 32
 
 
 def refuse(message: str) -> PydanticCustomError:
+    """The error of a rule, in our own words."""
     return PydanticCustomError("ours", "{why}", {"why": message})
 
 

@@ -7,7 +7,7 @@ import secrets
 import string
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from peewee import IntegrityError
 
@@ -189,17 +189,6 @@ def _save(url: Any, changes: dict[str, Any]) -> tuple[Any, list[Any]]:
         tables.later("DELETE FROM url_tags WHERE url_id = ?", [url.id])
         linkrules.tag_later(url.id, json.loads(url.tags))
     return url, add_pending([(url.short_code, link_of(url))])
-
-
-class Stats(NamedTuple):
-    url: Any
-    redirect_count: int
-
-
-def stats(url_id: int) -> Stats:
-    """A link and its number of clicks, which the link's row holds."""
-    url = get(url_id)
-    return Stats(url, url.click_count)
 
 
 def code_of(url_id: int) -> str:

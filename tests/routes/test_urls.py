@@ -261,10 +261,9 @@ def test_an_unknown_link_is_not_found_by_its_number(client: FlaskClient, path: s
 def test_stats_count_every_redirect(client: FlaskClient, api: Api) -> None:
     url = api.url()
     for clicks in range(3):
-        assert api.get(f"/urls/{url['id']}/stats") == {
-            "url": {**url, "click_count": clicks},
-            "redirect_count": clicks,
-        }
+        stats = api.get(f"/urls/{url['id']}/stats")
+        assert stats["url"] == {**url, "click_count": clicks, "people_count": clicks}
+        assert stats["redirect_count"] == clicks
         check(client.get(f"/{url['short_code']}"), 302)
 
 
