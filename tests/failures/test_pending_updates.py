@@ -170,7 +170,7 @@ def replicas(postgres_server: Postgres) -> Iterator[Replicas]:
         environ = {
             "DATABASE_URL": database_url + LONG_LOCKS,
             "REDIS_URL": redis.url,
-            "FAST_LANE": "true",
+            "FRONT": "true",
         }
         worker, apps = ClickWorker(**environ), [App(**environ) for _ in range(3)]
         for server in (redis, worker, *apps):

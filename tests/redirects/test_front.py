@@ -65,7 +65,7 @@ async def ask(app: Asgi, request: dict[str, Any], *chunks: bytes) -> Answer:
 
 
 async def opened(front: Front) -> None:
-    """The first request opens the lane; those that come before it is open go to Flask."""
+    """The first request opens the connection; those before it is open go to Flask."""
     async with asyncio.timeout(HANGS_SECONDS):
         while not front._redis.connection():
             await asyncio.sleep(0.01)
@@ -148,9 +148,8 @@ def test_everything_else_is_answered_as_by_flask(front: Callable[..., Front], sh
     shared.client.put(f"/urls/{gone['id']}", json={"is_active": False})
 
     async def main(app: Front) -> list[int]:
-        first = (await ask(app, scope("GET", f"/{link['short_code']}")))[
-            0
-        ]  # the lane is not open yet
+        # Its connection is not open yet.
+        first = (await ask(app, scope("GET", f"/{link['short_code']}")))[0]
         await opened(app)
         requests = [
             scope("GET", "/nosuch"),
