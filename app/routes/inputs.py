@@ -17,7 +17,16 @@ from app import limits
 from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
 from app.routes.uploads import no_upload
-from app.schemas import ListQuery, Own, Query, check, encode, is_host, load_object, unknown_names
+from app.schemas import (
+    ListQuery,
+    OwnAddress,
+    Query,
+    check,
+    encode,
+    is_host,
+    load_object,
+    unknown_names,
+)
 from app.services.paging import Page, number, size
 from app.services.urls import ROUTE_NAMES
 
@@ -65,10 +74,10 @@ def _body(schema: type[Any], strictly: bool) -> Any:
         raise TooLarge(limits.JSON_BYTES)
     values = _object(data)
     unknown = unknown_names(schema, values) if strictly else None
-    return check(schema, values, unknown, own=_own(base_url()))
+    return check(schema, values, unknown, own=_own_address(base_url()))
 
 
-_own = lru_cache(maxsize=100)(Own.of)
+_own_address = lru_cache(maxsize=100)(OwnAddress.of)
 
 
 def _query(schema: type[Any] | None, strictly: bool) -> Any:

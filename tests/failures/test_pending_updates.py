@@ -20,7 +20,7 @@ import redis as redis_client
 from testkit.load import Client, Line, slow_postgres
 from testkit.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis, wait_for
 
-ROUNDS = int(os.environ.get("FRESHNESS_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("UPDATE_ROUNDS", "1"))
 LINKS, FOLLOWERS, WRITERS = 1000, 50, 5
 INACTIVE, GONE, REFUSED = "410", "404", "503"
 """What a link shows instead of an address; refused: nothing, its click is unknown."""
