@@ -101,9 +101,10 @@ def create_asgi() -> views.Front:
     """What Gunicorn serves: the application behind its front, which is idle without Redis."""
     settings = Settings.from_env()
     flask = create_app(settings)
-    logs.notes.held = True
-    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
-    has_front = settings.redis_url and settings.fast_lane
+    lines = logs.request_lines
+    lines.held = True
+    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, lines.write)
+    has_front = settings.redis_url and settings.front
     redis = LoopRedis(redis_connection) if has_front else None
     front = views.Front(threaded, redis, settings.trusted_proxies)
     front.deactivated_status = settings.deactivated_status

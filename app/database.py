@@ -194,7 +194,7 @@ def lock(*names: str) -> None:
 
 
 def take_turn(name: str, then_ms: int = _LOCK_MS) -> None:
-    """As `lock` with 4 s of patience; `then_ms` is the lock timeout of the statements after it."""
+    """As `lock`, waiting up to 4 s; `then_ms` is the lock timeout of the statements after it."""
     db.execute_sql(dialect().turn.format(name=name, then_ms=then_ms))
 
 
@@ -213,15 +213,18 @@ def has_tables() -> bool:
 
 
 @contextmanager
-def patience() -> Iterator[None]:
+def without_timeouts() -> Iterator[None]:
     """No statement or lock timeouts inside the block."""
-    db.be_patient(True)
+    db.lift_timeouts(True)
     try:
         yield
     finally:
         with suppress(PeeweeException, DatabaseUnavailable):
             if not db.is_closed():
-                db.be_patient(False)
+                db.lift_timeouts(False)
+
+
+patience = without_timeouts  # the name that app/imports still uses
 
 
 def clean_up(*statements: str) -> None:

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.config import Settings
-from app.database import db, patience, released
+from app.database import db, released, without_timeouts
 
 USERS, URLS, EVENTS = 10_000, 300_000, 690_000
 
@@ -108,7 +108,7 @@ def combinations(values: dict[str, tuple[Any, ...]]) -> list[tuple[str, ...]]:
 
 
 def fill() -> None:
-    with released(), patience():
+    with released(), without_timeouts():
         for statement in ROWS.split(";"):
             db.execute_sql(statement.replace("%", "%%"))
         db.execute_sql("VACUUM ANALYZE")

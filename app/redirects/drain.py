@@ -1,4 +1,8 @@
-"""Moves clicks from Redis' stream into the database: rows, counters and position at once."""
+"""Moves clicks from Redis' stream into the database: rows, counters and position at once.
+
+A process that dies before the commit has stored nothing: the next drain begins at the stored
+position. After the commit the stream is trimmed, up to that position.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The two views of the redirect, ASGI and Flask.
 
-The front answers GET /<code>; everything else goes on to Flask, and what it cannot answer.
+The front answers GET /<code>, Flask the rest. No 302 is sent before its click is recorded.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from app.routes.uploads import no_upload
 from app.schemas import (
     ROUTE_NAMES,
     ListQuery,
-    Own,
+    OwnAddress,
     Query,
     check,
     encode,
@@ -74,10 +74,10 @@ def _body(schema: type[Any], strictly: bool) -> Any:
         raise TooLarge(limits.JSON_BYTES)
     values = _object(data)
     unknown = unknown_names(schema, values) if strictly else None
-    return check(schema, values, unknown, own=_own(base_url()))
+    return check(schema, values, unknown, own=_own_address(base_url()))
 
 
-_own = lru_cache(maxsize=100)(Own.of)
+_own_address = lru_cache(maxsize=100)(OwnAddress.of)
 
 
 def _query(schema: type[Any] | None, strictly: bool) -> Any:

@@ -76,7 +76,7 @@ def update(user_id: int, data: UserUpdate) -> Any:
 
 def delete(user_id: int) -> None:
     """Deletes the user, its links and their events; its events of others' links stay."""
-    with database.patience(), db.atomic():
+    with database.without_timeouts(), db.atomic():
         # Imports and drains too write to many links, in another order.
         database.lock("import", "drain")
         # Waits for requests that make links for this user. A weaker lock than FOR UPDATE:
