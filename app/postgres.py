@@ -15,6 +15,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg2.extensions import connection, cursor
 
 from app.breaker import Breaker
+from app.savepoints import Savepoint
 from app.unavailable import MISSING, DatabaseUnavailable, DatabaseUnusable, meaning
 from app.watch import watch
 
@@ -71,6 +72,8 @@ class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
             if unsent[0].startswith(b"BEGIN") and (len(unsent) == 1 or sql == "ROLLBACK"):
                 return  # the server knows nothing of this transaction
             unsent = unsent if sql == "COMMIT" else ()
+        if sql.startswith("ROLLBACK TO"):
+            unsent = ()  # SAVEPOINT has sent all that came before it
         with self._asked():
             if unsent:
                 super().execute(b"; ".join((*unsent, self.mogrify(sql, *values))))
@@ -201,6 +204,9 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
         poll = select.poll()  # an idle connection has nothing to say, unless the server closed it
         poll.register(conn.fileno(), select.POLLIN | select.POLLHUP)
         return bool(poll.poll(0))
+
+    def savepoint(self) -> Savepoint:
+        return Savepoint(self)
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""

@@ -34,6 +34,7 @@ TABLES = {
     "facts",
     "click_claims",
     "cache_updates",
+    "idempotency_keys",
 }
 
 

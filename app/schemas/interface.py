@@ -36,6 +36,21 @@ _REQUEST_ID = "Names this request in the log and in errors; a sane one from the 
 _HIT = {"type": "string", "enum": ["HIT", "MISS"]}
 _NUMBER = {"type": "integer", "minimum": 0}
 _TOTAL = "How many there are in all, when `count=true` asked for it"
+_TAG = {"type": "string", "examples": ['"l7-1.0"']}
+_KEY_PATTERN = r'^(?:"(?:[ !#-\[\]-~]|\\["\\]){1,255}"|[!#-~][ -~]{0,254})$'
+_KEY = {
+    "type": "string",
+    "pattern": _KEY_PATTERN,
+    "examples": ["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+}
+REQUEST_HEADERS: dict[str, dict[str, Any]] = {
+    "Idempotency-Key": {
+        "description": "A new one for each request: the same request again gets the same answer",
+        "schema": _KEY,
+    },
+    "If-Match": {"description": "Only if this is its ETag still, but for clicks", "schema": _TAG},
+    "If-None-Match": {"description": "Only if this is not its ETag any more", "schema": _TAG},
+}
 HEADERS = {
     "X-Request-ID": _header(_REQUEST_ID),
     "Location": _header("Where it is, or leads"),
@@ -44,6 +59,10 @@ HEADERS = {
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
     "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
     "Retry-After": _header("Seconds to wait", _NUMBER),
+    "ETag": _header("Its version; that of a link has its clicks behind a dot", _TAG),
+    "Idempotent-Replayed": _header(
+        "`true`: this request was answered before", {"type": "string", "const": "true"}, False
+    ),
     "Vary": _header("`Accept`: a browser gets a page"),
 }
 TAGS = {

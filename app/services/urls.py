@@ -22,6 +22,7 @@ from app.redirects.links import ACTIVE, DELETED, INACTIVE, Link, add_pending, ca
 from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
 from app.services import paging, tables, users
 from app.services.paging import Page
+from app.services.tables import Check
 from app.unavailable import LockedTooLong
 
 ROUTE_NAMES = (
@@ -152,12 +153,17 @@ def _drain_unless_locked() -> None:
         drain.run()
 
 
-def update(url_id: int, data: UrlUpdate) -> Any:
-    """Changes the fields that differ, with one event for each; the same value is no change."""
+def update(url_id: int, data: UrlUpdate, check: Check | None = None) -> Any:
+    """Changes the fields that differ, with one event for each; the same value is no change.
+
+    `check` may refuse to change the locked row.
+    """
     _drain_unless_locked()
     updates: list[Any] = []
     with db.atomic():
         url = require(url_id, "FOR UPDATE")
+        if check:
+            check(url)
         wanted = data.changes().items()
         changes = {name: value for name, value in wanted if getattr(url, name) != value}
         if changes:
@@ -168,11 +174,16 @@ def update(url_id: int, data: UrlUpdate) -> Any:
     return url
 
 
-def delete(url_id: int) -> None:
-    """Hides the link for good: its events stay, and its code is never given out again."""
+def delete(url_id: int, check: Check | None = None) -> None:
+    """Hides the link for good: its events stay, and its code is never given out again.
+
+    `check` may refuse, as in `update`.
+    """
     _drain_unless_locked()
     with db.atomic():
         url = require(url_id, "FOR UPDATE")
+        if check:
+            check(url)
         _note(url, "deleted", {"reason": "user_requested"})
         _, updates = _save(url, {"deleted_at": now()})
     deliver(updates)
