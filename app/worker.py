@@ -12,7 +12,7 @@ from app.migrations import schema
 from app.redirects.connection import redis_connection
 from app.redirects.drain import BATCH, drain, forget_claims
 from app.redirects.links import deliver_pending
-from app.services import urls
+from app.services import idempotency, urls
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Worker:
     def _work(self) -> int:
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
             forget_claims()
+            idempotency.forget_old()
         self.rounds += 1
         moved = deliver_pending() + drain.run()
         if not self.warm and redis_connection.state() == "connected":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from flask import Response, g, request
 
@@ -47,18 +47,47 @@ def _key(given: str) -> str:
 
 
 def _fingerprint() -> str:
-    """SHA-256 of what makes the request: method, address, content type and body."""
+    """SHA-256 of what makes the request: method, address, content type and body.
+
+    Clients make a new boundary for each form, so it does not count.
+    """
     environ, digest = request.environ, hashlib.sha256()
-    for name in ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE"):
-        digest.update(environ.get(name, "").encode() + b"\0")
-    body, size, most = environ["wsgi.input"], 0, (request.max_content_length or 0) - 1
-    while piece := body.read(_PIECE_BYTES):
+    boundary = request.mimetype_params.get("boundary", "") if _is_form() else ""
+    kind = request.mimetype if boundary else environ.get("CONTENT_TYPE", "")
+    for part in (*(environ[name] for name in _ADDRESS), kind):
+        digest.update(part.encode() + b"\0")
+    for piece in _without(b"--" + boundary.encode() if boundary else b"", _body()):
         digest.update(piece)
+    return digest.hexdigest()
+
+
+_ADDRESS = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
+
+
+def _is_form() -> bool:
+    return request.mimetype == "multipart/form-data"
+
+
+def _body() -> Iterator[bytes]:
+    """The whole body, which can be read again afterwards; raises TooLarge."""
+    body, size, most = request.environ["wsgi.input"], 0, (request.max_content_length or 0) - 1
+    while piece := body.read(_PIECE_BYTES):
         size += len(piece)
         if size > most:
             raise TooLarge(most)
+        yield piece
     body.seek(0)
-    return digest.hexdigest()
+
+
+def _without(mark: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces without `mark`, also where it begins in one and ends in the next."""
+    held = b""
+    for piece in pieces:
+        whole = (held + piece).replace(mark, b"") if mark else piece
+        end = max(0, len(whole) - len(mark))
+        held = whole[end:]
+        yield whole[:end]
+    yield held
 
 
 def _keep(response: Response) -> Kept:
