@@ -15,7 +15,6 @@ from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 from psycopg2.extensions import connection, cursor
 
 from app.breaker import Breaker
-from app.savepoints import Savepoint
 from app.unavailable import MISSING, DatabaseUnavailable, DatabaseUnusable, meaning
 from app.watch import watch
 
@@ -204,9 +203,6 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
         poll = select.poll()  # an idle connection has nothing to say, unless the server closed it
         poll.register(conn.fileno(), select.POLLIN | select.POLLHUP)
         return bool(poll.poll(0))
-
-    def savepoint(self) -> Savepoint:
-        return Savepoint(self)
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""

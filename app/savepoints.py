@@ -1,15 +1,20 @@
-"""Savepoints whose rollback also forgets what was to be done after the commit."""
+"""The database handle: its savepoints are those whose rollback also forgets what was to be done after the commit."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from peewee import _savepoint
+from peewee import DatabaseProxy, _savepoint
+
+
+class Handle(DatabaseProxy):
+    """peewee would call what `after_commit` was given in a block that was undone."""
+
+    def savepoint(self) -> Savepoint:
+        return Savepoint(self)
 
 
 class Savepoint(_savepoint):
-    """peewee would call a function that `after_commit` got in a block that was undone."""
-
     def __enter__(self) -> Any:
         self._before = len(self.db._state.commit_callbacks)
         return super().__enter__()

@@ -11,7 +11,6 @@ from typing import Any
 
 from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
 
-from app.savepoints import Savepoint
 from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, meaning
 
 
@@ -68,9 +67,6 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]  # the pool is untyped
     def execute_later(self, sql: str, values: Sequence[Any]) -> None:
         """At once: there is no round trip to save."""
         self.execute_sql(sql, values)
-
-    def savepoint(self) -> Savepoint:
-        return Savepoint(self)
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""

@@ -172,7 +172,7 @@ def test_conflicts_are_409_as_shown(client: Client, document: Document, api: Api
         if path == "/events":  # only when both are deleted while it is written
             assert shown in (ROOT / "app" / "services" / "events.py").read_text()
             continue
-        if "8e03978e" in shown:  # only while another one runs: test_idempotency_at_once.py
+        if "8e03978e" in shown:  # only while the first one runs: tests/test_idempotency_at_once.py
             words = (ROOT / "app" / "services" / "idempotency.py").read_text()
             assert shown.replace("8e03978e", "{name}") in words
             continue
