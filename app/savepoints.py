@@ -1,4 +1,4 @@
-"""The database handle: its savepoints are those whose rollback also forgets what was to be done after the commit."""
+"""The database handle, whose savepoints also take back what was to be done after the commit."""
 
 from __future__ import annotations
 
