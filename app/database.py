@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask
-from peewee import DatabaseProxy, PeeweeException
+from peewee import PeeweeException
 from playhouse.db_url import connect as open_url
 from playhouse.db_url import parse, register_database
 
 from app.postgres import CONNECT_SECONDS, Postgres
+from app.savepoints import Handle
 from app.sqlite import Connection as SqliteConnection
 from app.sqlite import Sqlite
 from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusable, refusal
 from app.watch import STATEMENT_SECONDS
 
-db: Any = DatabaseProxy()  # bound once, by create_app
+db: Any = Handle()  # bound once, by create_app
 
 __all__ = [
     "DAMAGED",

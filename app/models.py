@@ -182,6 +182,20 @@ class ClickValue(Table):
         primary_key = CompositeKey("url_id", "dimension", "value")
 
 
+class IdempotencyKey(Table):
+    """The answer to a POST with the Idempotency-Key `name`; app/services/idempotency.py."""
+
+    name: Any = CharField(primary_key=True)
+    fingerprint: Any = CharField(max_length=64)  # SHA-256 of the request
+    status: Any = SmallIntegerField()
+    headers: Any = TextField()  # a JSON array of pairs
+    answer: Any = TextField()  # the body
+    forget_at: Any = DateTimeField()
+
+    class Meta:
+        table_name = "idempotency_keys"
+
+
 class CacheUpdate(Table):
     """Pending cache updates: changes of links that Redis has not confirmed."""
 

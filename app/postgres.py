@@ -72,6 +72,8 @@ class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
             if unsent[0].startswith(b"BEGIN") and (len(unsent) == 1 or sql == "ROLLBACK"):
                 return  # the server knows nothing of this transaction
             unsent = unsent if sql == "COMMIT" else ()
+        if sql.startswith("ROLLBACK TO"):
+            unsent = ()  # SAVEPOINT has sent all that came before it
         with self._asked():
             if unsent:
                 super().execute(b"; ".join((*unsent, self.mogrify(sql, *values))))

@@ -31,6 +31,7 @@ from app.models import (
     ClickJournal,
     ClickValue,
     Event,
+    IdempotencyKey,
     KeyValue,
     Product,
     Url,
@@ -42,7 +43,7 @@ from tests.logbook import Log
 
 Command = Callable[..., Result]
 CLICKS = (ClickJournal, ClickDay, ClickHour, ClickValue)
-TABLES = (CacheUpdate, ClickClaim, *CLICKS, KeyValue, Event, Url, User, Product)
+TABLES = (IdempotencyKey, CacheUpdate, ClickClaim, *CLICKS, KeyValue, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:

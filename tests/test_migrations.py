@@ -39,6 +39,7 @@ TABLES = {
     "click_days",
     "click_hours",
     "click_values",
+    "idempotency_keys",
 }
 
 

@@ -53,8 +53,11 @@ class Drain:
     def run(self) -> int:
         """Drains all clicks that Redis had before this call; returns how many this thread moved.
 
-        Raises DatabaseUnavailable. Without Redis there is nothing to drain.
+        Raises DatabaseUnavailable. Without Redis there is nothing to drain. Within a transaction
+        it moves none: Redis would forget clicks that a rollback may take out of the database.
         """
+        if db.in_transaction():
+            return 0
         drained = 0
         with suppress(RedisUnavailable):
             epoch, last = redis_connection.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))

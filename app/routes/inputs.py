@@ -16,6 +16,7 @@ from werkzeug.routing import BaseConverter, RequestRedirect
 from app import limits
 from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
+from app.routes.repeats import has_key, respond_once
 from app.routes.uploads import no_upload
 from app.schemas import (
     ROUTE_NAMES,
@@ -138,6 +139,7 @@ class Declaration:
     page: bool = False
     upload: bool = False
     refusal: type[Any] | None = None  # a 400 that says more than other errors
+    tagged: bool = False  # its answer has an ETag, and it heeds If-Match or If-None-Match
     secured: bool = False
 
 
@@ -155,7 +157,10 @@ def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[...,
     def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(view)
         def answer(**arguments: Any) -> Response:
-            return _respond(view(**arguments, **_given(declared)), declared.status)
+            def respond() -> Response:
+                return _respond(view(**arguments, **_given(declared)), declared.status)
+
+            return respond_once(respond) if has_key() else respond()
 
         answer.declaration = declared  # type: ignore[attr-defined]
         return answer
@@ -208,8 +213,9 @@ def empty(status: int, kind: type[Response] = Response) -> Response:
     return response
 
 
-def created(payload: Any, location: str) -> Answer:
-    return Answer(payload, {"Location": _before(location)})
+def created(payload: Any, location: str, tag: str = "") -> Answer:
+    headers = {"Location": _before(location)}
+    return Answer(payload, headers | {"ETag": tag} if tag else headers)
 
 
 def listing(page: Page, query: ListQuery) -> Answer:
