@@ -34,6 +34,7 @@ from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
 from app.redirects.drain import claim_alone, count, moment
 from app.redirects.links import ACTIVE, DELETED, PUT, Link, cache, link_key
+from app.redirects.visits import stored
 from app.repeating import UntilDone
 from app.unavailable import LockedTooLong
 
@@ -181,7 +182,7 @@ def _delete_event(click: Click) -> None:
         (Event.url == url) & (Event.event_type == "clicked") & (Event.timestamp == moment(click.ms))
     )
     for event in Event.select().where(alike) if url else ():
-        if event.details.endswith(click.visitor[1:]):
+        if event.details.endswith(stored(click.visitor)[1:]):
             Event.delete().where(Event.id == event.id).execute()
             Url.update(click_count=Url.click_count - 1).where(Url.id == url.id).execute()
             return
