@@ -17,6 +17,7 @@ from app.redirects.batching import LoopRedis
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import cache, handshake
+from app.redirects.visits import addresses
 
 _open: list[Flask] = []  # at most one
 
@@ -63,6 +64,7 @@ def bind(settings: Settings) -> None:
     database.refusal.why = ""  # it was another database's
     redis_connection.bind(settings.redis_url, handshake)
     cache.bind(settings.cache_ttl_seconds)
+    addresses.bind(settings.visitor_address)
     schema.bind(drain.waiting)
 
 

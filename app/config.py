@@ -136,6 +136,8 @@ class Settings:
     auto_seed: bool = False
     cache_ttl_seconds: int = _between(1, 30 * 86400, 3600)
     deactivated_status: int = _one_of(404, 410, default=410)
+    visitor_address: str = _one_of("short", "full", "none", default="short")
+    event_retention_days: int = _between(0, 36_500, 0)
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)
     log_file: str = "var/holdfast.log"

@@ -141,7 +141,7 @@ def put_commands(entries: Iterable[tuple[str, str]]) -> list[Command]:
 
 
 def cached_until(entry: str) -> int:
-    """When Redis drops it, in milliseconds since 1970: with the TTL, or when the link expires.
+    """Until when Redis keeps it, in milliseconds since 1970: by the TTL, or the link's end.
 
     Absolute, because a command may be on its way for a while.
     """
@@ -149,7 +149,8 @@ def cached_until(entry: str) -> int:
     options = _OPTIONS.match(entry)
     if options is None or options[3] == "0":
         return ends
-    return min(ends, int(options[3]) * 1000)
+    # The last millisecond in which Redis returns it.
+    return min(ends, int(options[3]) * 1000 - 1)
 
 
 def add_pending(changes: Sequence[tuple[str, Link]]) -> list[CacheUpdate]:

@@ -136,7 +136,7 @@ def test_who_follows_is_taken_from_the_headers(front: Callable[..., Front], shar
     assert run(front(trusted_proxies=1), main)[1]["x-request-id"] == "mine"
     details = shared.get("/events?type=clicked")[0]["details"]
     assert (details["ip"], details["user_agent"], details["referrer"]) == (
-        "203.0.113.9",
+        "203.0.113.0",
         "one,two",
         "https://r.example/",
     )
