@@ -172,7 +172,7 @@ def _failure(status: int, operation: Operation, schema: Json) -> Json:
     words = phrase(status)
     message = examples.message(status, operation.name, operation.path)
     shown = {"schema": schema, "example": examples.error(status, words, message)}
-    is_dead_link = operation.declared.status == 302 and status in (404, 410)
+    is_dead_link = 410 in operation.declared.errors and status in (404, 410)
     headers = ["Retry-After"] if status in (429, 503) else []
     headers += ["Cache-Control", "Vary"] if is_dead_link else []
     headers += ["X-Cache"] if operation.path == "/products" and status != 429 else []

@@ -67,6 +67,7 @@ CASES = [
     Case("GET /<code>, impossible", "GET /<code:short_code>", "/no.such.code", 404),
     Case("HEAD /<code>", "GET /<code:short_code>", "/$warm", 302),
     Case("GET /urls/<code>/redirect", f"GET {_URLS_CODE}/redirect", "/urls/$warm/redirect", 302),
+    Case("GET /<code>+", "GET /<code:short_code>+", "/$warm+"),
     Case("GET /health", "GET /health", "/health"),
     Case("GET /health/ready", "GET /health/ready", "/health/ready"),
     Case("GET /ready", "GET /ready", "/ready"),

@@ -12,13 +12,13 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app, render_template, request
 from werkzeug.datastructures import Headers
 
 from app import logs, metrics
 from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
 from app.database import released
-from app.errors import DeadLink, body_of
+from app.errors import DeadLink, body_of, prefers_html
 from app.migrations import schema
 from app.proxies import client_address
 from app.redirects import recording
@@ -29,8 +29,8 @@ from app.redirects.connection import RedisUnavailable
 from app.redirects.links import Link, link_key
 from app.redirects.recording import Found
 from app.redirects.visits import ASKING, extras
-from app.routes.inputs import declares, empty
-from app.schemas import POSSIBLE_CODE, RESERVED
+from app.routes.inputs import Answer, base_url, declares, empty
+from app.schemas import POSSIBLE_CODE, RESERVED, Preview, show_preview
 
 _NOTE_SECONDS = 0.05
 bp = Blueprint("redirects", __name__)
@@ -55,6 +55,19 @@ def follow_code(short_code: str) -> Response:
 def follow_url(short_code: str) -> Response:
     """The same as GET /{short_code}."""
     return follow_code(short_code=short_code)
+
+
+@bp.get("/<code:short_code>+")
+@declares(answer=Preview, page=True, errors=(404, 410), headers=("Cache-Control", "Vary"))
+def preview_code(short_code: str) -> Response | Answer:
+    """Where a short link leads, without following it; no click."""
+    found = recording.peek(short_code) if POSSIBLE_CODE.fullmatch(short_code) else None
+    found = require_lead(found, short_code, current_app.config["DEACTIVATED_STATUS"])
+    preview = show_preview(found.link, short_code, base_url())
+    headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}
+    if prefers_html():
+        return Response(render_template("preview.html", **preview), headers=headers)
+    return Answer(preview, headers)
 
 
 def _find(short_code: str) -> Found | None:

@@ -78,6 +78,14 @@ NOUNS: dict[str, dict[str, Any]] = {
     "Share": {"value": "direct", "people": 2, "robots": 1},
     "OrphanVisits": {"date": "2026-01-02", "visits": 1},
     "Stats": {**_STATISTICS, "orphans": [{"date": "2026-01-02", "visits": 1}]},
+    "Preview": {
+        "short_code": "aB3xY9",
+        "short_url": "http://localhost:8000/aB3xY9",
+        "original_url": _TARGET,
+        "redirect_status": 302,
+        "forward_query": False,
+        "expires_at": None,
+    },
     "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
     "EventCreate": _NEW_EVENT,
     "Product": {

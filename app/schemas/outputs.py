@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -45,6 +46,17 @@ class Url(Out):
     redirect_status: int
     forward_query: bool
     tags: list[str]
+
+
+class Preview(Out):
+    """Where a short link leads, for whoever has its code."""
+
+    short_code: str
+    short_url: str
+    original_url: str
+    redirect_status: int
+    forward_query: bool
+    expires_at: Timestamp | None
 
 
 class Event(Out):
@@ -153,6 +165,19 @@ _columns_of_event = _reader(Event)
 def show_url(url: Any, base_url: str) -> dict[str, Any]:
     about = {"short_url": f"{base_url}/{url.short_code}", "tags": shown_tags(url.tags)}
     return _columns_of_url(url) | about
+
+
+def show_preview(link: Any, short_code: str, base_url: str) -> dict[str, Any]:
+    """`link` is what a redirect knows of the link."""
+    end = datetime.fromtimestamp(link.expires, UTC).replace(tzinfo=None) if link.expires else None
+    return {
+        "short_code": short_code,
+        "short_url": f"{base_url}/{short_code}",
+        "original_url": link.original_url,
+        "redirect_status": link.status,
+        "forward_query": link.forwards,
+        "expires_at": end,
+    }
 
 
 def shown_tags(stored: str) -> list[str]:

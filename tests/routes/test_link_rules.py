@@ -292,3 +292,45 @@ def test_each_reason_is_told(client: FlaskClient, api: Api) -> None:
         )
     }
     assert all(reason == shown for reason, shown in told.items())
+
+
+# ---- where it leads, without following it ----
+
+
+def test_a_plus_says_where_a_link_leads_and_is_no_click(client: FlaskClient, api: Api) -> None:
+    url = api.url(TARGET, redirect_status=307, expires_at="2099-01-02", forward_query=True)
+    for _ in range(2):
+        answer = check(client.get(f"/{url['short_code']}+"), 200)
+        assert answer.get_json() == {
+            "short_code": url["short_code"],
+            "short_url": url["short_url"],
+            "original_url": TARGET,
+            "redirect_status": 307,
+            "forward_query": True,
+            "expires_at": "2099-01-02T00:00:00",
+        }
+        assert answer.headers["Cache-Control"] == "private, no-store"
+    assert api.clicks(url) == 0
+
+
+def test_a_browser_gets_it_as_a_page_in_which_nothing_of_the_link_is_markup(
+    client: FlaskClient, api: Api
+) -> None:
+    url = api.url('https://example.com/?"><b>&amp;')
+    page = client.get(f"/{url['short_code']}+", headers={"Accept": "text/html"})
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert "<b>" not in page.text
+    assert "https://example.com/?&#34;&gt;&lt;b&gt;&amp;amp;" in page.text
+
+
+@pytest.mark.parametrize("code", ["nobody", "no.body", ""])
+def test_a_plus_behind_nothing_leads_nowhere(client: FlaskClient, code: str) -> None:
+    check(client.get(f"/{code}+"), 404)
+
+
+def test_a_plus_tells_nothing_of_a_spent_link(client: FlaskClient, api: Api) -> None:
+    url = api.url(TARGET, max_clicks=1)
+    assert client.get(f"/{url['short_code']}+").get_json()["original_url"] == TARGET
+    check(follow(client, url), 302)
+    answer = check(client.get(f"/{url['short_code']}+"), 410)
+    assert TARGET not in answer.text
