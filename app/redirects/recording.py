@@ -35,6 +35,7 @@ from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_con
 from app.redirects.counting import Lines, count, line_of, line_of_event, orphans
 from app.redirects.drain import claim_alone, moment
 from app.redirects.links import ACTIVE, DELETED, PUT, Link, cache, link_key
+from app.redirects.rollups import fold_sometimes
 from app.repeating import UntilDone
 from app.unavailable import LockedTooLong
 
@@ -122,6 +123,7 @@ def record(click: Click, link: Link) -> None:
     click.link = link
     _store_alone(click)
     click.outcome = Outcome.RECORDED
+    fold_sometimes()
 
 
 def peek(short_code: str) -> Found | None:
