@@ -154,7 +154,7 @@ def test_the_front_and_flask_keep_the_same_of_a_visit(tmp_path: Path, redis_serv
     for front in ("true", "false"):
         folder = tmp_path / front
         folder.mkdir()
-        with WebServer(folder, REDIS_URL=redis_server.url, FAST_LANE=front) as server:
+        with WebServer(folder, REDIS_URL=redis_server.url, FRONT=front) as server:
             url = server.get("/urls", "POST", body={"original_url": "https://example.com/"}).json()
 
             def get(target: str, headers: dict[str, str], server: WebServer = server) -> None:
