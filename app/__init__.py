@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
+from werkzeug.routing import MapAdapter
 
-from app import database, errors, limits, logs, routes
+from app import database, errors, limits, logs, metrics, routes
 from app.asgi import ThreadedWsgi
 from app.config import Settings
 from app.imports import seeding
@@ -18,8 +19,29 @@ from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import cache, handshake
 from app.redirects.visits import addresses
+from app.services import health
 
 _open: list[Flask] = []  # at most one
+
+
+class _Application(Flask):
+    """Flask, which looks at each Host header once: that takes 20 us of a request's 140."""
+
+    _MOST_HOSTS = 1000
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, static_folder=None)
+        self._hosts: set[str | None] = set()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Raises BadHost for a name that cannot exist; no route depends on the host otherwise."""
+        host = request.environ.get("HTTP_HOST") if request else None
+        if request and host in self._hosts and request.environ["PATH_INFO"]:
+            return self.url_map.bind("", path_info=request.path, default_method=request.method)
+        adapter = super().create_url_adapter(request)
+        if len(self._hosts) < self._MOST_HOSTS:
+            self._hosts.add(host)
+        return adapter
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -34,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     start_log(settings)
     database.exit_if_unusable(settings.database_url)
     bind(settings)
-    app = Flask(__name__, static_folder=None)
+    app = _Application(__name__)
     # Nothing here is a coroutine. Flask would check each function for each request: 20 us of 210,
     # measured in process with GET /products.
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]
@@ -99,13 +121,19 @@ def _closed(_environ: dict[str, Any], _start_response: Any) -> Any:
     raise RuntimeError("This application is closed")
 
 
+def _answered() -> None:
+    """Writes what answers that are about to leave have left: killed later, none is missing."""
+    metrics.write()
+    health.note_connections()
+    logs.request_lines.write()
+
+
 def create_asgi() -> views.Front:
     """What Gunicorn serves: the application behind its front, which is idle without Redis."""
     settings = Settings.from_env()
     flask = create_app(settings)
-    lines = logs.request_lines
-    lines.held = True
-    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, lines.write)
+    logs.request_lines.held = True
+    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, _answered)
     has_front = settings.redis_url and settings.front
     redis = LoopRedis(redis_connection) if has_front else None
     front = views.Front(threaded, redis, settings.trusted_proxies)

@@ -14,5 +14,6 @@ def largest_body(method: str, path: str) -> int:
 
 def is_misplaced(method: str, path: str, content_type: str) -> bool:
     """Whether the body is refused unread: an upload's address takes nothing but a form."""
-    kind = content_type.partition(";")[0].strip().lower()
-    return (method, path) == _UPLOAD and kind != "multipart/form-data"
+    if (method, path) != _UPLOAD:
+        return False
+    return content_type.partition(";")[0].strip().lower() != "multipart/form-data"

@@ -52,8 +52,11 @@ class SharedFile(logging.Handler):
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _size_if_current(self) -> int | None:
-        mine = os.fstat(self._fd)
-        return mine.st_size if _identity(self.path) == (mine.st_dev, mine.st_ino) else None
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_size if (found.st_dev, found.st_ino) == self._identity else None
 
     def _renamed(self) -> bool:
         try:
@@ -65,7 +68,8 @@ class SharedFile(logging.Handler):
     def _open(self) -> None:
         self._close()
         self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._pid = os.getpid()
+        self._pid, opened = os.getpid(), os.fstat(self._fd)
+        self._identity = opened.st_dev, opened.st_ino
 
     def _close(self) -> None:
         if self._fd != _NOT_OPEN:

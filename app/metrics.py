@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter as Counts
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST as CONTENT_TYPE
@@ -64,10 +67,35 @@ Reading = tuple[str, str, float]
 """Name, help and value of a figure that is read for each scrape, such as the stream's length."""
 
 
+_Labels = tuple[str, str, str]
+_noted: deque[tuple[_Labels, float]] = deque()
+_MOST_NOTED = 1000
+
+
 def observe_request(method: str, endpoint: str, status: int, seconds: float) -> None:
-    method = method if method in _METHODS else "OTHER"
-    _requests.labels(method, endpoint, str(status)).inc()
-    _durations.labels(method, endpoint, str(status)).observe(seconds)
+    """Notes an answer; `write` counts it, at the latest when there are many."""
+    labels = method if method in _METHODS else "OTHER", endpoint, str(status)
+    _noted.append((labels, seconds))
+    if len(_noted) >= _MOST_NOTED:
+        write()
+
+
+def write() -> None:
+    """Counts the answers noted so far, at once for all of one moment."""
+    seconds_of = defaultdict(list)
+    with suppress(IndexError):  # another thread may take them too
+        while True:
+            labels, seconds = _noted.popleft()
+            seconds_of[labels].append(seconds)
+    for labels, all_seconds in seconds_of.items():
+        requests, durations = _counters(labels)
+        requests.inc(len(all_seconds))
+        _observe_all(durations, all_seconds)
+
+
+@cache
+def _counters(labels: _Labels) -> tuple[Counter, Histogram]:
+    return _requests.labels(*labels), _durations.labels(*labels)
 
 
 def observe_cached_redirects(seconds: Sequence[float]) -> None:
@@ -141,6 +169,7 @@ def _is_begun(file: Path) -> bool:
 
 def exposition(readings: Iterable[Reading], directory: str) -> bytes:
     """Prometheus' text of the files in `directory` ("": this process alone) and `readings`."""
+    write()
     gathered = CollectorRegistry()
     if directory:
         _Workers(gathered, path=directory)  # type: ignore[no-untyped-call]

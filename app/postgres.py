@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import select
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg2
@@ -56,8 +55,10 @@ class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
     unsent: tuple[bytes, ...] = ()
 
     def cursor(self, *arguments: Any, **options: Any) -> Any:
-        with _translated():
+        try:
             return super().cursor(*arguments, **options)
+        except psycopg2.Error as error:
+            raise meaning(error) from None
 
 
 class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
@@ -74,37 +75,29 @@ class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
             unsent = unsent if sql == "COMMIT" else ()
         if sql.startswith("ROLLBACK TO"):
             unsent = ()  # SAVEPOINT has sent all that came before it
-        with self._asked():
-            if unsent:
-                super().execute(b"; ".join((*unsent, self.mogrify(sql, *values))))
-            else:
-                super().execute(sql, *values)
+        if unsent:
+            self._ask(super().execute, b"; ".join((*unsent, self.mogrify(sql, *values))))
+        else:
+            self._ask(super().execute, sql, *values)
 
     def copy_expert(self, *arguments: Any, **options: Any) -> None:
         if self.connection.unsent:
             self.execute("SELECT 1")  # COPY goes alone
-        with self._asked():
-            super().copy_expert(*arguments, **options)
+        self._ask(super().copy_expert, *arguments, **options)
 
-    @contextmanager
-    def _asked(self) -> Iterator[None]:
-        breaker = self.connection.pool.breaker
+    def _ask(self, send: Callable[..., None], *arguments: Any, **options: Any) -> None:
+        conn = self.connection
+        breaker = conn.pool.breaker
+        watch.begin(conn)
         try:
-            with watch.over(self.connection):
-                yield
+            send(*arguments, **options)
         except psycopg2.Error as error:
             if error.pgcode:
                 breaker.answered()
             raise meaning(error) from None
+        finally:
+            watch.end(conn)
         breaker.answered()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except psycopg2.Error as error:
-        raise meaning(error) from None
 
 
 class _Opening(PostgresqlDatabase):

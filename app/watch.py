@@ -6,8 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 STATEMENT_SECONDS = 5  # a statement that takes longer has lost its client; the server ends it
@@ -29,18 +28,18 @@ class Watch:
         self._thread: threading.Thread | None = None
         self._ran = 0.0  # seconds that this process ran; a stopped process reads no answers
 
-    @contextmanager
-    def over(self, conn: Any) -> Iterator[None]:
+    def begin(self, conn: Any) -> None:
+        """A statement of this connection begins."""
         with self._lock:
             self._running[id(conn)] = (self._ran, time.monotonic(), conn)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
                 self._thread.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._running[id(conn)]
+
+    def end(self, conn: Any) -> None:
+        """It has ended; not before `conn` can no longer be cut for it."""
+        with self._lock:
+            del self._running[id(conn)]
 
     def _look(self) -> None:
         while True:

@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -72,10 +73,21 @@ class Server:
             line = socket.socket(socket.AF_UNIX)
             line.settimeout(TIMEOUT_SECONDS)
             line.connect(self.path)
-            return line
+            return _timed_by_system(line)
         line = socket.create_connection((self.host, self.port), TIMEOUT_SECONDS)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self.tls.wrap_socket(line, server_hostname=self.host) if self.tls else line
+        if self.tls:
+            return self.tls.wrap_socket(line, server_hostname=self.host)
+        return _timed_by_system(line)
+
+
+def _timed_by_system(line: socket.socket) -> socket.socket:
+    """With the same timeouts, kept by the system: Python would poll before each send and recv."""
+    timeout = struct.pack("ll", 0, int(TIMEOUT_SECONDS * 1e6))
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        line.setsockopt(socket.SOL_SOCKET, option, timeout)
+    line.settimeout(None)
+    return line
 
 
 def _tls(given: dict[str, Any]) -> ssl.SSLContext:
@@ -94,6 +106,8 @@ class _Line:
 
     def __init__(self, server: Server, handshake: Handshake) -> None:
         self._reader, self._socket = hiredis.Reader(), server.connect()
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
         try:
             commands = [*server.greeting, *handshake()]
             for start in range(0, len(commands), _BATCH):
@@ -109,8 +123,11 @@ class _Line:
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Sends all in one write: a Redis that hangs does them first when it goes on."""
-        self._socket.sendall(b"".join([pack(command) for command in commands]))
-        return [self._read() for _ in commands]
+        try:
+            self._socket.sendall(b"".join([pack(command) for command in commands]))
+            return [self._read() for _ in commands]
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
 
     def _read(self) -> Any:
         while (reply := self._reader.gets()) is False:
@@ -124,9 +141,7 @@ class _Line:
 
     def is_stale(self) -> bool:
         """Whether an idle connection was closed."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         self._socket.close()

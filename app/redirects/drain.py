@@ -60,7 +60,7 @@ class Drain:
             return 0
         drained = 0
         with suppress(RedisUnavailable):
-            epoch, last = redis_connection.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))
+            epoch, last = _newest()
             while last:
                 position, moved = self._share_batch(epoch, last)
                 drained += moved or 0
@@ -124,6 +124,21 @@ class Drain:
 
 
 drain = Drain()
+
+
+def _newest() -> tuple[bytes, bytes]:
+    """The stream's epoch and last id; the id is empty when no click waits.
+
+    Each read of links and events asks this. A script would cost Redis 20 us more of 55, and a
+    stream that is emptied between the two commands has nothing to drain.
+    """
+    newest, epoch = redis_connection.call_all(
+        [("XREVRANGE", STREAM, "+", "-", "COUNT", 1), ("GET", EPOCH)]
+    )
+    if newest and not epoch:
+        epoch, last = redis_connection.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))
+        return epoch or b"", last or b""
+    return epoch or b"", newest[0][0] if newest else b""
 
 
 def _store_next(position: Position) -> tuple[Position, int]:

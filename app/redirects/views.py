@@ -196,6 +196,7 @@ class Front:
         if self._seconds:
             metrics.observe_cached_redirects(self._seconds)
             self._seconds = []
+        metrics.write()
         logs.notes.write()
         if self._with_flask:
             self._note_soon()

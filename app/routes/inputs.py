@@ -50,18 +50,19 @@ class CodeConverter(BaseConverter):
 
 def refuse_misfits() -> None:
     """Refuses too large bodies, and what Werkzeug would tidy: //users, an empty path."""
-    path = request.environ["PATH_INFO"]
-    if path.startswith("//") or isinstance(request.routing_exception, RequestRedirect):
+    current = request._get_current_object()  # type: ignore[attr-defined]
+    environ, path = current.environ, current.environ["PATH_INFO"]
+    if path.startswith("//") or isinstance(current.routing_exception, RequestRedirect):
         abort(404)
-    if "asgi.overloaded" in request.environ:
+    if "asgi.overloaded" in environ:
         raise Unavailable("Too many requests are waiting already")
-    length, most = request.content_length or 0, limits.largest_body(request.method, path)
-    content_type = request.headers.get("Content-Type", "")
-    if length <= most and limits.is_misplaced(request.method, path, content_type):
+    length, most = current.content_length or 0, limits.largest_body(current.method, path)
+    content_type = environ.get("CONTENT_TYPE", "")
+    if length <= most and limits.is_misplaced(current.method, path, content_type):
         raise no_upload("file")
     if length > most:
         raise TooLarge(most)
-    request.max_content_length = most + 1  # a chunked body is too large when it has one byte more
+    current.max_content_length = most + 1  # a chunked body is too large when it has one byte more
 
 
 def _body(schema: type[Any], strictly: bool) -> Any:

@@ -16,7 +16,6 @@ from app.services import health
 from app.version import VERSION
 
 bp = Blueprint("ops", __name__)
-bp.teardown_app_request(health.note_connections)
 
 
 @bp.get("/health")
@@ -47,6 +46,7 @@ def show_ready() -> Response | dict[str, Any]:
 @declares(answer=str, media="text/plain")
 def show_metrics() -> Response:
     """Prometheus' text format, over all worker processes of this replica."""
+    health.note_connections()
     text = metrics.exposition(health.readings(), current_app.config["METRICS_DIRECTORY"])
     return Response(text, content_type=metrics.CONTENT_TYPE)
 

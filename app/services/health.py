@@ -201,6 +201,6 @@ def readings() -> list[Reading]:
     return [reading for source in ask(_figures, _METRICS_TIMEOUT_SECONDS) for reading in source]
 
 
-def note_connections(_error: BaseException | None = None) -> None:
-    """At the end of a request, before its own connection returns to the pool."""
+def note_connections() -> None:
+    """Says how many connections requests have, but for the caller's own."""
     metrics.connections_in_use.set(len(db.obj._in_use) - (not db.is_closed()))
