@@ -121,6 +121,8 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
     bad_input = (400, 413) if declared.body or declared.upload else ()
     bad_page = (400,) if _is_list(operation) else ()
     responses = {str(declared.status): _success(operation, schema_of)}
+    if "ETag" in declared.headers:
+        responses["304"] = {"description": phrase(304), "headers": _headers(*declared.headers)}
     if declared.status == 302:
         responses["2XX"] = interface.OTHER_SITE
     for status in sorted({*declared.errors, *bad_input, *bad_page, 429, 503}):
@@ -139,7 +141,8 @@ def _success(operation: Operation, schema_of: Json) -> Json:
     shown = {"schema": schema_of[repr(declared.answer)]}
     if operation.name in examples.ANSWERS:
         shown["example"] = examples.ANSWERS[operation.name]
-    return {**described, "content": {declared.media: shown, **_page(declared.page)}}
+    kinds = (declared.media,) if isinstance(declared.media, str) else declared.media
+    return {**described, "content": {**dict.fromkeys(kinds, shown), **_page(declared.page)}}
 
 
 def _failure(status: int, operation: Operation, schema: Json) -> Json:

@@ -125,7 +125,7 @@ class Declaration:
     query: type[Any] | None = None
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
-    media: str = "application/json"
+    media: str | tuple[str, ...] = "application/json"
     page: bool = False
     upload: bool = False
     refusal: type[Any] | None = None  # a 400 that says more than other errors

@@ -18,6 +18,7 @@ from app.schemas.inputs import (
     EventQuery,
     ListQuery,
     LogQuery,
+    QrQuery,
     Query,
     ShortenUrl,
     UrlCreate,

@@ -117,6 +117,9 @@ _WORDS = {
     "bool_type": "must be true or false",
     "dict_type": "must be an object",
     "string_unicode": "must not contain NUL or lone surrogates",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "ours": "{why}",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -88,6 +88,13 @@ class ListQuery(Query):
 class UrlQuery(ListQuery):
     user_id: QueryInteger | None = None
     is_active: QueryBoolean | None = None
+
+
+class QrQuery(Query):
+    format: Literal["svg", "png"] = "svg"
+    size: QueryInteger = Field(300, ge=100, le=2048, description="side of the picture in pixels")
+    border: QueryInteger = Field(4, ge=0, le=20, description="light modules at each side")
+    level: Literal["L", "M", "Q", "H"] = Field("M", description="of error correction, at least")
 
 
 class EventQuery(ListQuery):

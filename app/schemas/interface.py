@@ -39,7 +39,10 @@ _TOTAL = "How many there are in all, when `count=true` asked for it"
 HEADERS = {
     "X-Request-ID": _header(_REQUEST_ID),
     "Location": _header("Where it is, or leads"),
-    "Cache-Control": _header("Always `private, no-store`, so that every click arrives"),
+    "Cache-Control": _header(
+        "`private, no-store`, so that every click arrives; a picture may be kept"
+    ),
+    "ETag": _header("Names these bytes; `If-None-Match` with it is answered by 304"),
     "X-Cache": _header("Whether the answer came from the cache", _HIT),
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
     "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
@@ -49,6 +52,7 @@ HEADERS = {
 TAGS = {
     "users": "Who owns links",
     "urls": "Short links and their statistics",
+    "qr": "Short URLs as pictures",
     "events": "What happened to links",
     "products": "A catalogue, read through the cache",
     "logs": "The newest log entries",

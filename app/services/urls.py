@@ -202,6 +202,14 @@ def code_of(url_id: int) -> str:
     return str(require(url_id).short_code)
 
 
+def require_code(short_code: str) -> None:
+    """Raises NotFound unless there is a link with this code, active or not."""
+    possible = POSSIBLE_CODE.fullmatch(short_code)
+    wanted: tables.Conditions = {"short_code = ?": (short_code,), _LIVE: ()}
+    if not (possible and tables.select("1", Url, wanted).fetchone()):
+        raise NotFound(f"Short code {short_code[:64]} not found")
+
+
 def count_active() -> int:
     return int(tables.select("count(*)", Url, {_LIVE: (), "is_active": ()}).fetchone()[0])
 
