@@ -8,7 +8,7 @@ import threading
 from types import FrameType
 
 from app.database import DatabaseUnavailable, released
-from app.migrations import schema
+from app.migrations import indexes, schema
 from app.redirects.connection import redis_connection
 from app.redirects.drain import BATCH, drain, forget_claims
 from app.redirects.links import deliver_pending
@@ -53,6 +53,8 @@ class Worker:
             return 0
 
     def _work(self) -> int:
+        if self.rounds == 0 and indexes.missing():  # it may take minutes
+            threading.Thread(target=indexes.build_in_background, daemon=True).start()
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
             forget_claims()
         self.rounds += 1

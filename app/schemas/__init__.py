@@ -22,9 +22,11 @@ from app.schemas.inputs import (
     Query,
     ShortenUrl,
     UrlCreate,
+    UrlFilters,
     UrlQuery,
     UrlUpdate,
     UserCreate,
+    UserQuery,
     UserUpdate,
 )
 from app.schemas.outputs import (

@@ -19,6 +19,7 @@ from app.schemas.rules import (
     Title,
     Username,
 )
+from app.schemas.searching import QueryMoment, Search, Tag, UrlOrder
 
 
 class Body(BaseModel):
@@ -85,9 +86,27 @@ class ListQuery(Query):
     count: QueryBoolean = Field(False, description="adds X-Total-Count")
 
 
-class UrlQuery(ListQuery):
+class UserQuery(ListQuery):
+    username: str | None = Field(None, description="exactly this one")
+    email: str | None = Field(None, description="this one, in any case")
+
+
+class UrlFilters(Query):
+    """Which links: all filters that are given hold."""
+
     user_id: QueryInteger | None = None
     is_active: QueryBoolean | None = None
+    short_code: str | None = Field(None, description="exactly this one")
+    tag: Tag | None = None
+    q: Search | None = Field(None, description="in the title or the URL, in any case")
+    created_after: QueryMoment | None = Field(None, description="at this moment or later")
+    created_before: QueryMoment | None = Field(None, description="before this moment")
+
+
+class UrlQuery(ListQuery, UrlFilters):
+    sort: UrlOrder | None = Field(
+        None, description="by this, descending with a minus; id, or created_at with a date"
+    )
 
 
 class QrQuery(Query):
@@ -98,6 +117,8 @@ class QrQuery(Query):
 
 
 class EventQuery(ListQuery):
+    after_time: QueryMoment | None = Field(None, description="at this moment or later")
+    before_time: QueryMoment | None = Field(None, description="before this moment")
     url_id: QueryInteger | None = None
     user_id: QueryInteger | None = None
     event_type: str | None = Field(

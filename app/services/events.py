@@ -102,16 +102,27 @@ def page(query: EventQuery) -> Page:
     drain.run()
     if not (tables.possible(query.url_id) and tables.possible(query.user_id)):
         return paging.nothing(query)
-    conditions: tables.Conditions = {
-        f"{name} = ?": (value,)
-        for name, value in (("url_id", query.url_id), ("user_id", query.user_id))
-        if value is not None
-    }
+    conditions = _filters(query)
     if query.event_type is not None:
         if "\x00" in query.event_type:
             return paging.nothing(query)
         conditions.update(_is_of_type(query.event_type))
-    return paging.read(Event, conditions, query, newest_first=True)
+    has_time = query.after_time is not None or query.before_time is not None
+    return paging.read(Event, conditions, query, _BY_TIME if has_time else paging.NEWEST_FIRST)
+
+
+_BY_TIME = paging.Order("timestamp", descending=True)
+_FILTERS = {
+    "url_id": "url_id = ?",
+    "user_id": "user_id = ?",
+    "after_time": "timestamp >= ?",
+    "before_time": "timestamp < ?",
+}
+
+
+def _filters(query: EventQuery) -> tables.Conditions:
+    given = {name: getattr(query, name) for name in _FILTERS}
+    return {_FILTERS[name]: (value,) for name, value in given.items() if value is not None}
 
 
 def _is_of_type(event_type: str) -> tables.Conditions:

@@ -34,11 +34,36 @@ def read(model: type[Table], conditions: Conditions, rest: str) -> list[Any]:
     return _rows(model, select(_shape(model).columns, model, conditions, rest))
 
 
+def count(model: type[Table], conditions: Conditions, most: int) -> int:
+    """The number of rows of which `conditions` are true; it counts no further than `most` + 1."""
+    few = _few("1", model, conditions, most + 1)
+    sql = " ".join(("SELECT count(*) FROM (", few, ") AS few"))
+    return int(_execute(sql, values_of(conditions)).fetchone()[0])
+
+
+def among(model: type[Table], conditions: Conditions, most: int) -> Conditions:
+    """What is true of the same rows, which are at most `most`: a plan finds these first."""
+    few = _few("id", model, conditions, most)
+    return {f"id IN ({few})": tuple(values_of(conditions))}
+
+
+def _few(what: str, model: type[Table], conditions: Conditions, most: int) -> str:
+    where, limit = _where(conditions), f"LIMIT {most}"
+    return " ".join(("SELECT", what, "FROM", model._meta.table_name, where, limit))
+
+
+def _where(conditions: Conditions) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def values_of(conditions: Conditions) -> list[Any]:
+    return [value for values in conditions.values() for value in values]
+
+
 def select(what: str, model: type[Table], conditions: Conditions, rest: str = "") -> Any:
     """A cursor over `what` of the rows of which `conditions` are true."""
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    sql = " ".join(("SELECT", what, "FROM", model._meta.table_name, where, rest))
-    return _execute(sql, [value for values in conditions.values() for value in values])
+    sql = " ".join(("SELECT", what, "FROM", model._meta.table_name, _where(conditions), rest))
+    return _execute(sql, values_of(conditions))
 
 
 def insert(

@@ -19,9 +19,8 @@ from app.models import Event, Url
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import ACTIVE, DELETED, INACTIVE, Link, add_pending, cache, deliver
-from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate
-from app.services import paging, tables, users
-from app.services.paging import Page
+from app.schemas import UrlCreate, UrlUpdate
+from app.services import tables
 from app.unavailable import LockedTooLong
 
 ROUTE_NAMES = (
@@ -125,25 +124,6 @@ def require(url_id: int, lock: str = "") -> Any:
     if url is None:
         raise NotFound(f"URL {url_id} not found")
     return url
-
-
-def page(query: UrlQuery) -> Page:
-    drain.run()
-    if not tables.possible(query.user_id):
-        return paging.nothing(query)
-    conditions: tables.Conditions = {_LIVE: ()}
-    if query.user_id is not None:
-        conditions["user_id = ?"] = (query.user_id,)
-    if query.is_active is not None:
-        conditions["is_active" if query.is_active else "NOT is_active"] = ()
-    return paging.read(Url, conditions, query)
-
-
-def page_of_user(user_id: int, query: ListQuery) -> Page:
-    found = page(UrlQuery.model_construct(**dict(query), user_id=user_id))
-    if not found.rows:
-        users.get(user_id)  # a user that has links exists
-    return found
 
 
 def _drain_unless_locked() -> None:
