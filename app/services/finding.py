@@ -41,7 +41,9 @@ def page(query: UrlQuery) -> Page:
     if wanted is None:
         return paging.nothing(query)
     order = _order(query)
-    if query.q is not None or not _walks(query, order):
+    if query.q is None and not order.keyed:
+        refuse_many(wanted, MOST, "sort")
+    elif query.q is not None or not _walks(query, order):
         wanted = _gathered(wanted, query)
     return paging.read(Url, wanted, query, order)
 
@@ -64,7 +66,7 @@ def _order(query: UrlQuery) -> Order:
 
 def _walks(query: UrlQuery, order: Order) -> bool:
     """Whether the order's index leads to a page of rows without passing by many others."""
-    return order.keyed and not (_is_dated(query) and order.column == "id")
+    return not (_is_dated(query) and order.column == "id")
 
 
 def conditions(query: UrlFilters) -> Conditions | None:
