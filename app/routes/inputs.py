@@ -77,6 +77,14 @@ def _query(schema: type[Any] | None, strictly: bool) -> Any:
     return check(schema or Query, values, unknown)
 
 
+def _refuse_repeated() -> None:
+    """Refuses parameters that are there twice, of which the first alone would count."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        errors = {ascii(name)[1:-1][:100]: "is given more than once" for name in repeated}
+        raise InvalidInput("; ".join(f"{name}: {errors[name]}" for name in errors), errors=errors)
+
+
 def wants_strictness() -> bool:
     """Whether unknown names are errors: `Prefer: handling=strict` (RFC 7240)."""
     for preference in request.environ.get("HTTP_PREFER", "").split(","):
@@ -130,6 +138,7 @@ class Declaration:
     upload: bool = False
     refusal: type[Any] | None = None  # a 400 that says more than other errors
     secured: bool = False
+    strict: bool = False  # unknown names are always refused
 
 
 class Answer(NamedTuple):
@@ -160,6 +169,9 @@ def _given(declared: Declaration) -> dict[str, Any]:
     strictly = declared.status != 302 and wants_strictness()
     if strictly:
         g.strict = True
+    if declared.strict:
+        strictly = True
+        _refuse_repeated()
     arguments = {}
     query = _query(declared.query, strictly) if declared.query or strictly else None
     if declared.query:

@@ -24,6 +24,8 @@ from app.schemas.inputs import (
     UrlCreate,
     UrlFilters,
     UrlQuery,
+    UrlsChange,
+    UrlSelection,
     UrlUpdate,
     UserCreate,
     UserQuery,
@@ -42,6 +44,7 @@ from app.schemas.outputs import (
     Product,
     Readiness,
     Url,
+    UrlsChanged,
     UrlStats,
     User,
     definitions,
@@ -63,3 +66,4 @@ from app.schemas.rules import (
     Username,
     WebAddress,
 )
+from app.schemas.searching import MOST_TAGS

@@ -19,7 +19,7 @@ from app.schemas.rules import (
     Title,
     Username,
 )
-from app.schemas.searching import QueryMoment, Search, Tag, UrlOrder
+from app.schemas.searching import Ids, QueryMoment, Search, Tag, Tags, UrlOrder
 
 
 class Body(BaseModel):
@@ -66,6 +66,11 @@ class UrlUpdate(Body):
     original_url: _OriginalUrl = Field(default_factory=str)
 
 
+class UrlsChange(Body):
+    action: Literal["activate", "deactivate", "tag", "untag", "delete"]
+    tags: Tags | None = Field(None, description="which, for tag and untag only")
+
+
 class EventCreate(Body):
     event_type: EventType
     url_id: int | None = None
@@ -107,6 +112,16 @@ class UrlQuery(ListQuery, UrlFilters):
     sort: UrlOrder | None = Field(
         None, description="by this, descending with a minus; id, or created_at with a date"
     )
+
+
+class UrlSelection(UrlFilters):
+    """Which links are changed together."""
+
+    ids: Ids | None = Field(None, description="only these links, separated by commas")
+    dry_run: QueryBoolean = Field(True, description="whether to count only, and change nothing")
+
+    def has_possible_ids(self) -> bool:
+        return self.ids is None or len(self.ids) > 0
 
 
 class QrQuery(Query):

@@ -60,6 +60,12 @@ class UrlStats(Out):
     redirect_count: int
 
 
+class UrlsChanged(Out):
+    matched: int
+    changed: int
+    dry_run: bool
+
+
 class BadRow(Out):
     line: int
     error: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,22 @@ def create(data: EventCreate) -> Any:
             return event
     except IntegrityError:
         raise _vanished() from None
+
+
+def note_later(notes: Sequence[tuple[Any, str, dict[str, Any]]]) -> None:
+    """The service's own events, of (link, event type, details), with the next statement."""
+    moment = now()
+    rows = [
+        {
+            "url_id": url.id,
+            "user_id": url.user_id,
+            "event_type": event_type,
+            "timestamp": moment,
+            "details": json.dumps(details),
+        }
+        for url, event_type, details in notes
+    ]
+    tables.insert_later(Event, rows)
 
 
 _USER = "EXISTS (SELECT 1 FROM users WHERE id = ?)"

@@ -13,7 +13,7 @@ from app.database import db, dialect
 from app.errors import InvalidInput
 from app.models import Url
 from app.redirects.drain import drain
-from app.schemas import ListQuery, UrlFilters, UrlQuery
+from app.schemas import ListQuery, UrlFilters, UrlQuery, UrlSelection
 from app.services import paging, tables, users
 from app.services.paging import Order, Page
 from app.services.tables import Conditions
@@ -42,7 +42,7 @@ def page(query: UrlQuery) -> Page:
         return paging.nothing(query)
     order = _order(query)
     if query.q is None and not order.keyed:
-        refuse_many(wanted, MOST, "sort")
+        _refuse_many(wanted, "sort")
     elif query.q is not None or not _walks(query, order):
         wanted = _gathered(wanted, query)
     return paging.read(Url, wanted, query, order)
@@ -81,34 +81,50 @@ def conditions(query: UrlFilters) -> Conditions | None:
     return found
 
 
-def _gathered(wanted: Conditions, query: UrlQuery) -> Conditions:
+def selected(selection: UrlSelection, most: int) -> Conditions | None:
+    """What is true of the selected links, at most `most`; raises InvalidInput without a filter."""
+    if not selection.model_fields_set - {"dry_run"}:
+        raise InvalidInput("At least one filter must select links, such as ids=1,2")
+    wanted = conditions(selection)
+    if wanted is None or not selection.has_possible_ids():
+        return None
+    if selection.ids is not None:
+        wanted[f"id IN ({tables.marks(selection.ids)})"] = selection.ids
+    if selection.q is not None:
+        wanted = _gathered(wanted, selection)
+    number = tables.count(Url, wanted, MOST)
+    if number > most:
+        shown = f"{number:,}" if number <= MOST else f"more than {MOST:,}"
+        raise InvalidInput(f"{shown} links match, and one request changes at most {most:,}")
+    return wanted
+
+
+def _gathered(wanted: Conditions, query: UrlFilters) -> Conditions:
     """The same rows, by their ids; without an index for it the search goes through all of them."""
     searched, reason = {}, "sort"
     if query.q is not None:
-        searched, reason = matching(query.q), "q"
-        if has_index(query.q):
+        searched, reason = _matching(query.q), "q"
+        if _has_index(query.q):
             wanted, searched = {**wanted, **searched}, {}
-    refuse_many(wanted, MOST, reason)
+    _refuse_many(wanted, reason)
     return {**tables.among(Url, wanted, MOST), **searched}
 
 
-def refuse_many(wanted: Conditions, most: int, name: str) -> int:
-    """The number of links; raises InvalidInput about the parameter `name` for more than `most`."""
-    number = tables.count(Url, wanted, most)
-    if number > most:
-        why = f"works on at most {most:,} links: narrow them by other filters"
+def _refuse_many(wanted: Conditions, name: str) -> None:
+    """Raises InvalidInput about the parameter `name` for more links than can be gathered."""
+    if tables.count(Url, wanted, MOST) > MOST:
+        why = f"works on at most {MOST:,} links: narrow them by other filters"
         raise InvalidInput(f"{name}: {why}", errors={name: why})
-    return number
 
 
-def matching(text: str) -> Conditions:
+def _matching(text: str) -> Conditions:
     """What is true of links with `text` in their title or URL, in any case."""
     pattern = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
     like = f"{dialect().like} ? ESCAPE '\\'"
     return {f"(title {like} OR original_url {like})": (pattern, pattern)}
 
 
-def has_index(text: str) -> bool:
+def _has_index(text: str) -> bool:
     """Whether an index finds `text`: trigrams are of letters and digits."""
     indexed = re.search(r"[^\W_]{3}", text) is not None
     return indexed and db.execute_sql(dialect().search_index).fetchone() is not None

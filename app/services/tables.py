@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -71,16 +71,15 @@ def insert(
 ) -> Any:
     """The new row, or None when `source`, FROM or WHERE with the values `more`, yields none."""
     shape = _shape(model)
-    start = f"{_insert_into(model, values)} SELECT {_marks(values)} {source}"
+    start = f"{_insert_into(model, values)} SELECT {marks(values)} {source}"
     rows = _rows(model, _execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
     return rows[0] if rows else None
 
 
 def insert_later(model: type[Table], rows: Sequence[dict[str, Any]]) -> None:
     """New rows with the same columns, sent with the next statement of the running transaction."""
-    marks = ", ".join(f"({_marks(row)})" for row in rows)
     values = [value for row in rows for value in row.values()]
-    later(f"{_insert_into(model, rows[0])} VALUES {marks}", values)
+    later(f"{_insert_into(model, rows[0])} VALUES {_marks_of(rows)}", values)
 
 
 def update(model: type[Table], identity: int, values: dict[str, Any]) -> Any:
@@ -115,7 +114,12 @@ def _insert_into(model: type[Table], values: dict[str, Any]) -> str:
     return f"INSERT INTO {model._meta.table_name} ({', '.join(values)})"
 
 
-def _marks(values: dict[str, Any]) -> str:
+def _marks_of(rows: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"({marks(row)})" for row in rows)
+
+
+def marks(values: Collection[Any]) -> str:
+    """A question mark for each value, for SQL."""
     return ", ".join("?" * len(values))
 
 
