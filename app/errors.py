@@ -64,11 +64,12 @@ class TooLarge(ApiError):
 
 
 class DeadLink(ApiError):
-    """A short link that is unknown or deactivated; browsers get a page, others JSON."""
+    """A short link that leads nowhere; browsers get a page, others JSON, both with the reason."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, reason: str = "unknown") -> None:
         super().__init__(message)
         self.status = status
+        self.more = {"reason": reason}
         # No cache may keep this: the link may be activated at any moment.
         self.headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}
 

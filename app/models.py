@@ -13,6 +13,7 @@ from peewee import (
     DateTimeField,
     DecimalField,
     ForeignKeyField,
+    IntegerField,
     Model,
     SmallIntegerField,
     TextField,
@@ -126,6 +127,56 @@ class ClickClaim(Table):
 
     class Meta:
         table_name = "click_claims"
+
+
+class ClickJournal(Table):
+    """Counts of clicks that are not in the tables below yet: a JSON array of lines."""
+
+    id: Any = BigAutoField()
+    entry: Any = TextField()
+
+    class Meta:
+        table_name = "click_journal"
+
+
+class ClickDay(Table):
+    """Clicks of a link by day; link 0 is all links, -1 none: visits that led to no link."""
+
+    url_id: Any = BigIntegerField()
+    day: Any = IntegerField()  # from 1970, in UTC
+    people: Any = BigIntegerField()
+    robots: Any = BigIntegerField()
+
+    class Meta:
+        table_name = "click_days"
+        primary_key = CompositeKey("url_id", "day")
+
+
+class ClickHour(Table):
+    """The same by hour, for 14 days."""
+
+    url_id: Any = BigIntegerField()
+    hour: Any = IntegerField()  # from 1970, in UTC
+    people: Any = BigIntegerField()
+    robots: Any = BigIntegerField()
+
+    class Meta:
+        table_name = "click_hours"
+        primary_key = CompositeKey("url_id", "hour")
+
+
+class ClickValue(Table):
+    """Clicks of a link by browser, system, device, referring host and campaign."""
+
+    url_id: Any = BigIntegerField()
+    dimension: Any = CharField(max_length=10)
+    value: Any = CharField(max_length=100)
+    people: Any = BigIntegerField()
+    robots: Any = BigIntegerField()
+
+    class Meta:
+        table_name = "click_values"
+        primary_key = CompositeKey("url_id", "dimension", "value")
 
 
 class CacheUpdate(Table):

@@ -33,7 +33,8 @@ _TROUBLE = """
 SELECT CASE WHEN current_setting('transaction_read_only') = 'on' THEN 'it is read only'
 WHEN to_regclass('urls') IS NULL THEN %s ELSE (
     SELECT 'no permission'
-    FROM unnest(ARRAY['users', 'urls', 'events', 'facts', 'click_claims', 'cache_updates']) AS name,
+    FROM unnest(ARRAY['users', 'urls', 'events', 'facts', 'click_claims', 'click_journal',
+        'cache_updates']) AS name,
     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
     WHERE NOT has_table_privilege(to_regclass(name), privilege) LIMIT 1
 ) END

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from types import FrameType
 
 from app.database import DatabaseUnavailable, released
 from app.migrations import indexes, schema
+from app.redirects import rollups
 from app.redirects.connection import redis_connection
 from app.redirects.drain import BATCH, drain, forget_claims
 from app.redirects.links import deliver_pending
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 0.4
 _UNAVAILABLE_SECONDS = 1.0
 _ROUNDS_BETWEEN_CLEANINGS = 1000
+_SECONDS_BETWEEN_FOLDS = 5
 
 
 class Worker:
@@ -28,6 +31,7 @@ class Worker:
         self.stopping = threading.Event()
         self.warm = False
         self.rounds = 0
+        self.folded_at = 0.0
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping.set()
@@ -57,12 +61,20 @@ class Worker:
             threading.Thread(target=indexes.build_in_background, daemon=True).start()
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
             forget_claims()
+            rollups.forget_hours()
         self.rounds += 1
         moved = deliver_pending() + drain.run()
+        self._fold()
         if not self.warm and redis_connection.state() == "connected":
             self.warm = True
             log.info("warmed the cache up with %d links", urls.warm_up())
         return moved
+
+    def _fold(self) -> None:
+        """Seldom: many clicks of a link together cost as much as one."""
+        if time.monotonic() - self.folded_at >= _SECONDS_BETWEEN_FOLDS:
+            self.folded_at = time.monotonic()
+            rollups.fold()
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ CASES = [
     Case("PUT /urls/<id>, no change", "PUT /urls/<id:url_id>", "/urls/$link", 200, "{}"),
     Case("DELETE /urls/<id>", "DELETE /urls/<id:url_id>", "/urls/$urls", 204),
     Case("GET /urls/<id>/stats", "GET /urls/<id:url_id>/stats", "/urls/$link/stats"),
+    Case("GET /stats", "GET /stats", "/stats"),
     Case("GET /urls/<id>/events", "GET /urls/<id:url_id>/events", "/urls/$link/events?per_page=10"),
     Case("GET /urls/<id>/qr", "GET /urls/<id:url_id>/qr", "/urls/$link/qr"),
     Case("GET /<code>.qr, PNG", "GET /<code:short_code>.qr", "/$warm.qr?format=png"),

@@ -41,7 +41,7 @@ def check_error(response: TestResponse) -> None:
     if response.request.method == "HEAD":
         return
     body = response.get_json()
-    assert ERROR_KEYS <= set(body) <= ERROR_KEYS | {"errors"}
+    assert ERROR_KEYS <= set(body) <= ERROR_KEYS | {"errors", "reason"}
     assert body["status"] == response.status_code
     assert body["error"]
     assert body["message"]

@@ -23,13 +23,26 @@ from app.__main__ import main
 from app.config import Settings
 from app.database import db, patience, release
 from app.migrations import schema
-from app.models import CacheUpdate, ClickClaim, Event, Fact, Product, Url, User
+from app.models import (
+    CacheUpdate,
+    ClickClaim,
+    ClickDay,
+    ClickHour,
+    ClickJournal,
+    ClickValue,
+    Event,
+    Fact,
+    Product,
+    Url,
+    User,
+)
 from app.services import products
 from testkit.servers import Postgres, Redis
 from tests.logbook import Log
 
 Command = Callable[..., Result]
-TABLES = (CacheUpdate, ClickClaim, Fact, Event, Url, User, Product)
+CLICKS = (ClickJournal, ClickDay, ClickHour, ClickValue)
+TABLES = (CacheUpdate, ClickClaim, *CLICKS, Fact, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:

@@ -29,11 +29,16 @@ TABLES = {
     "users",
     "urls",
     "url_tags",
+    "retired_codes",
     "events",
     "products",
     "facts",
     "click_claims",
     "cache_updates",
+    "click_journal",
+    "click_days",
+    "click_hours",
+    "click_values",
 }
 
 

@@ -213,7 +213,7 @@ ACCEPTED_BODIES = [
         {
             "original_url": "https://example.com/",
             "title": "t" * 255,
-            "short_code": "users",
+            "short_code": "user-s",
             "click_count": -1,
         },
     ),

@@ -16,8 +16,17 @@ from tests.conftest import Api
 Document = dict[str, Any]
 Client = FlaskClient
 IDS = {"id", "user_id", "url_id", "short_code", "short_url"}
-MADE = IDS | {"created_at", "updated_at", "timestamp", "click_count", "redirect_count"}
+MADE = IDS | {
+    "created_at",
+    "updated_at",
+    "timestamp",
+    "click_count",
+    "people_count",
+    "redirect_count",
+}
+STATISTICS = ("/urls/{url_id}/stats", "/stats")
 OF_THIS_MOMENT = [
+    *STATISTICS,
     "/",
     "/health",
     "/health/ready",
@@ -129,8 +138,9 @@ def kinds(example: Document) -> dict[str, type]:
 
 
 def test_what_is_of_this_moment_looks_like_its_example(client: Client, document: Document) -> None:
-    for path in ("/", "/health", "/health/ready", "/ready"):
-        real = client.get(path).json
+    link = Url.create(short_code="aB3xY9", original_url="https://a.example/").id
+    for path in ("/", "/health", "/health/ready", "/ready", *STATISTICS):
+        real = client.get(path.format(url_id=link)).json
         example = content(document, document["paths"][path]["get"]["responses"]["200"])
         assert kinds(real) == kinds(example)
     example = document["components"]["schemas"]["LogEntry"]["examples"][0]
@@ -166,12 +176,16 @@ def test_a_deactivated_link_is_410_as_shown(client: Client, document: Document) 
 
 def test_conflicts_are_409_as_shown(client: Client, document: Document, api: Api) -> None:
     api.user("ada")
+    api.url(short_code="summer-sale")
+    taken = {"original_url": "https://example.com/", "short_code": "summer-sale"}
     ids = {"user_id": api.user("grace")["id"]}
     for method, path, operation, shown in shown_errors(document, 409):
         if path == "/events":  # only when both are deleted while it is written
             assert shown in (ROOT / "app" / "services" / "events.py").read_text()
             continue
         sent = arguments(document, operation, ids)
+        if "summer-sale" in shown:
+            sent = {"json": taken}
         assert message(client, 409, method, address(operation, path, ids), **sent) == shown, path
 
 
@@ -183,6 +197,8 @@ BAD = {
     "shorten_url": {"json": {"url": "hello"}},
     "create_event": {"json": {"event_type": ""}},
     "import_users": {},
+    "get_url_stats": {"query_string": "tz=x"},
+    "get_stats": {"query_string": "from=yesterday"},
 }
 
 

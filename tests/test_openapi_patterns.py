@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import jsonschema_rs
@@ -45,6 +46,10 @@ ADDRESSES = st.sampled_from(
 SCHEMES = st.sampled_from(["http", "HTTP", "hTTps"])
 ADDRESS = ADDRESSES | st.builds("{}://{}:{}{}".format, SCHEMES, ODD, st.integers(0, 70000), ODD)
 TEXT = st.builds("{}{}{}".format, PADDING, ODD | EMAIL | ADDRESS, PADDING)
+ZONES = st.sampled_from(["", "Z", "+05:30"])
+DAYS = st.integers(2100, 9998), st.integers(1, 12), st.integers(1, 28)
+MOMENT = st.builds("{:04}-{:02}-{:02}T12:00:00{}".format, *DAYS, ZONES)
+TAG = st.text(st.characters(exclude_categories=["Cs", "Z", "C"]), min_size=1, max_size=9)
 VALUES = ODD | st.integers() | st.lists(ODD, max_size=2)
 IDS = st.integers() | st.none()
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -53,6 +58,13 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "original_url": st.builds("{}{}{}".format, PADDING, ADDRESS, PADDING),
     "url": st.builds("{}{}{}".format, PADDING, ADDRESS, PADDING),
     "title": TEXT | st.none(),
+    "short_code": st.from_regex("[A-Za-z0-9_-]{1,65}", fullmatch=True) | st.none(),
+    "expires_at": MOMENT | st.none(),
+    "expired_url": st.builds("{}{}{}".format, PADDING, ADDRESS, PADDING) | st.none(),
+    "max_clicks": st.integers(0, 2**63) | st.none(),
+    "redirect_status": st.sampled_from([301, 302, 307, 308, None, 303]),
+    "forward_query": st.booleans() | st.none(),
+    "tags": st.lists(TAG, max_size=21) | st.none(),
     "is_active": st.booleans(),
     "user_id": IDS,
     "url_id": IDS,
@@ -68,14 +80,20 @@ def within(schema: Document, value: Any) -> Any:
     return value.strip() if isinstance(value, str) and len(value) > longest else value
 
 
+def fields(names: Iterable[str]) -> dict[str, st.SearchStrategy[Any]]:
+    return {name: FIELDS[name] for name in names}
+
+
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
 def test_a_schema_accepts_every_body_that_the_service_accepts(body: Any) -> None:
     (schema,), named = definitions([body])[0].values(), definitions([body])[1]
     accepts = jsonschema_rs.validator_for({**schema, "components": {"schemas": named}}).is_valid
     properties = named[body.__name__]["properties"]
+    required = named[body.__name__].get("required", [])
+    others = properties.keys() - set(required)
 
     @settings(max_examples=300, deadline=None)
-    @given(st.fixed_dictionaries({}, optional={name: FIELDS[name] for name in properties}))
+    @given(st.fixed_dictionaries(fields(required), optional=fields(others)))
     def accepted(values: dict[str, Any]) -> None:
         try:
             body.model_validate(values)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.imports import values
-from app.schemas import Email, EventType, Title, Username, WebAddress, text_rule
-from app.services.urls import RESERVED
+from app.schemas import RESERVED, Email, EventType, Title, Username, WebAddress, text_rule
 
 Value = str | None
 """As the database reads it; None is NULL."""

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from app.database import now
-from app.schemas import LARGEST_ID, Title, details_text, text_rule
-from app.services.urls import POSSIBLE_CODE, RESERVED
+from app.schemas import LARGEST_ID, POSSIBLE_CODE, RESERVED, Title, details_text, text_rule
 
 _NO_VALUE = {"", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", r"\n"}
 """What spreadsheets, pandas and databases write for nothing where a text cannot stand."""

@@ -16,13 +16,15 @@ COLUMNS = {
     "robot_count": "BIGINT DEFAULT 0 NOT NULL",
 }
 
-TAGS = """
+TABLES = """
 CREATE TABLE url_tags (
     url_id BIGINT NOT NULL REFERENCES urls (id) ON DELETE CASCADE,
     tag VARCHAR(50) {text} NOT NULL CHECK (length(tag) BETWEEN 1 AND 50),
     PRIMARY KEY (tag, url_id)
 );
-CREATE INDEX url_tags_url ON url_tags (url_id)
+CREATE INDEX url_tags_url ON url_tags (url_id);
+
+CREATE TABLE retired_codes (short_code VARCHAR(64) {text} PRIMARY KEY)
 """
 
 # Neither rewrites the table: PostgreSQL widens a VARCHAR in place, and checks the rows later.
@@ -60,11 +62,12 @@ def up(_migrator: Any, db: Any) -> None:
         db.execute_sql(f"ALTER TABLE urls ADD COLUMN {name} {kind}")
     db.execute_sql("ALTER TABLE users ADD COLUMN version BIGINT DEFAULT 1 NOT NULL")
     _run(db, LONGER_CODES[_engine()])
-    _run(db, TAGS)
+    _run(db, TABLES)
 
 
 def down(_migrator: Any, db: Any) -> None:
-    db.execute_sql("DROP TABLE url_tags")
+    for table in ("url_tags", "retired_codes"):
+        db.execute_sql(f"DROP TABLE {table}")
     _run(db, SHORTER_CODES[_engine()])
     db.execute_sql("ALTER TABLE users DROP COLUMN version")
     for name in COLUMNS:

@@ -7,7 +7,7 @@ import operator
 import secrets
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -20,6 +20,7 @@ from app.database import db, now
 from app.models import ClickClaim, Fact
 from app.redirects.clicks import Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
+from app.redirects.counting import Lines, count, line_of
 
 BATCH = 2000
 EPOCH = "clicks:epoch"
@@ -164,7 +165,7 @@ def store(batch: Sequence[Click]) -> None:
     claimed = _claimed(by_id)
     clicks = [click for click in by_id.values() if click.id not in claimed]
     clicks.sort(key=lambda click: click.ms)  # those of one millisecond stay as Redis has them
-    owners = count(Counter(click.link.url_id for click in clicks if click.link))
+    owners = count(Lines(map(line_of, (click for click in clicks if click.link))))
     rows = (
         (url_id, owners[url_id], "clicked", moment(click.ms), click.details())
         for click in clicks
@@ -183,19 +184,6 @@ def moment(ms: int) -> datetime:
 @lru_cache(maxsize=1000)
 def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-
-
-def count(clicks_of: Counter[int]) -> dict[int, int | None]:
-    """Adds to the counters of links; returns the owner of each link that still exists."""
-    if not clicks_of:
-        return {}
-    pairs = ", ".join(f"({url_id}, {number})" for url_id, number in sorted(clicks_of.items()))
-    rows = db.execute_sql(
-        f"WITH more (id, clicks) AS (VALUES {pairs}) "  # noqa: S608 - integers
-        "UPDATE urls SET click_count = click_count + more.clicks "
-        "FROM more WHERE urls.id = more.id RETURNING urls.id, urls.user_id"
-    )
-    return dict(rows.fetchall())
 
 
 def claim_alone(click_id: str) -> bool:

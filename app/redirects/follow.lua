@@ -6,8 +6,11 @@ local held = {}
 for i = 2, #KEYS do
   local link = redis.pcall('GET', KEYS[i])
   if type(link) ~= 'string' then link = false end
-  if link and string.byte(link) == 97 then  -- 'a', active
-    local added = redis.pcall('XADD', KEYS[1], '*', 'click', ARGV[i - 1] .. link)
+  local state = link and string.byte(link)
+  if state == 97 or state == 120 then  -- 'a', active, and 'x', active with options
+    -- A click is on the link without its options: whoever drains needs not know them.
+    local plain = state == 97 and link or string.gsub(link, '^%S+', 'a', 1)
+    local added = redis.pcall('XADD', KEYS[1], '*', 'click', ARGV[i - 1] .. plain)
     if type(added) ~= 'string' then link = false end
   end
   held[i - 1] = link

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,20 +17,34 @@ from app.redirects.connection import Command, RedisUnavailable, Script, redis_co
 log = logging.getLogger(__name__)
 
 ACTIVE, INACTIVE, DELETED = "a", "i", "d"
+SPECIAL, SPENT, EXPIRED = "s", "u", "e"
+"""SPECIAL has a click limit, which only the database can tell; SPENT is never cached."""
 PUT = Script("put")
 _BATCH = 500
 
 
 class Link(NamedTuple):
-    """What a redirect needs to know of a link. Cached as `state version url_id original_url`."""
+    """What a redirect needs to know of a link. Cached as `state version url_id original_url`.
+
+    An active link with options has `x<status>[q],<expires>` in place of its state. `original_url`
+    of an expired link is where it leads now, or nothing. `expires`: seconds since 1970, 0 is never.
+    """
 
     state: str
     version: int
     url_id: int
     original_url: str
+    status: int = 302
+    forwards: bool = False
+    expires: int = 0
 
     def entry(self) -> str:
-        return f"{self.state} {self.version} {self.url_id} {self.original_url}"
+        return f"{self._state()} {self.version} {self.url_id} {self.original_url}"
+
+    def _state(self) -> str:
+        if self.state != ACTIVE or self[4:] == _PLAIN:
+            return self.state
+        return f"x{self.status}{'q' if self.forwards else ''},{self.expires}"
 
     @classmethod
     def parse(cls, entry: bytes | None) -> Link | None:
@@ -35,11 +52,43 @@ class Link(NamedTuple):
         try:
             text = entry.decode() if entry else ""
             state, version, url_id, original_url = text.split(" ", 3)
-            link = cls(state, int(version), int(url_id), original_url)
-            known = state in (ACTIVE, INACTIVE, DELETED)
+            options: tuple[int, bool, int] = _PLAIN
+            if match := _OPTIONS.fullmatch(state):
+                state, options = ACTIVE, (int(match[1]), bool(match[2]), int(match[3]))
+            link = cls(state, int(version), int(url_id), original_url, *options)
+            known = state in (ACTIVE, INACTIVE, DELETED, SPECIAL, EXPIRED)
             return link if known and 0 < link.url_id < 2**63 else None
         except ValueError:
             return None
+
+
+_PLAIN = (302, False, 0)
+_OPTIONS = re.compile("x(30[1278])(q?),([0-9]{1,12})")
+
+LINK_COLUMNS = """id, version, original_url, is_active, deleted_at, max_clicks, expires_at,
+    expired_url, redirect_status, forward_query"""
+
+
+def link_of(row: Any) -> Link:
+    """The link of a row of `urls`, which has LINK_COLUMNS, at this moment."""
+    expires = seconds_of(row.expires_at)
+    if row.deleted_at is not None:
+        return Link(DELETED, row.version, row.id, "")
+    if not row.is_active:
+        return Link(INACTIVE, row.version, row.id, row.original_url)
+    if expires and expires <= time.time():
+        return Link(EXPIRED, row.version, row.id, row.expired_url or "")
+    state = ACTIVE if row.max_clicks is None else SPECIAL
+    options = int(row.redirect_status), bool(row.forward_query), expires
+    return Link(state, row.version, row.id, row.original_url, *options)
+
+
+def seconds_of(moment: datetime | str | None) -> int:
+    """Seconds since 1970 of a moment as a driver returns it; 0 for none."""
+    if moment is None:
+        return 0
+    moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return max(1, int(moment.replace(tzinfo=UTC).timestamp()))
 
 
 parse_link = lru_cache(maxsize=2000)(Link.parse)  # saves 2 us of a redirect's 30
@@ -78,11 +127,23 @@ cache = Cache()
 
 def put_commands(entries: Iterable[tuple[str, str]]) -> list[Command]:
     """The commands that cache (short_code, entry) pairs, on a Redis without the script too."""
-    ttl = cache.ttl_seconds
     puts: list[Command] = [
-        ("EVALSHA", PUT.sha, 1, link_key(code), entry, ttl) for code, entry in entries
+        ("EVALSHA", PUT.sha, 1, link_key(code), entry, cached_until(entry))
+        for code, entry in entries
     ]
     return [("SCRIPT", "LOAD", PUT.text), *puts] if puts else []
+
+
+def cached_until(entry: str) -> int:
+    """When Redis drops it, in milliseconds since 1970: with the TTL, or when the link expires.
+
+    Absolute, because a command may be on its way for a while.
+    """
+    ends = time.time_ns() // 1_000_000 + cache.ttl_seconds * 1000
+    options = _OPTIONS.match(entry)
+    if options is None or options[3] == "0":
+        return ends
+    return min(ends, int(options[3]) * 1000)
 
 
 def add_pending(changes: Sequence[tuple[str, Link]]) -> list[CacheUpdate]:

@@ -23,8 +23,7 @@ it stores; so a click with an unknown outcome is stored once, whether Redis has 
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from contextlib import suppress
+from collections import deque, namedtuple
 from typing import Any, NamedTuple
 
 from app import metrics
@@ -32,12 +31,23 @@ from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
-from app.redirects.drain import claim_alone, count, moment
-from app.redirects.links import ACTIVE, DELETED, PUT, Link, cache, link_key
+from app.redirects.counting import Lines, count, line_of_event, orphans
+from app.redirects.drain import claim_alone, moment
+from app.redirects.links import (
+    ACTIVE,
+    LINK_COLUMNS,
+    PUT,
+    SPECIAL,
+    SPENT,
+    Link,
+    cache,
+    cached_until,
+    link_key,
+    link_of,
+)
+from app.redirects.storing import has_clicks_left, spend, store_alone
 from app.repeating import UntilDone
-from app.unavailable import LockedTooLong
 
-_LOCK_TRIES = 4
 _MOST_TO_CANCEL, _BATCH = 100_000, 200
 
 
@@ -47,12 +57,15 @@ class Found(NamedTuple):
 
 
 def follow(click: Click) -> Found | None:
-    """The link behind a code, its click recorded when it is active; None when there is none.
+    """The link behind a code, its click recorded when it is active; None when there never was one.
 
     Raises DatabaseUnavailable when neither store can tell.
     """
     try:
-        return _follow(click)
+        found = _follow(click)
+        if found is None:
+            orphans.add()
+        return found
     finally:
         if click.outcome is Outcome.UNKNOWN:
             cancel_later(click)
@@ -62,20 +75,22 @@ def _follow(click: Click) -> Found | None:
     if not click.asked and click.outcome is not Outcome.UNKNOWN:
         _ask_redis(click)
     (metrics.cache_hits if click.link else metrics.cache_misses).inc()
-    if click.link is None:
+    if click.link is None or click.link.state == SPECIAL:
         try:
             link = _look_up(click.short_code)
         except DatabaseUnavailable:
-            _ask_redis(click, insist=True)
-            if click.link is None:
+            if not _redis_tells(click):
                 raise
         else:
             return _follow_in_database(click, link)
-    return _found(click.link, cached=True)
+    return Found(click.link, cached=True) if click.link else None
 
 
-def _found(link: Link | None, cached: bool) -> Found | None:
-    return None if link is None or link.state == DELETED else Found(link, cached)
+def _redis_tells(click: Click) -> bool:
+    """Whether Redis alone can tell where a click leads to; a limit is in the database only."""
+    if click.link is None:
+        _ask_redis(click, insist=True)
+    return click.link is not None and click.link.state != SPECIAL
 
 
 def _ask_redis(click: Click, insist: bool = False) -> None:
@@ -92,6 +107,9 @@ def _follow_in_database(click: Click, link: Link | None) -> Found | None:
     if link and link.state == ACTIVE:
         record(click, link)
         return Found(link, cached=False)
+    if link and link.state == SPECIAL:
+        _cache(click.short_code, link)
+        return Found(spend(click, link), cached=False)
     if click.outcome is Outcome.UNKNOWN:
         cancel(click)
     return _cache(click.short_code, link)
@@ -101,7 +119,7 @@ def _cache(short_code: str, link: Link | None) -> Found | None:
     """Caches deleted links too: after this answer no slower reader puts an old link there."""
     if link:
         cache.put_links([(short_code, link.entry())])
-    return _found(link, cached=False)
+    return Found(link, cached=False) if link else None
 
 
 def record(click: Click, link: Link) -> None:
@@ -109,58 +127,39 @@ def record(click: Click, link: Link) -> None:
     if click.outcome is not Outcome.UNKNOWN:
         try:
             keys = link_key(click.short_code), STREAM
-            redis_connection.run(PUT, keys, link.entry(), cache.ttl_seconds, click.line())
+            entry = link.entry()
+            redis_connection.run(PUT, keys, entry, cached_until(entry), click.line())
             click.outcome = Outcome.RECORDED
             return
         except RedisUnavailable as error:
             if error.unknown:
                 click.outcome = Outcome.UNKNOWN
     click.link = link
-    _store_alone(click)
+    store_alone(click)
     click.outcome = Outcome.RECORDED
 
 
 def peek(short_code: str) -> Found | None:
     """As follow, without a click."""
     link = cache.get_link(short_code)
-    return _found(link, cached=True) if link else _cache(short_code, _look_up(short_code))
+    if link and link.state != SPECIAL:
+        return Found(link, cached=True)
+    link = _look_up(short_code)
+    found = _cache(short_code, link)
+    if link and link.state == SPECIAL and not has_clicks_left(link):
+        return Found(link._replace(state=SPENT), cached=False)
+    return found
 
 
 # Written by hand: peewee takes 0.2 ms to put it together, twice as long as PostgreSQL to answer.
-_LOOK_UP = """
-SELECT CASE WHEN deleted_at IS NOT NULL THEN 'd' WHEN is_active THEN 'a' ELSE 'i' END,
-    version, id, original_url
-FROM urls WHERE short_code = ?
-"""
+_LOOK_UP = f"SELECT {LINK_COLUMNS} FROM urls WHERE short_code = ?"  # noqa: S608 - a constant
+_Row = namedtuple("_Row", LINK_COLUMNS.replace("\n", ""))  # type: ignore[misc]
 
 
 def _look_up(short_code: str) -> Link | None:
     """The link as the database has it, deleted ones too."""
     row = db.execute_sql(_LOOK_UP.replace("?", db.param), (short_code,)).fetchone()
-    return Link(*row) if row else None
-
-
-def _store_alone(click: Click) -> None:
-    """Stores one click. A locked counter is waited for several times: no other store takes it."""
-    for _ in range(_LOCK_TRIES - 1):
-        with suppress(LockedTooLong):
-            return _store_once(click)
-    return _store_once(click)
-
-
-def _store_once(click: Click) -> None:
-    link: Any = click.link
-    with db.atomic():
-        if click.outcome is Outcome.UNKNOWN and not claim_alone(click.id):
-            return
-        owners = count(Counter((link.url_id,)))
-        if link.url_id in owners:
-            Event.insert(
-                url=link.url_id,
-                user=owners[link.url_id],
-                event_type="clicked",
-                details=click.details(),
-            ).execute()
+    return link_of(_Row(*row)) if row else None
 
 
 def cancel(click: Click) -> None:
@@ -183,7 +182,7 @@ def _delete_event(click: Click) -> None:
     for event in Event.select().where(alike) if url else ():
         if event.details.endswith(click.visitor[1:]):
             Event.delete().where(Event.id == event.id).execute()
-            Url.update(click_count=Url.click_count - 1).where(Url.id == url.id).execute()
+            count(Lines({line_of_event(url.id, event.timestamp, event.details): -1}))
             return
 
 

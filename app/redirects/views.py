@@ -1,4 +1,4 @@
-"""The two views of the redirect, ASGI and Flask, and what both answer with.
+"""The two views of the redirect, ASGI and Flask.
 
 The front answers GET /<code>; everything else goes on to Flask, and what it cannot answer.
 """
@@ -22,44 +22,30 @@ from app.errors import DeadLink, body_of
 from app.migrations import schema
 from app.proxies import client_address
 from app.redirects import recording
+from app.redirects.answers import redirect_headers, require_lead, with_query
 from app.redirects.batching import LoopRedis
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import RedisUnavailable
-from app.redirects.links import ACTIVE, Link, link_key
+from app.redirects.links import Link, link_key
 from app.redirects.recording import Found
 from app.routes.inputs import declares, empty
-from app.schemas import location
-from app.services.urls import POSSIBLE_CODE, RESERVED
+from app.schemas import POSSIBLE_CODE, RESERVED
 
 _NOTE_SECONDS = 0.05
 bp = Blueprint("redirects", __name__)
-
-
-@lru_cache(maxsize=2000)
-def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
-    """What a redirect answers besides its status 302."""
-    about = {"Cache-Control": "private, no-store", "X-Cache": "HIT" if cached else "MISS"}
-    return {"Location": location(link.original_url), **about}
-
-
-def _lead(found: Found | None, short_code: str, deactivated_status: int) -> dict[str, str]:
-    """The headers of a redirect; raises DeadLink when there is nowhere to lead to."""
-    if found is None:
-        raise DeadLink(404, f"Short code {short_code[:64]} not found")
-    if found.link.state != ACTIVE:
-        raise DeadLink(deactivated_status, f"Short code {short_code} is deactivated")
-    return redirect_headers(*found)
 
 
 @bp.get("/<code:short_code>")
 @declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
 def follow_code(short_code: str) -> Response:
     """Follow a short link; each GET that is answered with 302 is one click."""
-    headers = _lead(_find(short_code), short_code, current_app.config["DEACTIVATED_STATUS"])
+    deactivated_status = current_app.config["DEACTIVATED_STATUS"]
+    found = require_lead(_find(short_code), short_code, deactivated_status)
     if request.method != "HEAD":
         metrics.redirects.inc()
-    response = empty(302, _Verbatim)
-    response.headers.update(headers)
+    link = with_query(found.link, request.query_string)
+    response = empty(link.status, _Verbatim)
+    response.headers.update(redirect_headers(link, found.cached))
     return response
 
 
@@ -150,14 +136,14 @@ class Front:
         except RedisUnavailable:
             click.outcome, scope["must_run"] = Outcome.UNKNOWN, True
         if cached := click.link if click.outcome is Outcome.RECORDED else None:
-            answer = _redirect(cached, True)
+            answer = _redirect(cached, True, scope["query_string"])
         elif (answer := await self._resolve(scope, said, request_id)) is None:
             return False
         headers = [*answer.headers, (b"X-Request-ID", request_id.encode("ascii"))]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
         seconds = time.perf_counter() - began
-        if cached:
+        if cached and answer.status == 302:
             self._seconds.append(seconds)
         else:
             metrics.observe_request("GET", "redirects.follow_code", answer.status, seconds)
@@ -211,9 +197,18 @@ def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
 
 
-@lru_cache(maxsize=2000)
-def _redirect(link: Link, cached: bool) -> _Answer:
-    return _Answer(302, _encoded({**redirect_headers(link, cached), "Content-Length": "0"}))
+def _redirect(link: Link, cached: bool, query: bytes) -> _Answer:
+    if link.status == 302 and not link.forwards:
+        return _kept_redirect(link, cached)
+    return _new_redirect(with_query(link, query), cached)
+
+
+def _new_redirect(link: Link, cached: bool) -> _Answer:
+    headers = {**redirect_headers(link, cached), "Content-Length": "0"}
+    return _Answer(link.status, _encoded(headers))
+
+
+_kept_redirect = lru_cache(maxsize=2000)(_new_redirect)
 
 
 def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
@@ -222,8 +217,8 @@ def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
     short_code = scope["path"][1:]
     try:
         with released():
-            found = scope["found"] = recording.follow(scope["click"])
-        _lead(found, short_code, deactivated_status)
+            scope["found"] = recording.follow(scope["click"])
+        found = require_lead(scope["found"], short_code, deactivated_status)
     except DeadLink as error:
         body = json.dumps(body_of(error, request_id)).encode() + b"\n"
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
@@ -232,7 +227,7 @@ def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
         scope["failure"] = error
         return None
     metrics.redirects.inc()
-    return found and _redirect(*found)
+    return _redirect(*found, scope["query_string"])
 
 
 _BODY = {b"content-length", b"transfer-encoding"}

@@ -17,9 +17,18 @@ from app import limits
 from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
 from app.routes.uploads import no_upload
-from app.schemas import ListQuery, Own, Query, check, encode, is_host, load_object, unknown_names
+from app.schemas import (
+    ROUTE_NAMES,
+    ListQuery,
+    Own,
+    Query,
+    check,
+    encode,
+    is_host,
+    load_object,
+    unknown_names,
+)
 from app.services.paging import Page, number, size
-from app.services.urls import ROUTE_NAMES
 
 
 class IdConverter(BaseConverter):

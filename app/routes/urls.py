@@ -11,6 +11,7 @@ from app.schemas import (
     Event,
     ListQuery,
     ShortenUrl,
+    StatsQuery,
     Url,
     UrlCreate,
     UrlQuery,
@@ -19,23 +20,24 @@ from app.schemas import (
     show_event,
     show_url,
 )
-from app.services import events, finding, paging, urls
+from app.services import events, finding, paging, stats, urls
 
 bp = Blueprint("urls", __name__)
 
 
 @bp.post("/urls")
-@declares(body=UrlCreate, answer=Url, status=201, errors=(404,), headers=("Location",))
+@declares(body=UrlCreate, answer=Url, status=201, errors=(404, 409), headers=("Location",))
 def create_url(body: UrlCreate) -> Answer:
     """Make a short link; the same URL twice makes two."""
     return _make(body)
 
 
 @bp.post("/shorten")
-@declares(body=ShortenUrl, answer=Url, status=201, headers=("Location",))
+@declares(body=ShortenUrl, answer=Url, status=201, errors=(409,), headers=("Location",))
 def shorten_url(body: ShortenUrl) -> Answer:
     """Make a short link from nothing but a URL."""
-    return _make(UrlCreate.model_construct(original_url=body.url))
+    given = dict(body)
+    return _make(UrlCreate.model_construct(original_url=given.pop("url"), **given))
 
 
 def _make(data: UrlCreate) -> Answer:
@@ -73,11 +75,11 @@ def delete_url(url_id: int) -> None:
 
 
 @bp.get("/urls/<id:url_id>/stats")
-@declares(answer=UrlStats, errors=(404,))
-def get_url_stats(url_id: int) -> dict[str, Any]:
-    """How often a link was followed."""
-    url, redirect_count = urls.stats(url_id)
-    return {"url": show_url(url, base_url()), "redirect_count": redirect_count}
+@declares(query=StatsQuery, answer=UrlStats, errors=(400, 404))
+def get_url_stats(url_id: int, query: StatsQuery) -> dict[str, Any]:
+    """How often a link was followed, by whom, by day or hour."""
+    found = stats.of_url(url_id, query)
+    return {**found, "url": show_url(found["url"], base_url())}
 
 
 @bp.get("/urls/<id:url_id>/events")

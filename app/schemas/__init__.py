@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.schemas import examples, interface
-from app.schemas.addresses import Own, is_host, location
+from app.schemas.addresses import Own, forwarded, is_host, location
 from app.schemas.checking import (
     check,
     in_our_words,
@@ -12,6 +12,7 @@ from app.schemas.checking import (
     unknown_names,
     validator,
 )
+from app.schemas.codes import POSSIBLE_CODE, RESERVED, ROUTE_NAMES, is_reserved
 from app.schemas.details import LONGEST_STORED_DETAILS, details_text
 from app.schemas.inputs import (
     EventCreate,
@@ -31,6 +32,7 @@ from app.schemas.inputs import (
     UserQuery,
     UserUpdate,
 )
+from app.schemas.linkrules import MOST_TAGS
 from app.schemas.outputs import (
     BadRow,
     Error,
@@ -45,7 +47,6 @@ from app.schemas.outputs import (
     Readiness,
     Url,
     UrlsChanged,
-    UrlStats,
     User,
     definitions,
     encode,
@@ -66,4 +67,4 @@ from app.schemas.rules import (
     Username,
     WebAddress,
 )
-from app.schemas.searching import MOST_TAGS
+from app.schemas.statistics import AllStatsQuery, Stats, StatsQuery, UrlStats

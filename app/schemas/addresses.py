@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from posixpath import normpath
 from unicodedata import bidirectional
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_plus
 
 import idna
 
@@ -59,6 +59,21 @@ def location(address: str) -> str:
     if match and netloc:
         address = f"{match['scheme']}://{netloc}{match['rest']}"
     return quote(address, safe=_ALL_ASCII)
+
+
+def forwarded(address: str, query: bytes) -> str:
+    """`address` with a visitor's query behind its own; a name that it has itself is dropped."""
+    bare, hash_sign, fragment = address.partition("#")
+    start, _, own = bare.partition("?")
+    taken = {_name(part) for part in own.split("&")}
+    parts = quote(query, safe=_ALL_ASCII).split("&")
+    added = [part for part in parts if part and _name(part) not in taken]
+    joined = "&".join(filter(None, (own, *added)))
+    return f"{start}?{joined}{hash_sign}{fragment}" if joined else address
+
+
+def _name(part: str) -> str:
+    return unquote_plus(part.partition("=")[0])
 
 
 def host_and_port(netloc: str) -> tuple[str, int | None]:

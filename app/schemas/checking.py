@@ -116,6 +116,7 @@ _WORDS = {
     "int_type": "must be an integer",
     "bool_type": "must be true or false",
     "dict_type": "must be an object",
+    "list_type": "must be a list",
     "string_unicode": "must not contain NUL or lone surrogates",
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",

@@ -22,8 +22,25 @@ _URL = {
     "updated_at": _TIME,
     "short_url": "http://localhost:8000/aB3xY9",
     "click_count": 0,
+    "people_count": 0,
+    "robot_count": 0,
+    "expires_at": None,
+    "expired_url": None,
+    "max_clicks": None,
+    "redirect_status": 302,
+    "forward_query": False,
+    "tags": [],
 }
 _ROW = {"line": 4, "error": _BAD_EMAIL, "value": "linus"}
+_STATISTICS: dict[str, Any] = {
+    "totals": {"people": 2, "robots": 1},
+    "series": [{"date": "2026-01-02", "people": 2, "robots": 1}],
+    "referrers": [{"value": "direct", "people": 2, "robots": 1}],
+    "browsers": [{"value": "Firefox", "people": 2, "robots": 0}],
+    "systems": [{"value": "Android", "people": 2, "robots": 0}],
+    "devices": [{"value": "Pixel 8", "people": 2, "robots": 0}],
+    "campaigns": [],
+}
 _COUNTS = {"imported": 2, "count": 2, "created": 1, "skipped": 1, "failed": 1, "total": 3}
 _LOG = {
     "timestamp": _TIME,
@@ -55,7 +72,12 @@ NOUNS: dict[str, dict[str, Any]] = {
     "UrlCreate": _NEW_URL,
     "UrlUpdate": {"title": "An example", "is_active": True},
     "ShortenUrl": {"url": _TARGET},
-    "UrlStats": {"url": _URL, "redirect_count": 0},
+    "UrlStats": {"url": _URL, "redirect_count": 3, **_STATISTICS},
+    "Totals": _STATISTICS["totals"],
+    "Point": {"date": "2026-01-02", "people": 2, "robots": 1},
+    "Share": {"value": "direct", "people": 2, "robots": 1},
+    "OrphanVisits": {"date": "2026-01-02", "visits": 1},
+    "Stats": {**_STATISTICS, "orphans": [{"date": "2026-01-02", "visits": 1}]},
     "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
     "EventCreate": _NEW_EVENT,
     "Product": {
@@ -106,6 +128,7 @@ _NOT_FOUND = {
 _BAD_URL = "must be an absolute http or https URL with a host (got 'hello')"
 _NO_FILE = "The request must be multipart/form-data with a CSV file in its field file"
 _NOT_READY = "This replica is not ready: database disconnected, cache connected, schema applied"
+_TAKEN = "Short code summer-sale is taken, or was once"
 _BY_OPERATION = {
     (400, "create_user"): _WHY,
     (400, "update_user"): _WHY,
@@ -117,9 +140,13 @@ _BY_OPERATION = {
     ),
     (400, "shorten_url"): f"url: {_BAD_URL}",
     (400, "create_event"): "event_type: must not be empty (got '')",
+    (400, "get_url_stats"): "tz: must be the name of a time zone such as Europe/Berlin (got 'x')",
+    (400, "get_stats"): "from: must be a date such as 2026-01-31 (got 'yesterday')",
     (404, "create_url"): "User 1 not found",
     (404, "create_event"): "User 1 not found",
     (409, "create_user"): "Username already exists: ada",
+    (409, "create_url"): _TAKEN,
+    (409, "shorten_url"): _TAKEN,
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
     (413, "import_users"): "The body is larger than 10 MiB",

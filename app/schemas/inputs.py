@@ -6,6 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from app.schemas.linkrules import (
+    FutureMoment,
+    MaxClicks,
+    Moment,
+    RedirectStatus,
+    ShortCode,
+    Tag,
+    Tags,
+)
 from app.schemas.rules import (
     Details,
     Email,
@@ -19,7 +28,7 @@ from app.schemas.rules import (
     Title,
     Username,
 )
-from app.schemas.searching import Ids, QueryMoment, Search, Tag, Tags, UrlOrder
+from app.schemas.searching import Ids, Search, UrlOrder
 
 
 class Body(BaseModel):
@@ -49,21 +58,47 @@ class UserUpdate(Body):
     email: Email = Field(default_factory=str)
 
 
-class UrlCreate(Body):
+_SPENT = "After so many clicks of people the link answers 410"
+_FORWARD = "Whether the visitor's query is added to the destination's own"
+_EXPIRED = "Where the link leads once it has expired, instead of 410"
+
+
+class _NewLink(Body):
+    """What every way to make a link takes; null is the same as nothing."""
+
+    title: OptionalTitle = None
+    short_code: Annotated[ShortCode | None, _two_names("short_code", "custom_code")] = None
+    expires_at: FutureMoment | None = None
+    expired_url: Target | None = Field(None, description=_EXPIRED)
+    max_clicks: MaxClicks | None = Field(None, description=_SPENT)
+    redirect_status: RedirectStatus | None = None
+    forward_query: bool | None = Field(None, description=_FORWARD)
+    tags: Tags | None = None
+
+
+class UrlCreate(_NewLink):
     original_url: _OriginalUrl
     user_id: int | None = None
-    title: OptionalTitle = None
     is_active: bool | None = Field(None, description="true unless said otherwise")
 
 
-class ShortenUrl(Body):
+class ShortenUrl(_NewLink):
     url: Annotated[Target, _two_names("url", "original_url")]
 
 
 class UrlUpdate(Body):
+    """What may change; null takes a rule away. The code is here to be refused when it differs."""
+
     title: Title | None = None
     is_active: bool = Field(default_factory=bool)
     original_url: _OriginalUrl = Field(default_factory=str)
+    short_code: Annotated[str | None, _two_names("short_code", "custom_code")] = None
+    expires_at: Moment | None = None
+    expired_url: Target | None = Field(None, description=_EXPIRED)
+    max_clicks: MaxClicks | None = Field(None, description=_SPENT)
+    redirect_status: RedirectStatus | None = None
+    forward_query: bool | None = Field(None, description=_FORWARD)
+    tags: Tags | None = None
 
 
 class UrlsChange(Body):
@@ -104,8 +139,8 @@ class UrlFilters(Query):
     short_code: str | None = Field(None, description="exactly this one")
     tag: Tag | None = None
     q: Search | None = Field(None, description="in the title or the URL, in any case")
-    created_after: QueryMoment | None = Field(None, description="at this moment or later")
-    created_before: QueryMoment | None = Field(None, description="before this moment")
+    created_after: Moment | None = Field(None, description="at this moment or later")
+    created_before: Moment | None = Field(None, description="before this moment")
 
 
 class UrlQuery(ListQuery, UrlFilters):
@@ -132,8 +167,8 @@ class QrQuery(Query):
 
 
 class EventQuery(ListQuery):
-    after_time: QueryMoment | None = Field(None, description="at this moment or later")
-    before_time: QueryMoment | None = Field(None, description="before this moment")
+    after_time: Moment | None = Field(None, description="at this moment or later")
+    before_time: Moment | None = Field(None, description="before this moment")
     url_id: QueryInteger | None = None
     user_id: QueryInteger | None = None
     event_type: str | None = Field(

@@ -53,6 +53,7 @@ TAGS = {
     "users": "Who owns links",
     "urls": "Short links and their statistics",
     "qr": "Short URLs as pictures",
+    "stats": "How often links were followed",
     "events": "What happened to links",
     "products": "A catalogue, read through the cache",
     "logs": "The newest log entries",

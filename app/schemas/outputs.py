@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Literal
@@ -36,6 +37,14 @@ class Url(Out):
     updated_at: Timestamp
     short_url: str
     click_count: int
+    people_count: int
+    robot_count: int
+    expires_at: Timestamp | None
+    expired_url: str | None
+    max_clicks: int | None
+    redirect_status: int
+    forward_query: bool
+    tags: list[str]
 
 
 class Event(Out):
@@ -53,11 +62,6 @@ class Product(Out):
     category: str
     price: float
     stock: int
-
-
-class UrlStats(Out):
-    url: Url
-    redirect_count: int
 
 
 class UrlsChanged(Out):
@@ -153,7 +157,12 @@ _columns_of_event = _reader(Event)
 
 
 def show_url(url: Any, base_url: str) -> dict[str, Any]:
-    return _columns_of_url(url) | {"short_url": f"{base_url}/{url.short_code}"}
+    about = {"short_url": f"{base_url}/{url.short_code}", "tags": shown_tags(url.tags)}
+    return _columns_of_url(url) | about
+
+
+def shown_tags(stored: str) -> list[str]:
+    return json.loads(stored) if stored != "[]" else []
 
 
 def show_event(event: Any) -> dict[str, Any]:

@@ -20,7 +20,8 @@ LARGEST_DETAILS = 16 * 1024
 _DEEPEST = 32
 
 
-def _refuse(message: str) -> PydanticCustomError:
+def refuse(message: str) -> PydanticCustomError:
+    """The error of a rule, in our own words."""
     return PydanticCustomError("ours", "{why}", {"why": message})
 
 
@@ -29,13 +30,13 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def _storable(text: str) -> str:
     if _UNSTORABLE.search(text):
-        raise _refuse("must not contain NUL or lone surrogates")
+        raise refuse("must not contain NUL or lone surrogates")
     return text
 
 
 def _email(text: str) -> str:
     if "@" not in text or not _MAILBOX.fullmatch(text):  # the pattern tries every part first
-        raise _refuse("not a valid email address")
+        raise refuse("not a valid email address")
     return text
 
 
@@ -66,9 +67,9 @@ _TEXT_PATTERN = rf"^[^\x00]*(?:[^\x00\x1c-\x1f\x85\s]|{_NO_SPACE})[^\x00]*$"
 
 def _web_address(text: str) -> str:
     if not is_printable(text):
-        raise _refuse("must not contain white space or control characters")
+        raise refuse("must not contain white space or control characters")
     if not is_web_address(text):
-        raise _refuse("must be an absolute http or https URL with a host")
+        raise refuse("must be an absolute http or https URL with a host")
     return text
 
 
@@ -79,21 +80,21 @@ def _blank_is_none(value: Any) -> Any:
 def _not_ours(text: str, info: ValidationInfo) -> str:
     own: Own | None = (info.context or {}).get("own")
     if own and own.holds(text):
-        raise _refuse("must not lead to this service itself")
+        raise refuse("must not lead to this service itself")
     return text
 
 
 def _details(value: dict[str, Any]) -> dict[str, Any]:
     check_storable(value)
     if len(to_json(value)) > LARGEST_DETAILS:
-        raise _refuse("must be at most 16 KiB as JSON")
+        raise refuse("must be at most 16 KiB as JSON")
     return value
 
 
 def check_storable(value: Any, depth: int = _DEEPEST) -> None:
     """Raises ValueError for what cannot be stored as JSON text."""
     if depth == 0:
-        raise _refuse("is nested too deeply")
+        raise refuse("is nested too deeply")
     if isinstance(value, str):
         _storable(value)
     elif isinstance(value, (dict, list)):
@@ -105,7 +106,7 @@ def _query_integer(value: Any) -> int:
     """An integer; what is larger than any id counts as one more than the largest."""
     text = str(value)
     if not re.fullmatch("-?[0-9]+", text):
-        raise _refuse("must be an integer")
+        raise refuse("must be an integer")
     digits = text.lstrip("-0")
     size = int(digits or 0) if len(digits) < 20 else LARGEST_ID + 1
     return -size if text.startswith("-") else size
@@ -116,12 +117,12 @@ _TRUE, _FALSE = ("true", "True", "TRUE", "1", "yes"), ("false", "False", "FALSE"
 
 def _query_boolean(text: Any) -> bool:
     if str(text) not in _TRUE + _FALSE:
-        raise _refuse("must be true or false")
+        raise refuse("must be true or false")
     return str(text) in _TRUE
 
 
 @dataclass(frozen=True)
-class _Text(GroupedMetadata):
+class Text(GroupedMetadata):
     """A string, stripped: its check, and as much of it as JSON Schema can say."""
 
     longest: int
@@ -148,9 +149,9 @@ class _Text(GroupedMetadata):
         """The text without the white space around it; raises a ValueError for `in_our_words`."""
         text = text.strip()
         if not text:
-            raise _refuse("must not be empty")
+            raise refuse("must not be empty")
         if len(text) > self.longest:
-            raise _refuse(f"must be at most {self.longest} characters")
+            raise refuse(f"must be at most {self.longest} characters")
         return self.rule(_storable(text))
 
 
@@ -179,20 +180,20 @@ _DETAILS = WithJsonSchema(
     }
 )
 
-Username = Annotated[str, _Text(100, "ada")]
-Email = Annotated[str, _Text(255, "ada@example.com", _email, _EMAIL_PATTERN)]
+Username = Annotated[str, Text(100, "ada")]
+Email = Annotated[str, Text(255, "ada@example.com", _email, _EMAIL_PATTERN)]
 _URL = "https://example.com/a/long/path"
 # The format is one that validators do not know: uri and iri refuse what browsers follow.
-WebAddress = Annotated[str, _Text(2048, _URL, _web_address, _URL_PATTERN, "web-address")]
+WebAddress = Annotated[str, Text(2048, _URL, _web_address, _URL_PATTERN, "web-address")]
 Target = Annotated[WebAddress, AfterValidator(_not_ours)]
-Title = Annotated[str, _Text(255, "An example")]
-_MAYBE_BLANK = {**_Text(255, "An example", pattern=r"^[^\x00]*$").described(), "minLength": 0}
+Title = Annotated[str, Text(255, "An example")]
+_MAYBE_BLANK = {**Text(255, "An example", pattern=r"^[^\x00]*$").described(), "minLength": 0}
 OptionalTitle = Annotated[
     Title | None,
     BeforeValidator(_blank_is_none),
     WithJsonSchema({"anyOf": [_MAYBE_BLANK, {"type": "null"}]}),
 ]
-EventType = Annotated[str, _Text(50, "shared")]
+EventType = Annotated[str, Text(50, "shared")]
 Details = Annotated[dict[str, Any], AfterValidator(_details), _DETAILS]
 QueryInteger = Annotated[int, BeforeValidator(_query_integer)]
 LogLines = Annotated[int, _Lenient(1000, 100)]

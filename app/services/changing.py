@@ -12,9 +12,9 @@ from app.database import db, now
 from app.errors import InvalidInput
 from app.models import Url
 from app.redirects.drain import drain
-from app.redirects.links import DELETED, Link, add_pending, deliver
+from app.redirects.links import add_pending, deliver, link_of
 from app.schemas import MOST_TAGS, UrlsChange, UrlsChanged, UrlSelection
-from app.services import events, finding, tables, urls
+from app.services import events, finding, tables
 from app.unavailable import LockedTooLong
 
 MOST = 10_000
@@ -96,15 +96,11 @@ def _stored(change: UrlsChange, rows: Sequence[Any]) -> list[Any]:
         else:
             _write("is_active = ?, updated_at = ?", [batch[0].is_active, batch[0].updated_at], ids)
         events.note_later([(row, *_event(change.action, row)) for row in batch])
-    return add_pending([(row.short_code, _link(row)) for row in rows])
+    return add_pending([(row.short_code, link_of(row)) for row in rows])
 
 
 def _batches(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
-
-
-def _link(row: Any) -> Link:
-    return Link(DELETED, row.version, row.id, "") if row.deleted_at else urls.as_link(row)
 
 
 def _event(action: str, row: Any) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from peewee import IntegrityError
 from app.database import db, now
 from app.errors import Conflict, NotFound
 from app.models import CLICK_TYPES, Event
+from app.redirects.counting import Lines, count, line_of_event
 from app.redirects.drain import drain
 from app.schemas import EventCreate, EventQuery, ListQuery
 from app.services import paging, tables, urls, users
@@ -23,10 +24,11 @@ def create(data: EventCreate) -> Any:
     drain.run()  # a click that was answered before has a smaller id
     known = tables.possible(data.user_id) and tables.possible(data.url_id)
     try:
-        with _counting(data.event_type, data.url_id if known else None, +1):
+        with _at_once(data.event_type):
             event = _insert(data) if known else None
             if event is None:
                 raise _missing(data)
+            _count(event, +1)
             return event
     except IntegrityError:
         raise _vanished() from None
@@ -79,18 +81,20 @@ def _vanished() -> Conflict:
     return Conflict("The link or the user was deleted at this moment")
 
 
-_COUNT = "UPDATE urls SET click_count = click_count + ? WHERE id = ?"
-
-
 @contextmanager
-def _counting(event_type: str, url_id: int | None, clicks_more: int) -> Iterator[None]:
-    """Counts a click in one transaction with the block; other events need none."""
-    if event_type not in CLICK_TYPES or url_id is None:
+def _at_once(event_type: str) -> Iterator[None]:
+    """A click and its counters change in one transaction; other events need none."""
+    if event_type not in CLICK_TYPES:
         yield
         return
     with db.atomic():
-        tables.later(_COUNT, [clicks_more, url_id])
         yield
+
+
+def _count(event: Any, clicks_more: int) -> None:
+    if event.event_type in CLICK_TYPES and event.url_id is not None:
+        line = line_of_event(event.url_id, event.timestamp, event.details)
+        count(Lines({line: clicks_more}))
 
 
 def get(event_id: int) -> Any:
@@ -108,9 +112,10 @@ def _found(event_id: int) -> Any:
 def delete(event_id: int) -> None:
     drain.run()
     event = _found(event_id)
-    with _counting(event.event_type, event.url_id, -1):
+    with _at_once(event.event_type):
         if not tables.delete(Event, event_id):
             raise NotFound(f"Event {event_id} not found")
+        _count(event, -1)
 
 
 def page(query: EventQuery) -> Page:

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import string
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from peewee import IntegrityError
 
 from app import database, metrics
 from app.database import db, now
-from app.errors import NotFound, Unavailable
+from app.errors import Conflict, NotFound, Unavailable
 from app.models import Event, Url
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
-from app.redirects.links import ACTIVE, DELETED, INACTIVE, Link, add_pending, cache, deliver
-from app.schemas import UrlCreate, UrlUpdate
-from app.services import tables
+from app.redirects.links import add_pending, cache, deliver, link_of
+from app.schemas import POSSIBLE_CODE, UrlCreate, UrlUpdate, is_reserved
+from app.services import linkrules, tables
 from app.unavailable import LockedTooLong
 
-ROUTE_NAMES = (
-    "users",
-    "urls",
-    "events",
-    "logs",
-    "products",
-    "shorten",
-    "health",
-    "ready",
-    "metrics",
-    "chaos",
-    "openapi.json",
-)
-RESERVED = frozenset((*ROUTE_NAMES, "openapi", "docs", "static", "robots", "nginx-health"))
-"""Codes that are never given out, because they are, or may become, routes."""
-
-POSSIBLE_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ALPHABET = string.ascii_letters + string.digits
 _TRIES = 10
 
@@ -49,24 +31,52 @@ def new_code() -> str:
 
 
 def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Any:
-    """A new link under a code that no link ever had; raises NotFound for an unknown user."""
-    for _ in range(_TRIES):
-        try:
-            url = _insert(data, code())
-            break
-        except IntegrityError:
-            continue  # the code was taken
-    else:
-        raise Unavailable("No free short code was found")
+    """A new link under a code that no link ever had.
+
+    Raises NotFound for an unknown user, and Conflict when the code that `data` names is taken.
+    """
+    url = _insert_own_code(data) if data.short_code else _insert_new_code(data, code)
     metrics.urls_created.inc()
     if redis_connection.url:
-        cache.put_links([(url.short_code, as_link(url).entry())])
+        cache.put_links([(url.short_code, link_of(url).entry())])
     return url
 
 
+def _insert_own_code(data: UrlCreate) -> Any:
+    code = str(data.short_code)
+    try:
+        with db.atomic():
+            url = _insert(data, code)
+            # After the row: a user's deletion that frees the code now has ended by then.
+            if db.execute_sql(_RETIRED.replace("?", db.param), (code,)).fetchone():
+                raise IntegrityError(f"{code} was a deleted user's")
+            return url
+    except IntegrityError:
+        why = f"Short code {code} is taken, or was once"
+        raise Conflict(why, errors={"short_code": "is taken"}) from None
+
+
+_RETIRED = "SELECT 1 FROM retired_codes WHERE short_code = ?"
+
+
+def _insert_new_code(data: UrlCreate, code: Callable[[], str]) -> Any:
+    for _ in range(_TRIES):
+        with suppress(IntegrityError):  # the code was taken
+            return _insert(data, code())
+    raise Unavailable("No free short code was found")
+
+
 def _insert(data: UrlCreate, short_code: str) -> Any:
-    if short_code.lower() in RESERVED:
+    if is_reserved(short_code):
         raise IntegrityError(f"{short_code} is reserved")
+    with db.atomic():
+        url = _insert_of_user(_values(data, short_code))
+        _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
+        linkrules.tag_later(url.id, data.tags or ())
+    return url
+
+
+def _values(data: UrlCreate, short_code: str) -> dict[str, Any]:
     created_at = now()
     values = {
         "short_code": short_code,
@@ -77,10 +87,7 @@ def _insert(data: UrlCreate, short_code: str) -> Any:
         "created_at": created_at,
         "updated_at": created_at,
     }
-    with db.atomic():
-        url = _insert_of_user(values)
-        _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
-    return url
+    return values | linkrules.columns(dict(data))
 
 
 _OWNER = "FROM (SELECT id FROM users WHERE id = ? FOR SHARE) AS owner"
@@ -102,11 +109,6 @@ def _note(url: Any, event_type: str, *details: dict[str, Any]) -> None:
     """One event for each of `details`, sent with the next statement of the transaction."""
     about = {"url_id": url.id, "user_id": url.user_id, "event_type": event_type, "timestamp": now()}
     tables.insert_later(Event, [{**about, "details": json.dumps(each)} for each in details])
-
-
-def as_link(url: Any) -> Link:
-    """The link of a row of `urls`."""
-    return Link(ACTIVE if url.is_active else INACTIVE, url.version, url.id, url.original_url)
 
 
 _LIVE = "deleted_at IS NULL"
@@ -138,13 +140,13 @@ def update(url_id: int, data: UrlUpdate) -> Any:
     updates: list[Any] = []
     with db.atomic():
         url = require(url_id, "FOR UPDATE")
-        wanted = data.changes().items()
-        changes = {name: value for name, value in wanted if getattr(url, name) != value}
+        changes = linkrules.changes(url, data)
         if changes:
-            fields = [{"field": name, "new_value": value} for name, value in changes.items()]
-            _note(url, "updated", *fields)
+            _note(url, "updated", *linkrules.details_of(changes))
             url, updates = _save(url, {**changes, "updated_at": now()})
     deliver(updates)
+    if "max_clicks" in changes:
+        _drain_unless_locked()  # clicks before the limit count as well
     return url
 
 
@@ -163,19 +165,10 @@ def _save(url: Any, changes: dict[str, Any]) -> tuple[Any, list[Any]]:
     changes["version"] = url.version + 1
     tables.update_later(Url, url.id, changes)
     url = url._replace(**changes)
-    link = as_link(url) if url.deleted_at is None else Link(DELETED, url.version, url.id, "")
-    return url, add_pending([(url.short_code, link)])
-
-
-class Stats(NamedTuple):
-    url: Any
-    redirect_count: int
-
-
-def stats(url_id: int) -> Stats:
-    """A link and its number of clicks, which the link's row holds."""
-    url = get(url_id)
-    return Stats(url, url.click_count)
+    if "tags" in changes:
+        tables.later("DELETE FROM url_tags WHERE url_id = ?", [url.id])
+        linkrules.tag_later(url.id, json.loads(url.tags))
+    return url, add_pending([(url.short_code, link_of(url))])
 
 
 def code_of(url_id: int) -> str:
@@ -200,7 +193,7 @@ def warm_up() -> int:
     order = f"ORDER BY id LIMIT {_WARM_UP_BATCH}"
     while True:
         batch = tables.read(Url, {_LIVE: (), "is_active": (), "id > ?": (last,)}, order)
-        entries = [(url.short_code, as_link(url).entry()) for url in batch]
+        entries = [(url.short_code, link_of(url).entry()) for url in batch]
         if not batch or not cache.put_links(entries):
             return told
         last, told = batch[-1].id, told + len(batch)

@@ -11,6 +11,7 @@ from app.database import db, now
 from app.errors import Conflict, NotFound
 from app.models import Url, User
 from app.redirects.links import DELETED, Link, add_pending, deliver
+from app.redirects.rollups import forget_user
 from app.schemas import UserCreate, UserQuery, UserUpdate
 from app.services import paging, tables
 from app.services.paging import Page
@@ -94,5 +95,11 @@ def delete(user_id: int) -> None:
         updates = add_pending(
             [(code, Link(DELETED, version + 1, url_id, "")) for url_id, code, version in links]
         )
+        tables.later(_RETIRE, [user_id])
+        forget_user(user_id)
         tables.later("DELETE FROM users WHERE id = ?", [user_id])
     deliver(updates)
+
+
+_RETIRE = """INSERT INTO retired_codes (short_code)
+    SELECT short_code FROM urls WHERE user_id = ? ON CONFLICT DO NOTHING"""

@@ -21,7 +21,7 @@ from app.config import Settings
 from app.database import db
 from app.imports import seeding
 from app.models import Product
-from app.services.urls import RESERVED
+from app.schemas import RESERVED
 from testkit.servers import HANGS_SECONDS
 from tests.conftest import Api
 from tests.imports.uploads import counts, fresh_database, tables

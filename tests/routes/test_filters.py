@@ -81,7 +81,7 @@ def find(client: FlaskClient, rows: list[Any]) -> Find:
         ("created_before=2026-01-01T02:00:00", [3, 2]),
         ("created_after=2026-01-01T02:00:00Z&created_before=2026-01-01T03:00:00Z", [1, 4]),
         ("created_after=2026-01-01T04:00:00%2B02:00&created_before=2026-01-01 02:00:01", [1, 4]),
-        ("created_after=2026-01-01T02:00:00.5", [0, 5]),
+        ("created_after=2026-01-01T02:00:00.5", [1, 4, 0, 5]),
         ("created_after=2026-01-02", []),
         ("created_after=2026-01-01T02:00:00&user_id={users[0]}&tag=a&is_active=true", [4, 0]),
     ],
@@ -203,7 +203,6 @@ def test_there_is_no_place_in_time_after_an_id_of_nothing(
                 "2026-01-01T25:00:00",
                 "2026-01-01T00:00:00+02:00",  # + is a blank in a query
                 "0001-01-01T00:00:00%2B02:00",
-                "2026-01-01x00:00:00",
                 "%D9%A2026-01-01",
             )
         ),

@@ -1,0 +1,107 @@
+"""Counts clicks in the transaction that stores or deletes them: on their links, and in a journal.
+
+The journal has one row for each transaction, so that none waits for a row that all clicks change.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from app.database import db
+from app.redirects.clicks import Click
+from app.redirects.visitors import Kind, kind_of, kind_of_details
+from app.repeating import UntilDone
+
+DIMENSIONS = ("browser", "system", "device", "referrer", "campaign")
+"""What is counted by value: the texts of a Kind, in its order."""
+NO_LINK = -1
+"""In place of a link's id: visits that led to none."""
+
+Lines = Counter[tuple[int, int, Kind]]
+"""How many clicks each link, hour and kind has more, or less; hours count from 1970, in UTC."""
+
+
+def line_of(click: Click) -> tuple[int, int, Kind]:
+    """What is counted of a click on a link."""
+    link: Any = click.link
+    return link.url_id, click.ms // 3_600_000, kind_of(click.visitor, link.original_url)
+
+
+def line_of_event(url_id: int, timestamp: datetime | str, details: str) -> tuple[int, int, Kind]:
+    """The same for an event, from its moment in UTC and its details as they are stored."""
+    if isinstance(timestamp, str):  # as SQLite returns it
+        timestamp = datetime.fromisoformat(timestamp)
+    hour = int(timestamp.replace(tzinfo=UTC).timestamp()) // 3600
+    return url_id, hour, kind_of_details(details)
+
+
+_COUNT = """
+WITH more (id, people, robots) AS (VALUES {}) UPDATE urls SET
+    click_count = click_count + more.people + more.robots,
+    people_count = people_count + more.people, robot_count = robot_count + more.robots
+FROM more WHERE urls.id = more.id RETURNING urls.id, urls.user_id
+"""
+_NOTE = "INSERT INTO click_journal (entry) VALUES (?)"
+
+
+def count(lines: Lines) -> dict[int, int | None]:
+    """Counts clicks within the running transaction; the owner of each link that still exists."""
+    if not lines:
+        return {}
+    more: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for (url_id, _, kind), number in lines.items():
+        more[url_id][kind.robot] += number
+    # In the order of their ids, as all who lock many links.
+    rows = ", ".join(f"({url_id}, {ps}, {rs})" for url_id, (ps, rs) in sorted(more.items()))
+    owners: dict[int, int | None] = dict(db.execute_sql(_COUNT.format(rows)).fetchall())
+    counted = (item for item in lines.items() if item[0][0] in owners)
+    _note([(url_id, hour, *kind, number) for (url_id, hour, kind), number in counted])
+    return owners
+
+
+def note_orphans(visits: Mapping[int, int]) -> None:
+    """Notes how many visits of each hour led to no link."""
+    nothing = [""] * len(DIMENSIONS)
+    _note([(NO_LINK, hour, False, *nothing, number) for hour, number in visits.items()])
+
+
+def _note(lines: Sequence[tuple[Any, ...]]) -> None:
+    """One row of the journal, sent with the next statement of the running transaction."""
+    if lines:
+        db.execute_later(_NOTE.replace("?", db.param), [json.dumps(lines)])
+
+
+class Orphans:
+    """Visits that led to no link, counted here until they are noted, all in one row."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._visits: Counter[int] = Counter()  # by hour
+        self._noting = UntilDone(self.flush, "counting visits that led to no link")
+
+    def add(self) -> None:
+        with self._lock:
+            self._visits[int(time.time()) // 3600] += 1
+        self._noting.start()
+
+    def flush(self) -> None:
+        """Notes what was counted up to now; raises DatabaseUnavailable, and keeps it then."""
+        with self._lock:
+            visits, self._visits = self._visits, Counter()
+        try:
+            if visits:
+                with db.atomic():
+                    note_orphans(visits)
+        except BaseException:
+            with self._lock:
+                self._visits += visits
+            raise
+
+
+orphans = Orphans()

@@ -1,0 +1,74 @@
+"""Stores one click in the database at once; on a link with a click limit only below the limit."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from app.database import db, dialect
+from app.models import Event
+from app.redirects.clicks import Click, Outcome
+from app.redirects.counting import Lines, count, line_of
+from app.redirects.drain import claim_alone, moment
+from app.redirects.links import SPENT, Link
+from app.unavailable import LockedTooLong
+
+_LOCK_TRIES = 4
+
+
+def store_alone(click: Click) -> None:
+    """A locked counter is waited for several times: no other store takes the click."""
+    for _ in range(_LOCK_TRIES - 1):
+        with suppress(LockedTooLong):
+            return _store_once(click)
+    return _store_once(click)
+
+
+def _store_once(click: Click) -> None:
+    with db.atomic():
+        if _is_new(click):
+            _insert(click)
+
+
+def _is_new(click: Click) -> bool:
+    """Whether no drain has stored it; claims an unknown click, so that none will."""
+    return click.outcome is not Outcome.UNKNOWN or claim_alone(click.id)
+
+
+def _insert(click: Click) -> None:
+    link: Any = click.link
+    owners = count(Lines((line_of(click),)))
+    if link.url_id in owners:
+        Event.insert(
+            url=link.url_id,
+            user=owners[link.url_id],
+            event_type="clicked",
+            timestamp=moment(click.ms),
+            details=click.details(),
+        ).execute()
+
+
+_HAS_CLICKS_LEFT = "SELECT people_count < max_clicks FROM urls WHERE id = ?"
+
+
+def has_clicks_left(link: Link, lock: str = "") -> bool:
+    """Whether a link with a limit has not reached it; `lock` such as FOR UPDATE."""
+    sql = f"{_HAS_CLICKS_LEFT} {lock if dialect().locks_rows else ''}"
+    row = db.execute_sql(sql.replace("?", db.param), (link.url_id,)).fetchone()
+    return bool(row and row[0])
+
+
+def spend(click: Click, link: Link) -> Link:
+    """Stores the click; the link as SPENT, with nothing stored, when the limit was reached before.
+
+    A robot's click is stored too, and leaves the limit as it is. Raises DatabaseUnavailable.
+    """
+    # Most requests of a spent link end here, without waiting for its row.
+    left, click.link = has_clicks_left(link), link
+    if left:
+        with db.atomic():
+            left = has_clicks_left(link, "FOR UPDATE")
+            if _is_new(click) and left:
+                _insert(click)
+        click.outcome = Outcome.RECORDED if left else Outcome.NOT_RECORDED
+    return link if left else link._replace(state=SPENT)

@@ -1,0 +1,41 @@
+"""Short codes: which texts can be one, and which are taken by routes."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST_CODE = 64
+POSSIBLE_CODE = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_CODE}}}")
+CODE_PATTERN = f"^{POSSIBLE_CODE.pattern}$"
+ROUTE_NAMES = (
+    "users",
+    "urls",
+    "events",
+    "logs",
+    "products",
+    "shorten",
+    "health",
+    "ready",
+    "metrics",
+    "chaos",
+    "stats",
+    "openapi.json",
+)
+_MAY_BECOME_ROUTES = (
+    "openapi",
+    "docs",
+    "static",
+    "robots",
+    "nginx-health",
+    "keys",
+    "audit",
+    "overview",
+    "import",
+    "status",
+)
+RESERVED = frozenset((*ROUTE_NAMES, *_MAY_BECOME_ROUTES))
+"""Codes that are never given out, because they are, or may become, routes; in lower case."""
+
+
+def is_reserved(short_code: str) -> bool:
+    return short_code.lower() in RESERVED

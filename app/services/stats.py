@@ -1,0 +1,179 @@
+"""Statistics of one link, or of many: read from roll-ups, at a cost that no click changes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from app.database import db
+from app.errors import InvalidInput
+from app.models import ClickDay, ClickHour
+from app.redirects import rollups
+from app.redirects.counting import DIMENSIONS, NO_LINK, orphans
+from app.redirects.drain import drain
+from app.redirects.rollups import ALL_LINKS
+from app.schemas import AllStatsQuery, StatsQuery
+from app.services import tables, urls
+
+MOST_POINTS = 1000
+_SHOWN = 20
+_DAYS, _DAYS_BY_HOUR = 29, 6  # before the last one, where `from` is not given
+_EPOCH = date(1970, 1, 1)
+
+
+class Range(NamedTuple):
+    """The days of a query, both inclusive, in its zone."""
+
+    first: date
+    last: date
+    query: StatsQuery
+
+    def hours(self) -> range:
+        """The hours that begin in these days."""
+        start, end = (
+            _midnight(day, self.query) for day in (self.first, self.last + timedelta(days=1))
+        )
+        return range(-(-start // 3600), -(-end // 3600))
+
+    def days(self) -> range:
+        return range((self.first - _EPOCH).days, (self.last - _EPOCH).days + 1)
+
+
+def _midnight(day: date, query: StatsQuery) -> int:
+    """In seconds from 1970 on."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=query.zone()).timestamp())
+
+
+def of_url(url_id: int, query: StatsQuery) -> dict[str, Any]:
+    """A link and its statistics; raises NotFound."""
+    shown = _range(query)
+    _settle()
+    url = urls.require(url_id)
+    found = _statistics({"url_id = ?": (url_id,)}, shown)
+    return {"url": url, "redirect_count": url.click_count, **found}
+
+
+def of_all(query: AllStatsQuery) -> dict[str, Any]:
+    """The same for all links, deleted ones too, or for those of a tag or user."""
+    shown = _range(query)
+    _settle()
+    visits = _series({"url_id = ?": (NO_LINK,)}, shown)
+    shown_visits = [{"date": point["date"], "visits": point["people"]} for point in visits]
+    return {**_statistics(_links(query), shown), "orphans": shown_visits}
+
+
+def _settle() -> None:
+    """Counts everything up to now."""
+    drain.run()
+    orphans.flush()
+    rollups.fold()
+
+
+_TAGGED = "url_id IN (SELECT url_id FROM url_tags WHERE tag = ?)"
+_OWNED = "url_id IN (SELECT id FROM urls WHERE user_id = ?)"
+
+
+def _links(query: AllStatsQuery) -> tables.Conditions:
+    links: tables.Conditions = {}
+    if query.tag is not None:
+        links[_TAGGED] = (query.tag.replace("\0", ""),)
+    if query.user_id is not None:
+        links[_OWNED] = (query.user_id if tables.possible(query.user_id) else 0,)
+    return links or {"url_id = ?": (ALL_LINKS,)}
+
+
+def _range(query: StatsQuery) -> Range:
+    """Raises InvalidInput for one that is empty, too long, or whose hours are not kept."""
+    last = query.to or datetime.now(query.zone()).date()
+    before = timedelta(days=_DAYS if query.by == "day" else _DAYS_BY_HOUR)
+    shown = Range(query.first or max(last - before, _EPOCH), last, query)
+    if shown.first > shown.last:
+        raise _refused(f"must not be after to, which is {last}")
+    if len(shown.days() if query.by == "day" else shown.hours()) > MOST_POINTS:
+        raise _refused(f"must be nearer to {last}: at most {MOST_POINTS} points are shown")
+    if query.by == "hour" and shown.hours()[0] < rollups.first_hour():
+        kept = f"{rollups.HOURS_KEPT_DAYS} days"
+        raise _refused(f"must not be {shown.first}: hours are kept for {kept}")
+    return shown
+
+
+def _refused(why: str) -> InvalidInput:
+    return InvalidInput(f"from: {why}", errors={"from": why})
+
+
+def _statistics(links: tables.Conditions, shown: Range) -> dict[str, Any]:
+    series = _series(links, shown)
+    totals = {who: sum(point[who] for point in series) for who in ("people", "robots")}
+    return {"totals": totals, "series": series, **_shares(links)}
+
+
+# ---- by time ----
+
+
+def _series(links: tables.Conditions, shown: Range) -> list[dict[str, Any]]:
+    points = _by_hour(links, shown) if shown.query.by == "hour" else _by_day(links, shown)
+    return [{"date": name, "people": ps, "robots": rs} for name, (ps, rs) in points.items()]
+
+
+Points = dict[str, list[int]]
+
+
+def _by_hour(links: tables.Conditions, shown: Range) -> Points:
+    zone = shown.query.zone()
+    names = {hour: datetime.fromtimestamp(hour * 3600, zone).isoformat() for hour in shown.hours()}
+    points: Points = {name: [0, 0] for name in names.values()}
+    for hour, *counts in _counts(ClickHour, "hour", links, shown.hours()):
+        points[names[hour]] = counts
+    return points
+
+
+def _by_day(links: tables.Conditions, shown: Range) -> Points:
+    """Whole days of the zone where hours are kept, days in UTC before that."""
+    points: Points = {str(_EPOCH + timedelta(days=day)): [0, 0] for day in shown.days()}
+    days, hours = shown.days(), range(0)
+    if shown.query.tz != "UTC":
+        kept = rollups.first_hour()
+        days = range(days.start, min(days.stop, kept // 24))
+        hours = range(max(shown.hours().start, kept), max(shown.hours().stop, kept))
+    found = [
+        (str(_EPOCH + timedelta(days=day)), counts)
+        for day, *counts in _counts(ClickDay, "day", links, days)
+    ] + [
+        (str(datetime.fromtimestamp(hour * 3600, shown.query.zone()).date()), counts)
+        for hour, *counts in _counts(ClickHour, "hour", links, hours)
+    ]
+    for name, counts in found:
+        points[name] = [sum(pair) for pair in zip(points[name], counts, strict=True)]
+    return points
+
+
+def _counts(table: Any, unit: str, links: tables.Conditions, within: range) -> list[list[int]]:
+    """Each day or hour that has clicks, how many of people, and of robots."""
+    if not within:
+        return []
+    wanted = {**links, f"{unit} BETWEEN ? AND ?": (within.start, within.stop - 1)}
+    what = f"{unit}, sum(people), sum(robots)"
+    rows = tables.select(what, table, wanted, f"GROUP BY {unit}").fetchall()
+    return [list(map(int, row)) for row in rows]
+
+
+# ---- by value ----
+
+_RANKED = """
+SELECT dimension, value, people, robots FROM (
+    SELECT dimension, value, sum(people) AS people, sum(robots) AS robots, row_number() OVER (
+        PARTITION BY dimension ORDER BY sum(people) DESC, sum(robots) DESC, value
+    ) AS place FROM click_values WHERE {links} GROUP BY dimension, value
+) AS ranked WHERE place <= {shown} AND people + robots > 0 ORDER BY dimension, place
+"""
+
+
+def _shares(links: tables.Conditions) -> dict[str, list[dict[str, Any]]]:
+    """The values that most people had, of all time."""
+    sql = _RANKED.format(links=" AND ".join(links), shown=_SHOWN).replace("?", db.param)
+    values = [value for each in links.values() for value in each]
+    found = defaultdict(list)
+    for dimension, value, people, robots in db.execute_sql(sql, values).fetchall():
+        found[dimension].append({"value": value, "people": int(people), "robots": int(robots)})
+    return {f"{dimension}s": found[dimension] for dimension in DIMENSIONS}
