@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -70,14 +70,30 @@ def _body(schema: type[Any], strictly: bool) -> Any:
             f"The body must be JSON with the content type application/json, not {kind}"
         )
     data = request.get_data()
-    if len(data) > limits.JSON_BYTES:
-        raise TooLarge(limits.JSON_BYTES)
+    most = limits.largest_body(request.method, request.environ["PATH_INFO"])
+    if len(data) > most:
+        raise TooLarge(most)
     values = _object(data)
     unknown = unknown_names(schema, values) if strictly else None
     return check(schema, values, unknown, own=_own(base_url()))
 
 
 _own = lru_cache(maxsize=100)(Own.of)
+
+
+def each_checked(schema: type[Any], given: Iterable[Any]) -> list[Any]:
+    """Of each of many bodies, the checked one or the InvalidInput that says why there is none."""
+    strictly, own = wants_strictness(), _own(base_url())
+    return [_checked_or_error(schema, values, strictly, own) for values in given]
+
+
+def _checked_or_error(schema: type[Any], values: Any, strictly: bool, own: Own) -> Any:
+    if not isinstance(values, dict):
+        return InvalidInput("A link must be a JSON object")
+    try:
+        return check(schema, values, unknown_names(schema, values) if strictly else None, own=own)
+    except InvalidInput as error:
+        return error
 
 
 def _query(schema: type[Any] | None, strictly: bool) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WrapValidator
 
 from app.schemas.linkrules import (
     FutureMoment,
@@ -27,8 +27,11 @@ from app.schemas.rules import (
     Target,
     Title,
     Username,
+    refuse,
 )
 from app.schemas.searching import Ids, Search, UrlOrder
+
+_MOST_LINKS = 1000
 
 
 class Body(BaseModel):
@@ -76,6 +79,13 @@ class _NewLink(Body):
     tags: Tags | None = None
 
 
+def _unchecked(links: Any, _check: Any) -> Any:
+    """One to 1,000 links, each of which is checked later, on its own."""
+    if not isinstance(links, list) or not 1 <= len(links) <= _MOST_LINKS:
+        raise refuse(f"must be a list of 1 to {_MOST_LINKS:,} links")
+    return links
+
+
 class UrlCreate(_NewLink):
     original_url: _OriginalUrl
     user_id: int | None = None
@@ -99,6 +109,12 @@ class UrlUpdate(Body):
     redirect_status: RedirectStatus | None = None
     forward_query: bool | None = Field(None, description=_FORWARD)
     tags: Tags | None = None
+
+
+class UrlsCreate(Body):
+    urls: Annotated[
+        list[UrlCreate], Field(min_length=1, max_length=_MOST_LINKS), WrapValidator(_unchecked)
+    ]
 
 
 class UrlsChange(Body):
@@ -147,6 +163,10 @@ class UrlQuery(ListQuery, UrlFilters):
     sort: UrlOrder | None = Field(
         None, description="by this, descending with a minus; id, or created_at with a date"
     )
+
+
+class UrlsQuery(Query):
+    atomic: QueryBoolean = Field(False, description="whether to make all links or none")
 
 
 class UrlSelection(UrlFilters):

@@ -38,7 +38,7 @@ def count(model: type[Table], conditions: Conditions, most: int) -> int:
     """The number of rows of which `conditions` are true; it counts no further than `most` + 1."""
     few = _few("1", model, conditions, most + 1)
     sql = " ".join(("SELECT count(*) FROM (", few, ") AS few"))
-    return int(_execute(sql, values_of(conditions)).fetchone()[0])
+    return int(execute(sql, values_of(conditions)).fetchone()[0])
 
 
 def among(model: type[Table], conditions: Conditions, most: int) -> Conditions:
@@ -63,7 +63,7 @@ def values_of(conditions: Conditions) -> list[Any]:
 def select(what: str, model: type[Table], conditions: Conditions, rest: str = "") -> Any:
     """A cursor over `what` of the rows of which `conditions` are true."""
     sql = " ".join(("SELECT", what, "FROM", model._meta.table_name, _where(conditions), rest))
-    return _execute(sql, values_of(conditions))
+    return execute(sql, values_of(conditions))
 
 
 def insert(
@@ -72,7 +72,7 @@ def insert(
     """The new row, or None when `source`, FROM or WHERE with the values `more`, yields none."""
     shape = _shape(model)
     start = f"{_insert_into(model, values)} SELECT {marks(values)} {source}"
-    rows = _rows(model, _execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
+    rows = _rows(model, execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
     return rows[0] if rows else None
 
 
@@ -82,10 +82,17 @@ def insert_later(model: type[Table], rows: Sequence[dict[str, Any]]) -> None:
     later(f"{_insert_into(model, rows[0])} VALUES {_marks_of(rows)}", values)
 
 
+def insert_free(model: type[Table], rows: Sequence[dict[str, Any]], unique: str) -> list[Any]:
+    """The new rows, in any order, without those whose value of the column `unique` is taken."""
+    rest = f"ON CONFLICT ({unique}) DO NOTHING RETURNING {_shape(model).columns}"
+    sql = " ".join((_insert_into(model, rows[0]), "VALUES", _marks_of(rows), rest))
+    return _rows(model, execute(sql, [value for row in rows for value in row.values()]))
+
+
 def update(model: type[Table], identity: int, values: dict[str, Any]) -> Any:
     """The changed row, or None when there is none with this id."""
     sql = f"{_update(model, values)} RETURNING {_shape(model).columns}"
-    rows = _rows(model, _execute(sql, [*values.values(), identity]))
+    rows = _rows(model, execute(sql, [*values.values(), identity]))
     return rows[0] if rows else None
 
 
@@ -97,7 +104,7 @@ def update_later(model: type[Table], identity: int, values: dict[str, Any]) -> N
 def delete(model: type[Table], identity: int) -> bool:
     """Whether there was a row with this id."""
     sql = " ".join(("DELETE FROM", model._meta.table_name, "WHERE id = ? RETURNING id"))
-    return bool(_execute(sql, [identity]).fetchall())
+    return bool(execute(sql, [identity]).fetchall())
 
 
 def later(sql: str, values: Sequence[Any]) -> None:
@@ -123,7 +130,8 @@ def marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _execute(sql: str, values: Sequence[Any]) -> Any:
+def execute(sql: str, values: Sequence[Any]) -> Any:
+    """A cursor; question marks stand for `values`."""
     return db.execute_sql(sql.replace("?", db.param), values)
 
 

@@ -52,8 +52,12 @@ def _insert_own_code(data: UrlCreate) -> Any:
                 raise IntegrityError(f"{code} was a deleted user's")
             return url
     except IntegrityError:
-        why = f"Short code {code} is taken, or was once"
-        raise Conflict(why, errors={"short_code": "is taken"}) from None
+        raise taken(code) from None
+
+
+def taken(code: str) -> Conflict:
+    why = f"Short code {code} is taken, or was once"
+    return Conflict(why, errors={"short_code": "is taken"})
 
 
 _RETIRED = "SELECT 1 FROM retired_codes WHERE short_code = ?"
@@ -70,13 +74,14 @@ def _insert(data: UrlCreate, short_code: str) -> Any:
     if is_reserved(short_code):
         raise IntegrityError(f"{short_code} is reserved")
     with db.atomic():
-        url = _insert_of_user(_values(data, short_code))
+        url = _insert_of_user(values_of(data, short_code))
         _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
         linkrules.tag_later(url.id, data.tags or ())
     return url
 
 
-def _values(data: UrlCreate, short_code: str) -> dict[str, Any]:
+def values_of(data: UrlCreate, short_code: str) -> dict[str, Any]:
+    """The columns of a new link."""
     created_at = now()
     values = {
         "short_code": short_code,
