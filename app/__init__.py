@@ -17,6 +17,7 @@ from app.redirects.batching import LoopRedis
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import cache, handshake
+from app.redirects.visits import addresses
 
 _open: list[Flask] = []  # at most one
 
@@ -63,6 +64,7 @@ def bind(settings: Settings) -> None:
     database.refusal.why = ""  # it was another database's
     redis_connection.bind(settings.redis_url, handshake)
     cache.bind(settings.cache_ttl_seconds)
+    addresses.bind(settings.visitor_address)
     schema.bind(drain.waiting)
 
 
@@ -101,9 +103,10 @@ def create_asgi() -> views.Front:
     """What Gunicorn serves: the application behind its front, which is idle without Redis."""
     settings = Settings.from_env()
     flask = create_app(settings)
-    logs.notes.held = True
-    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, logs.notes.write)
-    has_front = settings.redis_url and settings.fast_lane
+    lines = logs.request_lines
+    lines.held = True
+    threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, lines.write)
+    has_front = settings.redis_url and settings.front
     redis = LoopRedis(redis_connection) if has_front else None
     front = views.Front(threaded, redis, settings.trusted_proxies)
     front.deactivated_status = settings.deactivated_status

@@ -207,8 +207,8 @@ def _settle() -> None:
     done = backups.settle()
     _echo_applied(done.applied)
     click.echo(
-        f"Redis forgot {done.forgotten} entries; {done.replayed} clicks that it kept are stored; "
-        f"{done.warmed} links are in the cache"
+        f"Deleted {done.deleted} keys of Redis; stored {done.replayed} clicks that it kept; "
+        f"put {done.warmed} links into the cache"
     )
 
 

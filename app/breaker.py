@@ -8,11 +8,11 @@ import time
 
 
 class Breaker:
-    """Refuses calls for `pause` seconds after a silence, then lets one caller through at a time.
+    """Refuses calls for `pause` seconds after a timeout, then lets one caller through at a time.
 
-    Any answer since a failed call began proves that the store lives, whichever connection it
-    came by. A call that took longer than `longest` seconds was not watched: this process did
-    not run meanwhile, and that is no fault of the store's.
+    Any answer since a failed call began, on any connection, proves that the store is available.
+    A call that took longer than `longest` seconds says nothing of the store: this process was
+    descheduled meanwhile.
     """
 
     def __init__(self, pause: float, longest: float) -> None:
@@ -20,35 +20,35 @@ class Breaker:
         self._lock = threading.Lock()
         self._answered_at = -math.inf
         self._open_until = 0.0  # 0: it is closed
-        self._trier = 0  # the thread that finds out whether the store is back
-        self._excused = False  # once: where all is late a dead store must be found, too
+        self._prober = 0  # the thread that finds out whether the store is back
+        self._excused = False  # once: a store must be found unavailable on a slow machine too
 
     def begin(self) -> float | None:
-        """When the call begins, for `failed`; None: the store is not to be asked now."""
+        """When the call begins, for `failed`; None: the store must not be called now."""
         now, me = time.monotonic(), threading.get_ident()
         if not self._open_until:
             return now
         with self._lock:
-            if now < self._open_until and self._trier != me:
+            if now < self._open_until and self._prober != me:
                 return None
-            self._trier, self._open_until = me, now + self._longest
+            self._prober, self._open_until = me, now + self._longest
         return now
 
     def answered(self) -> None:
-        """Whatever the store said: it lives."""
+        """Any answer, an error too: the store is available."""
         self._answered_at = time.monotonic()
         if self._open_until or self._excused:
             with self._lock:
-                self._trier, self._open_until, self._excused = 0, 0.0, False
+                self._prober, self._open_until, self._excused = 0, 0.0, False
 
     def failed(self, began: float, watched: bool = False) -> bool:
         """A call that began then was not answered; returns whether the store is unavailable now.
 
-        `watched`: whoever says so counted only the time in which this process ran.
+        `watched`: the caller counted only the time in which this process ran.
         """
         now = time.monotonic()
         with self._lock:
-            self._trier = 0
+            self._prober = 0
             if self._answered_at >= began:
                 return False
             if now - began > self._longest and not (watched or self._excused):

@@ -132,10 +132,12 @@ class Settings:
     web_threads: int = _between(1, 256, 8)
     web_queue: int = _between(1, 10_000, 1000)
     trusted_proxies: int = _between(0, 10, 0)
-    fast_lane: bool = True
+    front: bool = True
     auto_seed: bool = False
     cache_ttl_seconds: int = _between(1, 30 * 86400, 3600)
     deactivated_status: int = _one_of(404, 410, default=410)
+    visitor_address: str = _one_of("short", "full", "none", default="short")
+    event_retention_days: int = _between(0, 36_500, 0)
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)
     log_file: str = "var/holdfast.log"
@@ -155,7 +157,7 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """The settings in `environ`; raises ConfigError with one line for each wrong value."""
         problems: list[str] = []
-        given = _fold_reference_names(_with_secret_files(environ, problems))
+        given = _fold_other_names(_with_secret_files(environ, problems))
         texts = {f: given.get(f.name.upper(), "").strip() for f in fields(cls)}
         values = {f.name: _parse(f, text, problems) for f, text in texts.items() if text}
         if problems:
@@ -195,11 +197,13 @@ def _read(name: str, path: str, problems: list[str]) -> str:
 def _readable_names() -> list[str]:
     """What a NAME_FILE can give: all settings but the one that a library reads by itself."""
     names = [f.name.upper() for f in fields(Settings) if f.name != "prometheus_multiproc_dir"]
-    return [*names, "DATABASE_PASSWORD", "REDIS_PASSWORD"]
+    return [*names, "DATABASE_PASSWORD", "FAST_LANE", "REDIS_PASSWORD"]
 
 
-def _fold_reference_names(given: dict[str, str]) -> dict[str, str]:
-    """`given`, with URLs made of DATABASE_HOST, REDIS_HOST and their like where there are none."""
+def _fold_other_names(given: dict[str, str]) -> dict[str, str]:
+    """`given`, with URLs made of DATABASE_HOST, REDIS_HOST and so on, and FRONT of FAST_LANE."""
+    if not given.get("FRONT") and given.get("FAST_LANE"):
+        given["FRONT"] = given["FAST_LANE"]  # its former name
     if not given.get("DATABASE_URL") and (given.get("DATABASE_HOST") or given.get("DATABASE_NAME")):
         part = {
             name: given.get(f"DATABASE_{name}") or default

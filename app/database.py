@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask
-from peewee import DatabaseProxy, PeeweeException
+from peewee import PeeweeException
 from playhouse.db_url import connect as open_url
 from playhouse.db_url import parse, register_database
 
 from app.postgres import CONNECT_SECONDS, Postgres
+from app.savepoints import Handle
 from app.sqlite import Connection as SqliteConnection
 from app.sqlite import Sqlite
 from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusable, refusal
 from app.watch import STATEMENT_SECONDS
 
-db: Any = DatabaseProxy()  # bound once, by create_app
+db: Any = Handle()  # bound once, by create_app
 
 __all__ = [
     "DAMAGED",
@@ -201,7 +202,7 @@ def lock(*names: str) -> None:
 
 
 def take_turn(name: str, then_ms: int = _LOCK_MS) -> None:
-    """As `lock` with 4 s of patience; `then_ms` is the lock timeout of the statements after it."""
+    """As `lock`, waiting up to 4 s; `then_ms` is the lock timeout of the statements after it."""
     db.execute_sql(dialect().turn.format(name=name, then_ms=then_ms))
 
 
@@ -220,15 +221,18 @@ def has_tables() -> bool:
 
 
 @contextmanager
-def patience() -> Iterator[None]:
+def without_timeouts() -> Iterator[None]:
     """No statement or lock timeouts inside the block."""
-    db.be_patient(True)
+    db.lift_timeouts(True)
     try:
         yield
     finally:
         with suppress(PeeweeException, DatabaseUnavailable):
             if not db.is_closed():
-                db.be_patient(False)
+                db.lift_timeouts(False)
+
+
+patience = without_timeouts  # the name that app/imports still uses
 
 
 def clean_up(*statements: str) -> None:

@@ -47,6 +47,14 @@ class Gone(ApiError):
     status = 410
 
 
+class PreconditionFailed(ApiError):
+    status = 412
+
+
+class Unprocessable(ApiError):
+    status = 422
+
+
 class Unavailable(ApiError):
     status = 503
 
@@ -105,10 +113,14 @@ def render(error: ApiError) -> Response:
     if isinstance(error, DeadLink) and prefers_html():
         text, kind = render_template("dead_link.html", **body), "text/html"
     else:
-        text, kind = json.dumps(body, sort_keys=False) + "\n", "application/json"
+        text, kind = text_of(body), "application/json"
     response = Response(text, error.status, mimetype=kind)
     response.headers.extend(error.headers)
     return response
+
+
+def text_of(body: dict[str, Any]) -> str:
+    return json.dumps(body, sort_keys=False) + "\n"
 
 
 def prefers_html() -> bool:

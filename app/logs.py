@@ -104,7 +104,7 @@ class Line(NamedTuple):
         )
 
 
-class Notes:
+class RequestLines:
     """The lines of requests: written at once, or while `held` by the next call of `write`."""
 
     def __init__(self) -> None:
@@ -122,7 +122,8 @@ class Notes:
             _write_lines([self._lines.popleft() for _ in range(len(self._lines))])
 
 
-notes = Notes()
+request_lines = RequestLines()
+notes = request_lines  # the name that app/redirects still uses
 
 
 def _write_lines(lines: Sequence[Line]) -> None:
@@ -155,7 +156,7 @@ def configure(
     level: str, instance: str, path: str, max_bytes: int, secrets: Sequence[str] = ()
 ) -> None:
     """Sends all log records, libraries' too, to stdout and to the file at `path` ("": none)."""
-    notes.held = False
+    request_lines.held = False
     handlers: list[logging.Handler] = [Stdout(sys.stdout)]
     trouble = None
     if path:
@@ -198,7 +199,7 @@ def _log_request(
     current: Request, request_id: str, seconds: float | None = None, status: int | None = None
 ) -> None:
     path, method = current.path[:_LONGEST_PATH], current.method[:20]
-    notes.add(Line(time.time(), request_id, path, seconds, method, status))
+    request_lines.add(Line(time.time(), request_id, path, seconds, method, status))
 
 
 def install(app: Flask) -> None:

@@ -105,14 +105,17 @@ class Product(Table):
         table_name = "products"
 
 
-class Fact(Table):
-    """Key-value: the drain's position, whether the sample data was loaded."""
+class KeyValue(Table):
+    """Single values: the drain's position, whether the sample data was loaded."""
 
     name: Any = CharField(max_length=50, primary_key=True)
     value: Any = TextField()
 
     class Meta:
         table_name = "facts"
+
+
+Fact = KeyValue  # the name that app/redirects and app/imports still use
 
 
 class ClickClaim(Table):
@@ -177,6 +180,20 @@ class ClickValue(Table):
     class Meta:
         table_name = "click_values"
         primary_key = CompositeKey("url_id", "dimension", "value")
+
+
+class IdempotencyKey(Table):
+    """The answer to a POST with the Idempotency-Key `name`; app/services/idempotency.py."""
+
+    name: Any = CharField(primary_key=True)
+    fingerprint: Any = CharField(max_length=64)  # SHA-256 of the request
+    status: Any = SmallIntegerField()
+    headers: Any = TextField()  # a JSON array of pairs
+    answer: Any = TextField()  # the body
+    forget_at: Any = DateTimeField()
+
+    class Meta:
+        table_name = "idempotency_keys"
 
 
 class CacheUpdate(Table):

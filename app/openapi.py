@@ -82,7 +82,11 @@ def _describe(operation: Operation, schema_of: Json) -> Json:
         "tags": [operation.tag],
         "summary": operation.name.replace("_", " ").capitalize(),
         "description": operation.view.__doc__,
-        "parameters": [*map(_path_parameter, operation.parameters), *_query(declared.query)],
+        "parameters": [
+            *map(_path_parameter, operation.parameters),
+            *_query(declared.query),
+            *map(_header_parameter, _heeded(operation)),
+        ],
         "responses": _responses(operation, schema_of),
     }
     if declared.body:
@@ -103,6 +107,23 @@ def _path_parameter(name: str) -> Json:
     return {"name": name, "in": "path", "required": True, "schema": interface.PATH_PARAMETERS[name]}
 
 
+def _header_parameter(name: str) -> Json:
+    return {"name": name, "in": "header", **interface.REQUEST_HEADERS[name]}
+
+
+def _heeded(operation: Operation) -> list[str]:
+    """The request headers that change what the operation does."""
+    if operation.method == "post":
+        return ["Idempotency-Key"]
+    if not operation.declared.tagged:
+        return []
+    return ["If-None-Match" if operation.method == "get" else "If-Match"]
+
+
+_STATUSES = {"Idempotency-Key": (400, 409, 422), "If-Match": (412,), "If-None-Match": ()}
+"""What else may be answered to a request with that header."""
+
+
 def _query(query: Any) -> Iterator[Json]:
     """The query parameters, which can be left out but not be null."""
     for name, schema in (query.model_json_schema()["properties"] if query else {}).items():
@@ -121,11 +142,16 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
     bad_input = (400, 413) if declared.body or declared.upload else ()
     bad_page = (400,) if _is_list(operation) else ()
     responses = {str(declared.status): _success(operation, schema_of)}
-    if "ETag" in declared.headers:
-        responses["304"] = {"description": phrase(304), "headers": _headers(*declared.headers)}
     if declared.status == 302:
         responses["2XX"] = interface.OTHER_SITE
-    for status in sorted({*declared.errors, *bad_input, *bad_page, 429, 503}):
+    heeded = _heeded(operation)
+    if "If-None-Match" in heeded:
+        responses["304"] = {
+            "description": phrase(304),
+            "headers": _headers("ETag", *declared.headers),
+        }
+    also = {status for name in heeded for status in _STATUSES[name]}
+    for status in sorted({*declared.errors, *bad_input, *bad_page, *also, 429, 503}):
         shape = declared.refusal if status == 400 and declared.refusal else Error
         responses[str(status)] = _failure(status, operation, schema_of[repr(shape)])
     return responses
@@ -134,7 +160,8 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
 def _success(operation: Operation, schema_of: Json) -> Json:
     declared = operation.declared
     paging = ("Link", "X-Total-Count") if _is_list(operation) else ()
-    headers = _headers(*declared.headers, *paging)
+    tag = ("ETag",) if declared.tagged and declared.answer else ()
+    headers = _headers(*declared.headers, *paging, *tag, *_replayed(operation))
     described = {"description": phrase(declared.status), "headers": headers}
     if declared.answer is None:
         return described
@@ -153,6 +180,7 @@ def _failure(status: int, operation: Operation, schema: Json) -> Json:
     headers = ["Retry-After"] if status in (429, 503) else []
     headers += ["Cache-Control", "Vary"] if is_dead_link else []
     headers += ["X-Cache"] if operation.path == "/products" and status != 429 else []
+    headers += _replayed(operation) if status < 429 else []
     content = {"application/json": shown, **_page(is_dead_link)}
     return {"description": words, "headers": _headers(*headers), "content": content}
 
@@ -160,6 +188,10 @@ def _failure(status: int, operation: Operation, schema: Json) -> Json:
 def _headers(*names: str) -> Json:
     wanted = ("X-Request-ID", *names)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in wanted}
+
+
+def _replayed(operation: Operation) -> list[str]:
+    return ["Idempotent-Replayed"] if operation.method == "post" else []
 
 
 def _page(wanted: bool) -> Json:

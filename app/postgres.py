@@ -1,4 +1,4 @@
-"""The PostgreSQL pool: notices a server that is gone or silent, and sets up each connection."""
+"""The PostgreSQL pool: notices a server that does not answer, sets up each connection."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ _ENDS = ("COMMIT", "ROLLBACK")
 
 
 class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
-    """`patient`: its statements may take as long as they take. `age`: its pool's at its start.
+    """`no_timeouts`: its statements may take any time. `age`: its pool's at its start.
 
     `unsent`: statements that go out with the next one, in one round trip; first of them BEGIN.
     """
 
     pool: Postgres
     age = 0
-    patient = False
+    no_timeouts = False
     unsent: tuple[bytes, ...] = ()
 
     def cursor(self, *arguments: Any, **options: Any) -> Any:
@@ -72,6 +72,8 @@ class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
             if unsent[0].startswith(b"BEGIN") and (len(unsent) == 1 or sql == "ROLLBACK"):
                 return  # the server knows nothing of this transaction
             unsent = unsent if sql == "COMMIT" else ()
+        if sql.startswith("ROLLBACK TO"):
+            unsent = ()  # SAVEPOINT has sent all that came before it
         with self._asked():
             if unsent:
                 super().execute(b"; ".join((*unsent, self.mogrify(sql, *values))))
@@ -130,14 +132,14 @@ class _Opening(PostgresqlDatabase):
         return began
 
     def _knock(self) -> None:
-        """A host that says nothing, as a container that is taken down, costs less than a second."""
+        """Finds a host that does not answer, such as a stopped container, in less than a second."""
         host = self.connect_params.get("host", "")
         if host and not host.startswith("/") and "," not in host:
             port = self.connect_params.get("port", 5432)
             try:
                 socket.create_connection((host, port), _KNOCK_SECONDS).close()
             except OSError as error:
-                raise OSError(f"nobody answers at {host}: {error}") from error
+                raise OSError(f"no connection to {host}: {error}") from error
 
     def _refusal(self, error: Exception, began: float) -> Exception:
         """A refusal is an answer. When connections have run out, one of ours is free soon."""
@@ -165,7 +167,7 @@ def _prepare(conn: Connection) -> None:
 
 
 class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the pool is untyped
-    """Once nothing answered, one thread at a time finds out whether the server is back."""
+    """After a timeout one thread at a time finds out whether the server answers again."""
 
     def __init__(self, database: Any, **options: Any) -> None:
         self.age = 0
@@ -174,7 +176,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
 
     def connect(self, reuse_if_open: bool = False) -> Any:
         if not self._connections:
-            self._begin()  # before we wait for our turn behind those who open one
+            self._begin()  # before waiting for threads that open a connection
         try:
             return super().connect(reuse_if_open)
         except MaxConnectionsExceeded as error:
@@ -191,7 +193,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
         conn = self._of_thread()
         conn.unsent += (conn.cursor().mogrify(sql, values),)
 
-    def silent(self, began: float) -> None:
+    def timed_out(self, began: float) -> None:
         """A statement that began then had no answer; idle connections are not used again."""
         if self.breaker.failed(began, watched=True):
             self.age += 1
@@ -211,9 +213,9 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
     def look_for_damage(self) -> None:
         """Reading everything would take too long here; the server says where it meets damage."""
 
-    def be_patient(self, patient: bool) -> None:
-        """Whether this thread's statements may take as long as they take, unlike a request's."""
-        self._of_thread().patient = patient
-        verb = "SET {} = 0" if patient else "RESET {}"
+    def lift_timeouts(self, lifted: bool) -> None:
+        """Lifts the statement and lock timeouts of this thread's connection, or restores them."""
+        self._of_thread().no_timeouts = lifted
+        verb = "SET {} = 0" if lifted else "RESET {}"
         both = "; ".join(verb.format(name) for name in ("statement_timeout", "lock_timeout"))
         self.execute_sql(both)  # type: ignore[no-untyped-call]

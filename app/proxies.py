@@ -18,9 +18,9 @@ def hop(header: str, trusted: int) -> str:
     return hops[-trusted] if trusted and len(hops) >= trusted else ""
 
 
-def client_address(forwarded_for: str, sender: str, trusted: int) -> str:
-    """The client's IP address without a port; `sender` when no proxy names one."""
-    return (_address(hop(forwarded_for, trusted)) if forwarded_for else "") or sender
+def client_address(forwarded_for: str, peer: str, trusted: int) -> str:
+    """The client's IP address without a port; `peer` when no proxy names one."""
+    return (_address(hop(forwarded_for, trusted)) if forwarded_for else "") or peer
 
 
 @lru_cache(maxsize=2000)
@@ -49,9 +49,9 @@ class Proxies:
         def said(name: str) -> str:
             return hop(environ.get(f"HTTP_X_FORWARDED_{name}", ""), self._trusted)
 
-        sender = environ.get("REMOTE_ADDR", "")
+        peer = environ.get("REMOTE_ADDR", "")
         forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
-        environ["REMOTE_ADDR"] = client_address(forwarded_for, sender, self._trusted)
+        environ["REMOTE_ADDR"] = client_address(forwarded_for, peer, self._trusted)
         scheme, host = said("PROTO").lower(), said("HOST")
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme

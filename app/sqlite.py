@@ -81,5 +81,5 @@ class Sqlite(PooledSqliteDatabase):  # type: ignore[misc]  # the pool is untyped
         if found != "ok":
             raise DatabaseUnavailable(found, DAMAGED)
 
-    def be_patient(self, patient: bool) -> None:
+    def lift_timeouts(self, lifted: bool) -> None:
         """There is nobody to wait for but other writers."""

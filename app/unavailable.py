@@ -9,7 +9,7 @@ import psycopg2
 
 
 class DatabaseUnavailable(Exception):
-    """The database is lost, silent, full, damaged, or refuses; peewee passes this on unchanged.
+    """The database is lost, slow, full, damaged, or refuses; peewee passes this on unchanged.
 
     `refuses`: why it would refuse the next request too, in few words; "" when it does not answer.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 STATEMENT_SECONDS = 5  # a statement that takes longer has lost its client; the server ends it
 # A server that has not ended it by now is no longer there.
-_SILENCE_SECONDS = STATEMENT_SECONDS + 1.0
+_TIMEOUT_SECONDS = STATEMENT_SECONDS + 1.0
 _LOOK_SECONDS = 0.25
 
 
@@ -49,8 +49,8 @@ class Watch:
             self._ran += min(time.monotonic() - before, 2 * _LOOK_SECONDS)
             with self._lock:
                 for ran, began, conn in self._running.values():
-                    if self._ran - ran > _SILENCE_SECONDS and not conn.patient:
-                        conn.pool.silent(began)
+                    if self._ran - ran > _TIMEOUT_SECONDS and not conn.no_timeouts:
+                        conn.pool.timed_out(began)
                         _cut(conn)
 
 

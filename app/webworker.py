@@ -12,7 +12,9 @@ from uvicorn_worker import UvicornWorker
 
 from app.connections import Connection, check_all
 
-STATUS_LINE[413] = b"HTTP/1.1 413 Content Too Large\r\n"  # one phrase on every Python
+# One phrase on every Python.
+STATUS_LINE[413] = b"HTTP/1.1 413 Content Too Large\r\n"
+STATUS_LINE[422] = b"HTTP/1.1 422 Unprocessable Content\r\n"
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # it is untyped

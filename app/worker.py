@@ -14,7 +14,7 @@ from app.redirects import rollups
 from app.redirects.connection import redis_connection
 from app.redirects.drain import BATCH, drain, forget_claims
 from app.redirects.links import deliver_pending
-from app.services import urls
+from app.services import idempotency, urls
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Worker:
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
             forget_claims()
             rollups.forget_hours()
+            idempotency.forget_old()
         self.rounds += 1
         moved = deliver_pending() + drain.run()
         self._fold()

@@ -59,7 +59,7 @@ def main() -> int:
     )  # so that what was started is stopped, too
     with ExitStack() as cleanup:
         try:
-            service = Holdfast(cleanup, fast_lane=True)
+            service = Holdfast(cleanup, front=True)
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1

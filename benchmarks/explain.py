@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.config import Settings
-from app.database import db, now, patience, released
+from app.database import db, now, released, without_timeouts
 
 USERS, URLS, EVENTS = 10_000, 300_000, 690_000
 
@@ -141,7 +141,7 @@ def combinations(values: dict[str, tuple[Any, ...]]) -> list[tuple[str, ...]]:
 
 
 def fill() -> None:
-    with released(), patience():
+    with released(), without_timeouts():
         for statement in ROWS.split(";"):
             db.execute_sql(statement.replace("%", "%%"))
         db.execute_sql("VACUUM ANALYZE")

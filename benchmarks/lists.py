@@ -47,7 +47,7 @@ def _answered(address: str) -> int:
 
 
 def _holdfast(cleanup: ExitStack) -> tuple[Stack, str]:
-    service = Holdfast(cleanup, fast_lane=True)
+    service = Holdfast(cleanup, front=True)
     address = f"http://127.0.0.1:{service.stack.replica_ports[0]}"
     for number in range(100):
         subprocess.run(

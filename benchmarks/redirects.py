@@ -110,13 +110,13 @@ def _wrk(port: int, constant: str, each: int) -> list[int]:
 class Holdfast:
     """Three replicas, the worker, Redis and PostgreSQL, with 1,000 links."""
 
-    def __init__(self, cleanup: ExitStack, fast_lane: bool) -> None:
+    def __init__(self, cleanup: ExitStack, front: bool) -> None:
         self.stack = Stack(cleanup)
         self.postgres, self.redis = Postgres(), Redis()
         for server in (self.postgres, self.redis):
             cleanup.callback(server.destroy)
             server.start()
-        environments = [self._environment(number, fast_lane) for number in range(REPLICAS)]
+        environments = [self._environment(number, front) for number in range(REPLICAS)]
         self.stack.replicas(["-c", "python:app.serving"], environments)
         with psycopg2.connect(self._dsn()) as connection, connection.cursor() as cursor:
             cursor.execute(_LINKS)
@@ -128,13 +128,13 @@ class Holdfast:
         wait_for(lambda: self.client.exists("link:c00999") == 1, what="the cache's warm-up")
         self.stack.nginx()
 
-    def _environment(self, number: int, fast_lane: bool) -> dict[str, str]:
+    def _environment(self, number: int, front: bool) -> dict[str, str]:
         metrics = self.stack.folder / f"metrics-{number}"
         metrics.mkdir()
         return {
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.redis.url,
-            "FAST_LANE": str(fast_lane),
+            "FRONT": str(front),
             "LOG_FILE": str(self.stack.folder / "holdfast.log"),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "TRUSTED_PROXIES": "1",
@@ -170,9 +170,9 @@ class Holdfast:
         return int(stored)
 
 
-def _holdfast(cleanup: ExitStack, fast_lane: bool) -> list[Contender]:
-    service = Holdfast(cleanup, fast_lane)
-    name = "Holdfast" if fast_lane else "Holdfast, fast lane off"
+def _holdfast(cleanup: ExitStack, front: bool) -> list[Contender]:
+    service = Holdfast(cleanup, front)
+    name = "Holdfast" if front else "Holdfast, front off"
     return [
         Contender(
             f"{name}, Nginx and {REPLICAS} replicas",
@@ -217,8 +217,8 @@ _FLOOR, _FLOOR_DIRECT = (
 def _contenders(cleanup: ExitStack) -> list[Contender]:
     return [
         *_floor(cleanup, "constant 302, ASGI worker", [*SERVING, "testkit.floors:constant_asgi"]),
-        *_holdfast(cleanup, fast_lane=True),
-        *_holdfast(cleanup, fast_lane=False),
+        *_holdfast(cleanup, front=True),
+        *_holdfast(cleanup, front=False),
         *_floor(cleanup, "constant 302, Gunicorn's own", [*_OWN, "testkit.floors:constant_asgi"]),
         *_floor(cleanup, "constant 302, Flask", [*SERVING, "testkit.floors:threaded_flask()"]),
         *_nginx_alone(cleanup),

@@ -60,7 +60,7 @@ class Visitor(Client):
                         f"wrong: X-Cache {cached}, Location {answer.headers.get('Location')}"
                     )
             elif not answer.status_code:
-                record.unsure[link.code] += 1
+                record.unknown[link.code] += 1
 
     def make_link(self) -> Link | None:
         address = names.address()

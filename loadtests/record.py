@@ -25,13 +25,13 @@ class Request(NamedTuple):
 
 @dataclass
 class Record:
-    """`clicks` and `unsure` count for each short code the 302s, and the requests that broke, which
+    """`clicks` and `unknown` count for each short code the 302s, and the requests that broke, which
     may be clicks or not.
     """
 
     requests: list[Request] = field(default_factory=list)
     clicks: Counter[str] = field(default_factory=Counter)
-    unsure: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
     first_id: int = 1
 
     def write(self, path: str) -> None:
@@ -43,7 +43,7 @@ class Record:
         return cls(
             [Request(*each) for each in held["requests"]],
             Counter(held["clicks"]),
-            Counter(held["unsure"]),
+            Counter(held["unknown"]),
             held["first_id"],
         )
 

@@ -237,7 +237,7 @@ def assert_exact(load: Load, urls: list[dict[str, Any]], client: Client) -> None
     client.close()  # its server process may be gone
     wait_for(
         lambda: client.json("GET", "/health")["status"] == "ok",
-        what="the end of the second for which a part that failed is left alone",
+        what="the circuit breaker, which is open for a second",
     )
     events = click_events(client)
     stored = Counter(event["details"]["user_agent"] for event in events)

@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 from app import bind, create_app, logs
 from app.__main__ import main
 from app.config import Settings
-from app.database import db, patience, release
+from app.database import db, release, without_timeouts
 from app.migrations import schema
 from app.models import (
     CacheUpdate,
@@ -31,7 +31,8 @@ from app.models import (
     ClickJournal,
     ClickValue,
     Event,
-    Fact,
+    IdempotencyKey,
+    KeyValue,
     Product,
     Url,
     User,
@@ -42,7 +43,7 @@ from tests.logbook import Log
 
 Command = Callable[..., Result]
 CLICKS = (ClickJournal, ClickDay, ClickHour, ClickValue)
-TABLES = (CacheUpdate, ClickClaim, *CLICKS, Fact, Event, Url, User, Product)
+TABLES = (IdempotencyKey, CacheUpdate, ClickClaim, *CLICKS, KeyValue, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:
@@ -78,7 +79,7 @@ def app(session_app: Flask, settings: Settings) -> Iterator[Flask]:
 
 
 def empty(settings: Settings) -> None:
-    with patience(), db.atomic():  # a busy machine's disk may be slower than a request may be
+    with without_timeouts(), db.atomic():  # the disk of a busy machine may be slow
         for table in TABLES:
             table.delete().execute()
     empty_redis(settings)
@@ -196,7 +197,7 @@ def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]
 
 
 def pause_over() -> None:
-    """For a second after a failure Redis, or PostgreSQL, is left alone."""
+    """Waits until the circuit breakers of Redis and PostgreSQL let a call through again."""
     time.sleep(1.05)
 
 

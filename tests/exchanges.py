@@ -6,11 +6,12 @@ import json
 import re
 import sys
 import tempfile
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask.testing import FlaskClient
+
+from app.errors import phrase
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "api.md"
 BASE_URL = "http://localhost:8000"
@@ -23,6 +24,7 @@ SHOWN_HEADERS = (
     "Retry-After",
     "Allow",
 )
+CONDITIONS = ("Idempotency-Key", "If-Match", "If-None-Match")
 _BLOCK = re.compile(r"```http\n(.*?)```\n\n```(?:http|json)?\n(.*?)```\n", re.DOTALL)
 _CODE = re.compile(r'"short_code": ?"(\w+)"')
 _VOLATILE = ("request_id", "created_at", "updated_at", "timestamp", "duration_ms", "instance")
@@ -63,14 +65,12 @@ class Replay:
         self._learn(exchange.answer, response.text)
         written = {real: code for code, real in self.real.items()}
         response.headers["Allow"] = ", ".join(sorted(response.headers.get("Allow", "").split(", ")))
+        is_conditional = any(name in CONDITIONS for name, _ in headers)
+        names = SHOWN_HEADERS + ("ETag", "Idempotent-Replayed") * is_conditional
         shown = [
-            f"{name}: {response.headers[name]}"
-            for name in SHOWN_HEADERS
-            if response.headers.get(name)
+            f"{name}: {response.headers[name]}" for name in names if response.headers.get(name)
         ]
-        head = "\n".join(
-            [f"{response.status_code} {HTTPStatus(response.status_code).phrase}", *shown]
-        )
+        head = "\n".join([f"{response.status_code} {phrase(response.status_code)}", *shown])
         return self._translated(f"{head}\n\n{response.text}".rstrip("\n") + "\n", written)
 
     def _learn(self, documented: str, real: str) -> None:

@@ -15,6 +15,7 @@ from testkit.webserver import ROOT, WebServer
 # Every check runs. What it must be told of this service:
 # - a deactivated link answers 410 to a request in which nothing is wrong;
 # - GET /logs refuses nothing: what is no number counts as the default;
+# - an invented If-Match is 412, and a key that came with another request 422;
 # - links between operations are found by their fields, not by the addresses in answers as well: it
 # would take
 #   the index' /openapi.json for an address of /{short_code}.
@@ -25,7 +26,7 @@ hooks = "tests.schemathesis_hooks"
 enabled = true
 
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "3xx", "401", "404", "409", "410"]
+expected-statuses = ["2xx", "3xx", "401", "404", "409", "410", "412", "422"]
 
 [[operations]]
 include-path = "/logs"

@@ -103,6 +103,12 @@ def test_an_address_that_leads_somewhere_is_taken_as_it_is(name: str, value: str
     assert getattr(from_env({name: value}), name.lower()) == value
 
 
+def test_the_front_is_switched_off_by_its_former_name_too_and_its_own_name_wins() -> None:
+    assert not from_env({"FRONT": "off"}).front
+    assert not from_env({"FAST_LANE": "false"}).front
+    assert from_env({"FAST_LANE": "false", "FRONT": "on"}).front
+
+
 def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("let-me-in\n")
     (tmp_path / "url").write_text("redis://cache/0\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from app.proxies import Proxies
+from app.redirects.visits import addresses
 from testkit.servers import Redis
 from testkit.webserver import WebServer
 from tests.answers import check
@@ -36,10 +37,12 @@ HOSTS = (
 
 
 @pytest.fixture
-def behind(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Api:
-    """The application behind one proxy."""
+def behind(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """The application behind one proxy, which keeps whole addresses."""
     monkeypatch.setattr(app, "wsgi_app", Proxies(app.wsgi_app, 1))
-    return Api(app.test_client())
+    addresses.bind("full")
+    yield Api(app.test_client())
+    addresses.bind("short")
 
 
 def short_url(api: Api, address: str = "https://example.com/", **headers: str) -> str:
@@ -131,7 +134,11 @@ def test_a_click_has_the_address_without_its_port_or_the_senders(
 @pytest.mark.services
 def test_the_front_and_flask_agree_about_it(tmp_path: Path, redis_server: Redis) -> None:
     with WebServer(
-        tmp_path, REDIS_URL=redis_server.url, TRUSTED_PROXIES="1", WEB_WORKERS="1"
+        tmp_path,
+        REDIS_URL=redis_server.url,
+        TRUSTED_PROXIES="1",
+        WEB_WORKERS="1",
+        VISITOR_ADDRESS="full",
     ) as server:
         made = server.get("/urls", "POST", body={"original_url": "https://example.com/"}).json()
         for path in (

@@ -264,28 +264,28 @@ def test_figures_are_told_apart_by_name_and_by_second() -> None:
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     record = Record(list(REQUESTS))
     record.clicks["abc"] += 2
-    record.unsure["xyz"] += 1
+    record.unknown["xyz"] += 1
     record.write(str(tmp_path / "record"))
     assert Record.read(str(tmp_path / "record")) == record
     assert record.failures() == {"GET /b: 503, not 200": 1}
 
 
-def answered(unsure: dict[str, int] | None = None, **clicks: int) -> Record:
+def answered(unknown: dict[str, int] | None = None, **clicks: int) -> Record:
     record = Record()
     record.clicks.update(clicks)
-    record.unsure.update(unsure or {})
+    record.unknown.update(unknown or {})
     return record
 
 
 def test_clicks_that_are_stored_as_they_were_answered_are_right() -> None:
     assert compare(answered(a=3, b=1), {"a": 3, "b": 1}) == Clicks(
-        answered=4, stored=4, lost=0, too_many=0, unsure=0
+        answered=4, stored=4, lost=0, too_many=0, unknown=0
     )
 
 
 def test_a_lost_click_is_not_made_up_for_by_one_too_many_elsewhere() -> None:
     assert compare(answered(a=3, b=1, c=1), {"a": 2, "b": 3}) == Clicks(
-        answered=5, stored=5, lost=2, too_many=2, unsure=0
+        answered=5, stored=5, lost=2, too_many=2, unknown=0
     )
 
 

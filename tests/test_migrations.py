@@ -39,6 +39,7 @@ TABLES = {
     "click_days",
     "click_hours",
     "click_values",
+    "idempotency_keys",
 }
 
 
@@ -144,7 +145,7 @@ def test_an_operator_may_begin_anew(
     link = api.url()
     api.follow(link)
     api = bound(database_url=new_url(), redis_url=redis_server.url)
-    assert backups.settle().forgotten == 1
+    assert backups.settle().deleted == 1
     assert (api.client.get("/health/ready").status_code, held.xlen("clicks")) == (200, 0)
     assert api.client.get(f"/{link['short_code']}").status_code == 404
     fresh = api.url()

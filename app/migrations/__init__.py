@@ -9,14 +9,14 @@ from pathlib import Path
 from flask import Flask, request
 from playhouse.migrations import Runner
 
-from app.database import DatabaseUnavailable, db, has_tables, lock, patience, released
+from app.database import DatabaseUnavailable, db, has_tables, lock, released, without_timeouts
 
 log = logging.getLogger(__name__)
 
 
 def apply() -> list[str]:
     """Brings the database up to date, one process at a time; returns the names it applied."""
-    with released(), patience(), db.atomic():
+    with released(), without_timeouts(), db.atomic():
         lock("migrations")
         runner = Runner(db.obj, str(Path(__file__).parent))
         # `up` first creates its own table, which a standby or a role without rights cannot.

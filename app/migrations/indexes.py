@@ -6,7 +6,7 @@ import logging
 
 from peewee import PeeweeException
 
-from app.database import DatabaseUnavailable, clean_up, db, dialect, patience, released
+from app.database import DatabaseUnavailable, clean_up, db, dialect, released, without_timeouts
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def build() -> list[str]:
     """
     if not missing():
         return []
-    with released(), patience():
+    with released(), without_timeouts():
         if not _found(f"SELECT 1 WHERE pg_try_advisory_lock({_KEY})"):
             return []
         try:

@@ -15,6 +15,7 @@ from enum import Enum
 from json.encoder import encode_basestring_ascii as quoted
 
 from app.redirects.links import ACTIVE, Link, parse_link
+from app.redirects.visits import PRIVATE, addresses, stored
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,14 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-def visitor(ip: str, user_agent: str, referrer: str) -> str:
-    """Who followed a link, as the JSON object in the event's details; long values are cut."""
-    ip, user_agent, referrer = quoted(ip[:64]), quoted(user_agent[:300]), quoted(referrer[:500])
-    return f'{{"ip": {ip}, "user_agent": {user_agent}, "referrer": {referrer}}}'
+def visitor(ip: str, user_agent: str, referrer: str, extras: str = "") -> str:
+    """Who followed a link, as a JSON object; long values are cut. `extras`: app/redirects/visits.
+
+    A private visitor's address goes nowhere; its agent is needed until the click is counted.
+    """
+    address = addresses.quoted("" if PRIVATE in extras else ip)
+    user_agent, referrer = quoted(user_agent[:300]), quoted(referrer[:500])
+    return f'{{"ip": {address}, "user_agent": {user_agent}, "referrer": {referrer}{extras}}}'
 
 
 @dataclass(slots=True)
@@ -69,12 +74,15 @@ class Click:
     def details(self) -> str:
         """The event's details, one JSON object, put together by hand: it is done for each click."""
         code, url = quoted(self.short_code), quoted(self.link.original_url if self.link else "")
-        return f'{{"short_code": {code}, "original_url": {url}, {self.visitor[1:]}'
+        return f'{{"short_code": {code}, "original_url": {url}, {stored(self.visitor)[1:]}'
 
 
 CLICK_ID = re.compile(r"[0-9a-f]{12}(0|[1-9a-f][0-9a-f]{0,14})")
 _TEXT = r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-f]{4})[^"\\\x00-\x1f]*)*"'
-_VISITOR = re.compile(rf'\{{"ip": {_TEXT}, "user_agent": {_TEXT}, "referrer": {_TEXT}\}}')
+_EXTRAS = (
+    rf'(?:, "purpose": "(?:prefetch|preview)")?(?:, "campaign": {_TEXT})?(?:, "private": true)?'
+)
+_VISITOR = re.compile(rf'\{{"ip": {_TEXT}, "user_agent": {_TEXT}, "referrer": {_TEXT}{_EXTRAS}\}}')
 _LATEST_MS = 250_000_000_000_000  # in the year 9892
 
 

@@ -1,4 +1,4 @@
-"""The only Redis connection: scripts, timeouts, circuit breaker, what a new connection is told."""
+"""The only Redis connection: scripts, timeouts, circuit breaker, pending updates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STREAM = "clicks"
 TIMEOUT_SECONDS = 0.25
 PAUSE_SECONDS = 1.0  # after a failure
 _BATCH = 500
-# Errors of a Redis that cannot do anything yet, or not for us; others refuse one command.
+# Errors that refuse every command; others refuse one.
 _NO_ANSWER = ("LOADING", "NOAUTH", "WRONGPASS", "ERR max number of clients")
 
 Command = tuple[str | int | bytes, ...]
@@ -193,7 +193,7 @@ class RedisConnection:
         except (OSError, hiredis.HiredisError) as error:
             metrics.cache_failures.inc()
             opened = self.breaker.failed(began)
-            log.warning("Redis failed%s: %s", " and gets no call for a second" * opened, error)
+            log.warning("Redis failed%s: %s", " (no calls for 1 s)" * opened, error)
             self._drop(idle, line)
             raise RedisUnavailable(unknown=line is not None) from error
         self.breaker.answered()
@@ -211,7 +211,7 @@ class RedisConnection:
         return None
 
     def _drop(self, idle: list[_Line], line: _Line | None) -> None:
-        """Drops all connections: changes may have been missed, and a new one is told them."""
+        """Drops all connections: they may have missed updates, which a new one delivers first."""
         if idle is self.idle:
             self.idle = []
         if line:

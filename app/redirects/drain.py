@@ -1,4 +1,8 @@
-"""Moves clicks from Redis' stream into the database: rows, counters and position at once."""
+"""Moves clicks from Redis' stream into the database: rows, counters and position at once.
+
+A process that dies before the commit has stored nothing: the next drain begins at the stored
+position. After the commit the stream is trimmed, up to that position.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +53,11 @@ class Drain:
     def run(self) -> int:
         """Drains all clicks that Redis had before this call; returns how many this thread moved.
 
-        Raises DatabaseUnavailable. Without Redis there is nothing to drain.
+        Raises DatabaseUnavailable. Without Redis there is nothing to drain. Within a transaction
+        it moves none: Redis would forget clicks that a rollback may take out of the database.
         """
+        if db.in_transaction():
+            return 0
         drained = 0
         with suppress(RedisUnavailable):
             epoch, last = redis_connection.run(_LAST, (STREAM, EPOCH), secrets.token_hex(8))

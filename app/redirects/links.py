@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from app.database import DatabaseUnavailable, db, release
@@ -107,7 +107,13 @@ class Cache:
         self.ttl_seconds = ttl_seconds
 
     def put_links(self, entries: Sequence[tuple[str, str]], insist: bool = False) -> bool:
-        """Caches (short_code, entry) pairs unless Redis holds newer ones; whether it did."""
+        """Caches (short_code, entry) pairs unless Redis holds newer ones; whether it did.
+
+        Within a transaction it does so after the commit, and returns True.
+        """
+        if db.in_transaction():
+            db.after_commit(partial(self.put_links, entries, insist))
+            return True
         try:
             redis_connection.call_all(put_commands(entries), insist)
             return True
@@ -135,7 +141,7 @@ def put_commands(entries: Iterable[tuple[str, str]]) -> list[Command]:
 
 
 def cached_until(entry: str) -> int:
-    """When Redis drops it, in milliseconds since 1970: with the TTL, or when the link expires.
+    """Until when Redis keeps it, in milliseconds since 1970: by the TTL, or the link's end.
 
     Absolute, because a command may be on its way for a while.
     """
@@ -143,7 +149,8 @@ def cached_until(entry: str) -> int:
     options = _OPTIONS.match(entry)
     if options is None or options[3] == "0":
         return ends
-    return min(ends, int(options[3]) * 1000)
+    # The last millisecond in which Redis returns it.
+    return min(ends, int(options[3]) * 1000 - 1)
 
 
 def add_pending(changes: Sequence[tuple[str, Link]]) -> list[CacheUpdate]:
@@ -160,8 +167,11 @@ def add_pending(changes: Sequence[tuple[str, Link]]) -> list[CacheUpdate]:
 def deliver(updates: Sequence[CacheUpdate]) -> int:
     """Sends updates to Redis, also while the circuit breaker is open; returns how many it has.
 
-    The others stay pending.
+    The others stay pending. Within a transaction it does so after the commit, and returns 0.
     """
+    if db.in_transaction():
+        db.after_commit(partial(deliver, updates))
+        return 0
     delivered = 0
     for batch in _batches(updates):
         entries = [(update.short_code, update.entry) for update in batch]

@@ -46,6 +46,7 @@ from app.redirects.links import (
     link_of,
 )
 from app.redirects.storing import has_clicks_left, spend, store_alone
+from app.redirects.visits import stored
 from app.repeating import UntilDone
 
 _MOST_TO_CANCEL, _BATCH = 100_000, 200
@@ -180,7 +181,7 @@ def _delete_event(click: Click) -> None:
         (Event.url == url) & (Event.event_type == "clicked") & (Event.timestamp == moment(click.ms))
     )
     for event in Event.select().where(alike) if url else ():
-        if event.details.endswith(click.visitor[1:]):
+        if event.details.endswith(stored(click.visitor)[1:]):
             Event.delete().where(Event.id == event.id).execute()
             count(Lines({line_of_event(url.id, event.timestamp, event.details): -1}))
             return

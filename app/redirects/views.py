@@ -1,6 +1,6 @@
 """The two views of the redirect, ASGI and Flask.
 
-The front answers GET /<code>; everything else goes on to Flask, and what it cannot answer.
+The front answers GET /<code>, Flask the rest. No 302 is sent before its click is recorded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import RedisUnavailable
 from app.redirects.links import Link, link_key
 from app.redirects.recording import Found
+from app.redirects.visits import ASKING, extras
 from app.routes.inputs import declares, empty
 from app.schemas import POSSIBLE_CODE, RESERVED
 
@@ -72,7 +73,12 @@ def _find(short_code: str) -> Found | None:
 
 def _click(short_code: str) -> Click:
     agent, referrer = (request.headers.get(name, "") for name in ("User-Agent", "Referer"))
-    return Click(short_code, visitor(request.remote_addr or "", agent, referrer))
+    said = {name: request.headers[text] for name, text in _ASKING if text in request.headers}
+    more = extras(said, request.query_string)
+    return Click(short_code, visitor(request.remote_addr or "", agent, referrer, more))
+
+
+_ASKING = [(name, name.decode()) for name in ASKING]
 
 
 class _Verbatim(Response):
@@ -155,8 +161,9 @@ class Front:
     def _click(self, scope: Scope, said: dict[bytes, str]) -> Click:
         sender, hops = (scope["client"] or ("",))[0], self._trusted_proxies
         ip = client_address(said.get(b"x-forwarded-for", ""), sender, hops)
-        who = visitor(ip, said.get(b"user-agent", ""), said.get(b"referer", ""))
-        return Click(scope["path"][1:], who)
+        agent, referrer = said.get(b"user-agent", ""), said.get(b"referer", "")
+        more = extras(said, scope["query_string"])
+        return Click(scope["path"][1:], visitor(ip, agent, referrer, more))
 
     async def _resolve(self, scope: Scope, said: dict[bytes, str], request_id: str) -> Any:
         """The answer by the database, on a thread of Flask's; None when Flask must give it."""
@@ -232,7 +239,8 @@ def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
 
 _BODY = {b"content-length", b"transfer-encoding"}
 _NOT_HTML = {"*/*", "application/json"}
-_WANTED = {b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for", b"accept", *_BODY}
+_USUAL = {b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for", b"accept", *_BODY}
+_WANTED = _USUAL | ASKING
 
 
 def _headers_of(scope: Scope) -> dict[bytes, str]:

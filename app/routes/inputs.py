@@ -16,11 +16,12 @@ from werkzeug.routing import BaseConverter, RequestRedirect
 from app import limits
 from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
+from app.routes.repeats import has_key, respond_once
 from app.routes.uploads import no_upload
 from app.schemas import (
     ROUTE_NAMES,
     ListQuery,
-    Own,
+    OwnAddress,
     Query,
     check,
     encode,
@@ -75,19 +76,19 @@ def _body(schema: type[Any], strictly: bool) -> Any:
         raise TooLarge(most)
     values = _object(data)
     unknown = unknown_names(schema, values) if strictly else None
-    return check(schema, values, unknown, own=_own(base_url()))
+    return check(schema, values, unknown, own=_own_address(base_url()))
 
 
-_own = lru_cache(maxsize=100)(Own.of)
+_own_address = lru_cache(maxsize=100)(OwnAddress.of)
 
 
 def each_checked(schema: type[Any], given: Iterable[Any]) -> list[Any]:
     """Of each of many bodies, the checked one or the InvalidInput that says why there is none."""
-    strictly, own = wants_strictness(), _own(base_url())
+    strictly, own = wants_strictness(), _own_address(base_url())
     return [_checked_or_error(schema, values, strictly, own) for values in given]
 
 
-def _checked_or_error(schema: type[Any], values: Any, strictly: bool, own: Own) -> Any:
+def _checked_or_error(schema: type[Any], values: Any, strictly: bool, own: OwnAddress) -> Any:
     if not isinstance(values, dict):
         return InvalidInput("A link must be a JSON object")
     try:
@@ -162,6 +163,7 @@ class Declaration:
     page: bool = False
     upload: bool = False
     refusal: type[Any] | None = None  # a 400 that says more than other errors
+    tagged: bool = False  # its answer has an ETag, and it heeds If-Match or If-None-Match
     secured: bool = False
     strict: bool = False  # unknown names are always refused
 
@@ -180,7 +182,10 @@ def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[...,
     def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(view)
         def answer(**arguments: Any) -> Response:
-            return _respond(view(**arguments, **_given(declared)), declared.status)
+            def respond() -> Response:
+                return _respond(view(**arguments, **_given(declared)), declared.status)
+
+            return respond_once(respond) if has_key() else respond()
 
         answer.declaration = declared  # type: ignore[attr-defined]
         return answer
@@ -236,8 +241,9 @@ def empty(status: int, kind: type[Response] = Response) -> Response:
     return response
 
 
-def created(payload: Any, location: str) -> Answer:
-    return Answer(payload, {"Location": _before(location)})
+def created(payload: Any, location: str, tag: str = "") -> Answer:
+    headers = {"Location": _before(location)}
+    return Answer(payload, headers | {"ETag": tag} if tag else headers)
 
 
 def listing(page: Page, query: ListQuery) -> Answer:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, current_app
 
 from app import logfile
-from app.logs import notes
+from app.logs import request_lines
 from app.routes.inputs import declares
 from app.schemas import LogEntry, LogQuery, LogSearch
 
@@ -18,7 +18,7 @@ bp = Blueprint("logs", __name__)
 @declares(query=LogQuery, answer=list[LogEntry] | LogSearch)
 def list_logs(query: LogQuery) -> Any:
     """The newest entries, oldest first; with limit, filter or level matching ones and a count."""
-    notes.write()
+    request_lines.write()
     path = current_app.config["LOG_FILE"]
     if not query.is_search():
         return logfile.tail(path, query.lines)

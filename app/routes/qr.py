@@ -17,7 +17,8 @@ _picture = declares(
     answer=bytes,
     media=tuple(_TYPES.values()),
     errors=(400, 404),
-    headers=("Cache-Control", "ETag"),
+    headers=("Cache-Control",),
+    tagged=True,
 )
 
 

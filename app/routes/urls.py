@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from app.routes.inputs import Answer, base_url, created, declares, listing
+from app.routes.tags import precondition, tagged, unless_known, url_tag
 from app.schemas import (
     Event,
     ListQuery,
@@ -26,14 +27,18 @@ bp = Blueprint("urls", __name__)
 
 
 @bp.post("/urls")
-@declares(body=UrlCreate, answer=Url, status=201, errors=(404, 409), headers=("Location",))
+@declares(
+    body=UrlCreate, answer=Url, status=201, errors=(404, 409), headers=("Location",), tagged=True
+)
 def create_url(body: UrlCreate) -> Answer:
     """Make a short link; the same URL twice makes two."""
     return _make(body)
 
 
 @bp.post("/shorten")
-@declares(body=ShortenUrl, answer=Url, status=201, errors=(409,), headers=("Location",))
+@declares(
+    body=ShortenUrl, answer=Url, status=201, errors=(409,), headers=("Location",), tagged=True
+)
 def shorten_url(body: ShortenUrl) -> Answer:
     """Make a short link from nothing but a URL."""
     given = dict(body)
@@ -42,7 +47,7 @@ def shorten_url(body: ShortenUrl) -> Answer:
 
 def _make(data: UrlCreate) -> Answer:
     url = urls.create(data)
-    return created(show_url(url, base_url()), f"/urls/{url.id}")
+    return created(show_url(url, base_url()), f"/urls/{url.id}", url_tag(url))
 
 
 @bp.get("/urls")
@@ -54,24 +59,26 @@ def list_urls(query: UrlQuery) -> Answer:
 
 
 @bp.get("/urls/<id:url_id>")
-@declares(answer=Url, errors=(404,))
-def get_url(url_id: int) -> dict[str, Any]:
+@declares(answer=Url, errors=(404,), tagged=True)
+def get_url(url_id: int) -> Answer | Response:
     """One link, with its exact number of clicks."""
-    return show_url(urls.get(url_id), base_url())
+    url = urls.get(url_id)
+    return unless_known(show_url(url, base_url()), url_tag(url))
 
 
 @bp.put("/urls/<id:url_id>")
-@declares(body=UrlUpdate, answer=Url, errors=(404,))
-def update_url(url_id: int, body: UrlUpdate) -> dict[str, Any]:
+@declares(body=UrlUpdate, answer=Url, errors=(404,), tagged=True)
+def update_url(url_id: int, body: UrlUpdate) -> Answer:
     """Change the title, the target, or whether the link works."""
-    return show_url(urls.update(url_id, body), base_url())
+    url = urls.update(url_id, body, precondition(url_tag))
+    return tagged(show_url(url, base_url()), url_tag(url))
 
 
 @bp.delete("/urls/<id:url_id>")
-@declares(status=204, errors=(404,))
+@declares(status=204, errors=(404,), tagged=True)
 def delete_url(url_id: int) -> None:
     """Delete a link for good; its events stay, its code is never given out again."""
-    urls.delete(url_id)
+    urls.delete(url_id, precondition(url_tag))
 
 
 @bp.get("/urls/<id:url_id>/stats")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from app.imports import importing
 from app.routes.inputs import Answer, base_url, created, declares, listing
+from app.routes.tags import precondition, tagged, unless_known, user_tag
 from app.routes.uploads import uploaded
 from app.schemas import (
     ImportRefusal,
@@ -27,11 +26,13 @@ bp = Blueprint("users", __name__)
 
 
 @bp.post("/users")
-@declares(body=UserCreate, answer=User, status=201, errors=(409,), headers=("Location",))
+@declares(
+    body=UserCreate, answer=User, status=201, errors=(409,), headers=("Location",), tagged=True
+)
 def create_user(body: UserCreate) -> Answer:
     """Make a user. A taken username or email is refused."""
     user = users.create(body)
-    return created(show_user(user), f"/users/{user.id}")
+    return created(show_user(user), f"/users/{user.id}", user_tag(user))
 
 
 @bp.get("/users")
@@ -42,24 +43,26 @@ def list_users(query: UserQuery) -> Answer:
 
 
 @bp.get("/users/<id:user_id>")
-@declares(answer=User, errors=(404,))
-def get_user(user_id: int) -> dict[str, Any]:
+@declares(answer=User, errors=(404,), tagged=True)
+def get_user(user_id: int) -> Answer | Response:
     """One user."""
-    return show_user(users.get(user_id))
+    user = users.get(user_id)
+    return unless_known(show_user(user), user_tag(user))
 
 
 @bp.put("/users/<id:user_id>")
-@declares(body=UserUpdate, answer=User, errors=(404, 409))
-def update_user(user_id: int, body: UserUpdate) -> dict[str, Any]:
+@declares(body=UserUpdate, answer=User, errors=(404, 409), tagged=True)
+def update_user(user_id: int, body: UserUpdate) -> Answer:
     """Change the username, the email or both."""
-    return show_user(users.update(user_id, body))
+    user = users.update(user_id, body, precondition(user_tag))
+    return tagged(show_user(user), user_tag(user))
 
 
 @bp.delete("/users/<id:user_id>")
-@declares(status=204, errors=(404,))
+@declares(status=204, errors=(404,), tagged=True)
 def delete_user(user_id: int) -> None:
     """Delete a user with its links and their events; its short links are dead at once."""
-    users.delete(user_id)
+    users.delete(user_id, precondition(user_tag))
 
 
 @bp.get("/users/<id:user_id>/urls")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.schemas import examples, interface
-from app.schemas.addresses import Own, forwarded, is_host, location
+from app.schemas.addresses import OwnAddress, forwarded, is_host, location
 from app.schemas.checking import (
     check,
     in_our_words,

@@ -90,7 +90,7 @@ def host_and_port(netloc: str) -> tuple[str, int | None]:
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnAddress:
     """Holdfast's own host, ports and path."""
 
     host: str
@@ -98,7 +98,7 @@ class Own:
     path: str
 
     @classmethod
-    def of(cls, base: str) -> Own:
+    def of(cls, base: str) -> OwnAddress:
         """From the base URL of short links; without a port it is both 80 and 443."""
         match = _ADDRESS.fullmatch(base)
         if match is None:
@@ -108,7 +108,7 @@ class Own:
         plain = port is None or port in _DEFAULT_PORTS.values()
         return cls(host, frozenset(_DEFAULT_PORTS.values() if plain else (port or 0,)), path)
 
-    def holds(self, address: str) -> bool:
+    def leads_here(self, address: str) -> bool:
         """Whether a legal URL leads to Holdfast, however it is spelled."""
         match = _ADDRESS.fullmatch(address)
         if match is None:

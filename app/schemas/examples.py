@@ -114,8 +114,11 @@ ANSWERS: dict[str, Any] = {"shorten_url": _URL | {"user_id": None, "title": None
 _BY_STATUS = {
     400: "page: must be an integer (got 'two')",
     401: "X-Chaos-Token is missing or wrong",
+    409: "The first request with the Idempotency-Key 8e03978e is still running",
     410: "Short code aB3xY9 is deactivated",
+    412: 'It has changed: its ETag is "l7-2.0" now',
     413: "The body is larger than 64 KiB",
+    422: "The Idempotency-Key 8e03978e was used for another request",
     429: "Too many requests from your address",
     503: "Database is unavailable",
 }

@@ -36,17 +36,33 @@ _REQUEST_ID = "Names this request in the log and in errors; a sane one from the 
 _HIT = {"type": "string", "enum": ["HIT", "MISS"]}
 _NUMBER = {"type": "integer", "minimum": 0}
 _TOTAL = "How many there are in all, when `count=true` asked for it"
+_KEY_PATTERN = r'^(?:"(?:[ !#-\[\]-~]|\\["\\]){1,255}"|[!#-~][ -~]{0,254})$'
+_KEY = "A new one, such as a UUID, for each request: the same request again gets the same answer"
+# No examples: a key is good for one request only, and a tag for one version.
+REQUEST_HEADERS: dict[str, dict[str, Any]] = {
+    "Idempotency-Key": {
+        "description": _KEY,
+        "schema": {"type": "string", "pattern": _KEY_PATTERN},
+    },
+    "If-Match": {"description": "Only if this is its ETag still, but for clicks", "schema": TEXT},
+    "If-None-Match": {"description": "Only if this is not its ETag any more", "schema": TEXT},
+}
 HEADERS = {
     "X-Request-ID": _header(_REQUEST_ID),
     "Location": _header("Where it is, or leads"),
     "Cache-Control": _header(
         "`private, no-store`, so that every click arrives; a picture may be kept"
     ),
-    "ETag": _header("Names these bytes; `If-None-Match` with it is answered by 304"),
     "X-Cache": _header("Whether the answer came from the cache", _HIT),
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
     "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
     "Retry-After": _header("Seconds to wait", _NUMBER),
+    "ETag": _header(
+        "Its version; that of a link has its clicks behind a dot; a picture's names its bytes"
+    ),
+    "Idempotent-Replayed": _header(
+        "`true`: this request was answered before", {"type": "string", "const": "true"}, False
+    ),
     "Vary": _header("`Accept`: a browser gets a page"),
 }
 TAGS = {

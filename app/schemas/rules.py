@@ -12,7 +12,7 @@ from annotated_types import GroupedMetadata
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError, to_json
 
-from app.schemas.addresses import Own, is_printable, is_web_address
+from app.schemas.addresses import OwnAddress, is_printable, is_web_address
 
 LARGEST_ID = 2**63 - 1
 LARGEST_DETAILS = 16 * 1024
@@ -78,8 +78,8 @@ def _blank_is_none(value: Any) -> Any:
 
 
 def _not_ours(text: str, info: ValidationInfo) -> str:
-    own: Own | None = (info.context or {}).get("own")
-    if own and own.holds(text):
+    own: OwnAddress | None = (info.context or {}).get("own")
+    if own and own.leads_here(text):
         raise refuse("must not lead to this service itself")
     return text
 

@@ -51,7 +51,7 @@ class Settled(NamedTuple):
     """What was done after a restore."""
 
     applied: list[str]
-    forgotten: int
+    deleted: int
     replayed: int
     warmed: int
 
@@ -59,15 +59,15 @@ class Settled(NamedTuple):
 def settle() -> Settled:
     """Fits schema, cached links and waiting clicks to the restored rows.
 
-    Redis may hold newer versions of links, and links that the rows do not have: it forgets all.
+    Redis may hold newer versions of links, and links that no row has: all are deleted there.
     Then the clicks are drained, before a new link can get the id of a lost one.
     """
     try:
         with released():
             # First: when Redis does not answer, nothing is done.
-            forgotten = sum(map(_forget, ("link:*", "answer:*"))) if redis_connection.url else 0
+            deleted = sum(map(_delete, ("link:*", "answer:*"))) if redis_connection.url else 0
             applied = apply()
-            return Settled(applied, forgotten, drain.run(), urls.warm_up())
+            return Settled(applied, deleted, drain.run(), urls.warm_up())
     except RedisUnavailable:
         raise Refused(
             "Redis does not answer, and may hold links that are no more: "
@@ -75,15 +75,15 @@ def settle() -> Settled:
         ) from None
 
 
-def _forget(pattern: str) -> int:
-    cursor, forgotten = "0", 0
+def _delete(pattern: str) -> int:
+    cursor, deleted = "0", 0
     while True:
         step = redis_connection.call("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, insist=True)
         cursor, keys = step[0].decode(), step[1]
         if keys:
-            forgotten += int(redis_connection.call("UNLINK", *keys, insist=True))
+            deleted += int(redis_connection.call("UNLINK", *keys, insist=True))
         if cursor == "0":
-            return forgotten
+            return deleted
 
 
 class _Engine(NamedTuple):

@@ -34,7 +34,7 @@ def apply(selection: UrlSelection, change: UrlsChange) -> UrlsChanged:
         return UrlsChanged(matched=matched, changed=len(rows), dry_run=True)
     with suppress(LockedTooLong):
         drain.run()
-    with database.patience(), db.atomic():
+    with database.without_timeouts(), db.atomic():
         # Imports and drains too write to many links, in another order.
         database.lock("import", "drain")
         lock = "FOR UPDATE" if database.dialect().locks_rows else ""

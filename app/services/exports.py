@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app import database
-from app.database import db, patience, released
+from app.database import db, released, without_timeouts
 from app.models import Url
 from app.schemas import location
 from app.services import tables
@@ -34,7 +34,7 @@ class LinksFile:
         self._parts: list[str] = []
 
     def lines(self) -> Iterator[str]:
-        with released(), patience(), db.atomic(database.dialect().snapshot):
+        with released(), without_timeouts(), db.atomic(database.dialect().snapshot):
             alike: dict[str, list[str]] = {key: [] for key in _shared_keys()}
             yield _HEAD
             for url in _live_urls():

@@ -13,25 +13,25 @@ from app import metrics
 from app.database import DAMAGED, MISSING, DatabaseUnavailable, db, refusal, released
 from app.metrics import Reading
 from app.migrations import schema
-from app.models import Fact
+from app.models import KeyValue
 from app.redirects.connection import RedisUnavailable, redis_connection
 from app.redirects.drain import drain, get_position
 from app.redirects.links import count_pending
 from app.repeating import UntilDone
 from app.services import urls
 
-_PATIENCE_SECONDS = 0.2
-_METRICS_PATIENCE_SECONDS = 1.0
+_TIMEOUT_SECONDS = 0.2
+_METRICS_TIMEOUT_SECONDS = 1.0
 _TRIAL_BYTES = 100_000
 
 T = TypeVar("T")
 
 
 class Probe(Generic[T]):
-    """Runs `ask` on a thread of its own, once at a time; `silent` stands for no answer in time."""
+    """Runs `ask` on a thread of its own, once at a time; no answer in time gives `timed_out`."""
 
-    def __init__(self, ask: Callable[[], T], silent: T) -> None:
-        self._ask, self.silent = ask, silent
+    def __init__(self, ask: Callable[[], T], timed_out: T) -> None:
+        self._ask, self.timed_out = ask, timed_out
         self._lock = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None  # a thread does not survive the fork
         self._pending: Future[T] | None = None
@@ -45,15 +45,15 @@ class Probe(Generic[T]):
             return self._pending
 
 
-def ask(probes: list[Probe[T]], patience_seconds: float) -> list[T]:
-    """The answer of each probe, or its `silent` after `patience_seconds` for all together."""
+def ask(probes: list[Probe[T]], timeout_seconds: float) -> list[T]:
+    """The answer of each probe, or its `timed_out` after `timeout_seconds` for all together."""
     pending = [probe.start() for probe in probes]
-    due = time.monotonic() + patience_seconds
-    wait(pending, patience_seconds)
+    due = time.monotonic() + timeout_seconds
+    wait(pending, timeout_seconds)
     # The process was descheduled: wait as long again.
-    wait(pending, min(patience_seconds, max(0.0, time.monotonic() - due)))
+    wait(pending, min(timeout_seconds, max(0.0, time.monotonic() - due)))
     return [
-        answer.result() if answer.done() else probe.silent
+        answer.result() if answer.done() else probe.timed_out
         for probe, answer in zip(probes, pending, strict=True)
     ]
 
@@ -85,9 +85,9 @@ def _try_to_write() -> None:
         db.look_for_damage()
     if refusal.why:
         with db.atomic():
-            Fact.delete().where(Fact.name == "trial").execute()
-            Fact.create(name="trial", value=secrets.token_hex(_TRIAL_BYTES // 2))
-        Fact.delete().where(Fact.name == "trial").execute()
+            KeyValue.delete().where(KeyValue.name == "trial").execute()
+            KeyValue.create(name="trial", value=secrets.token_hex(_TRIAL_BYTES // 2))
+        KeyValue.delete().where(KeyValue.name == "trial").execute()
         refusal.why = ""
 
 
@@ -97,7 +97,7 @@ _cache = Probe(lambda: State(redis_connection.state()), State("disconnected"))
 
 
 def _state() -> tuple[State, State]:
-    database, cached = ask([_database, _cache], _PATIENCE_SECONDS)
+    database, cached = ask([_database, _cache], _TIMEOUT_SECONDS)
     return database, cached
 
 
@@ -157,7 +157,7 @@ def _database_figures() -> list[Reading]:
                 ("active_urls", "Links that work.", _active_urls.count()),
                 (
                     "cache_updates_due",
-                    "Changes of links that Redis has yet to be told.",
+                    "Pending cache updates: changes of links that Redis has not confirmed.",
                     count_pending(),
                 ),
                 (
@@ -198,7 +198,7 @@ _figures: list[Probe[list[Reading]]] = [
 
 def readings() -> list[Reading]:
     """Figures of database and Redis for /metrics, without those that come too late."""
-    return [reading for source in ask(_figures, _METRICS_PATIENCE_SECONDS) for reading in source]
+    return [reading for source in ask(_figures, _METRICS_TIMEOUT_SECONDS) for reading in source]
 
 
 def note_connections(_error: BaseException | None = None) -> None:

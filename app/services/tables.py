@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,6 +14,10 @@ from app.schemas import LARGEST_ID, LONGEST_STORED_DETAILS
 
 Conditions = dict[str, tuple[Any, ...]]
 """SQL that is true of the wanted rows, each with the values of its question marks."""
+
+
+Check = Callable[[Any], None]
+"""Raises an error when a row is not to be changed."""
 
 
 def possible(identity: int | None) -> bool:
@@ -89,16 +94,26 @@ def insert_free(model: type[Table], rows: Sequence[dict[str, Any]], unique: str)
     return _rows(model, execute(sql, [value for row in rows for value in row.values()]))
 
 
+def undoable() -> AbstractContextManager[Any]:
+    """Within a transaction a savepoint: an error in the block leaves the rest of it usable."""
+    return db.atomic() if db.in_transaction() else nullcontext()
+
+
 def update(model: type[Table], identity: int, values: dict[str, Any]) -> Any:
-    """The changed row, or None when there is none with this id."""
-    sql = f"{_update(model, values)} RETURNING {_shape(model).columns}"
-    rows = _rows(model, execute(sql, [*values.values(), identity]))
+    """The row with `values` in columns that are never null, or None when there is none.
+
+    Its version is one more, unless it had the values already.
+    """
+    differ = " OR ".join(f"{name} <> ?" for name in values)
+    changes = f"{_marked(values)}, version = version + CASE WHEN {differ} THEN 1 ELSE 0 END"
+    sql = f"{_update(model, changes)} RETURNING {_shape(model).columns}"
+    rows = _rows(model, execute(sql, [*values.values(), *values.values(), identity]))
     return rows[0] if rows else None
 
 
 def update_later(model: type[Table], identity: int, values: dict[str, Any]) -> None:
-    """As `update`, sent with the next statement of the running transaction."""
-    later(_update(model, values), [*values.values(), identity])
+    """Changes a row with the next statement of the running transaction."""
+    later(_update(model, _marked(values)), [*values.values(), identity])
 
 
 def delete(model: type[Table], identity: int) -> bool:
@@ -112,9 +127,12 @@ def later(sql: str, values: Sequence[Any]) -> None:
     db.execute_later(sql.replace("?", db.param), values)
 
 
-def _update(model: type[Table], values: dict[str, Any]) -> str:
-    changes = ", ".join(f"{name} = ?" for name in values)
+def _update(model: type[Table], changes: str) -> str:
     return " ".join(("UPDATE", model._meta.table_name, "SET", changes, "WHERE id = ?"))
+
+
+def _marked(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = ?" for name in values)
 
 
 def _insert_into(model: type[Table], values: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from app.redirects.drain import drain
 from app.redirects.links import add_pending, cache, deliver, link_of
 from app.schemas import POSSIBLE_CODE, UrlCreate, UrlUpdate, is_reserved
 from app.services import linkrules, tables
+from app.services.tables import Check
 from app.unavailable import LockedTooLong
 
 _ALPHABET = string.ascii_letters + string.digits
@@ -139,12 +140,17 @@ def _drain_unless_locked() -> None:
         drain.run()
 
 
-def update(url_id: int, data: UrlUpdate) -> Any:
-    """Changes the fields that differ, with one event for each; the same value is no change."""
+def update(url_id: int, data: UrlUpdate, check: Check | None = None) -> Any:
+    """Changes the fields that differ, with one event for each; the same value is no change.
+
+    `check` may refuse to change the locked row.
+    """
     _drain_unless_locked()
     updates: list[Any] = []
     with db.atomic():
         url = require(url_id, "FOR UPDATE")
+        if check:
+            check(url)
         changes = linkrules.changes(url, data)
         if changes:
             _note(url, "updated", *linkrules.details_of(changes))
@@ -155,11 +161,16 @@ def update(url_id: int, data: UrlUpdate) -> Any:
     return url
 
 
-def delete(url_id: int) -> None:
-    """Hides the link for good: its events stay, and its code is never given out again."""
+def delete(url_id: int, check: Check | None = None) -> None:
+    """Hides the link for good: its events stay, and its code is never given out again.
+
+    `check` may refuse, as in `update`.
+    """
     _drain_unless_locked()
     with db.atomic():
         url = require(url_id, "FOR UPDATE")
+        if check:
+            check(url)
         _note(url, "deleted", {"reason": "user_requested"})
         _, updates = _save(url, {"deleted_at": now()})
     deliver(updates)

@@ -15,6 +15,7 @@ from app.redirects.rollups import forget_user
 from app.schemas import UserCreate, UserQuery, UserUpdate
 from app.services import paging, tables
 from app.services.paging import Page
+from app.services.tables import Check
 
 _TRIES = 3
 _DISPUTED = "Another request took and released the same username or email at this moment"
@@ -25,7 +26,8 @@ def create(data: UserCreate) -> Any:
     values = data.changes()
     for _ in range(_TRIES):
         try:
-            return tables.insert(User, {**values, "created_at": now()})
+            with tables.undoable():
+                return tables.insert(User, {**values, "created_at": now()})
         except IntegrityError:
             # When nothing is taken, an import has just used the id of the new row: try again.
             _refuse_taken(values)
@@ -69,26 +71,42 @@ def page(query: UserQuery) -> Page:
     return paging.read(User, conditions, query)
 
 
-def update(user_id: int, data: UserUpdate) -> Any:
-    """Changes what `data` names; raises Conflict when another user has the username or email."""
-    values = data.changes()
+def update(user_id: int, data: UserUpdate, check: Check | None = None) -> Any:
+    """Changes what `data` names; raises Conflict when another user has the username or email.
+
+    `check` may refuse to change the locked row.
+    """
+    if check is None:
+        return _change(user_id, data.changes())
+    with db.atomic():
+        check(get(user_id, "FOR NO KEY UPDATE"))
+        return _change(user_id, data.changes())
+
+
+def _change(user_id: int, values: dict[str, Any]) -> Any:
     if not (values and tables.possible(user_id)):
         return get(user_id)
     try:
-        return tables.update(User, user_id, values) or get(user_id)
+        with tables.undoable():
+            return tables.update(User, user_id, values) or get(user_id)
     except IntegrityError:
         _refuse_taken(values, but=user_id)
         raise Conflict(_DISPUTED) from None
 
 
-def delete(user_id: int) -> None:
-    """Deletes the user, its links and their events; its events of others' links stay."""
-    with database.patience(), db.atomic():
+def delete(user_id: int, check: Check | None = None) -> None:
+    """Deletes the user, its links and their events; its events of others' links stay.
+
+    `check` may refuse, as in `update`.
+    """
+    with database.without_timeouts(), db.atomic():
         # Imports and drains too write to many links, in another order.
         database.lock("import", "drain")
         # Waits for requests that make links for this user. A weaker lock than FOR UPDATE:
         # events of its links need only that the user exists.
-        get(user_id, "FOR NO KEY UPDATE")
+        user = get(user_id, "FOR NO KEY UPDATE")
+        if check:
+            check(user)
         columns = "id, short_code, version"
         lock = "ORDER BY id FOR UPDATE" if database.dialect().locks_rows else "ORDER BY id"
         links = tables.select(columns, Url, {"user_id = ?": (user_id,)}, lock).fetchall()

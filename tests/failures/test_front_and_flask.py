@@ -29,7 +29,7 @@ _ADDRESSES = (
 
 
 class Ways(NamedTuple):
-    lane: App
+    front: App
     flask: App
     client: Client
 
@@ -44,13 +44,13 @@ def ways(session_postgres: Postgres) -> Iterator[Ways]:
             "TRUSTED_PROXIES": "1",
             "BASE_URL": "http://sho.rt",
         }
-        lane, flask = App(FAST_LANE="true", **environ), App(FAST_LANE="false", **environ)
-        for server in (redis, lane, flask):
+        front, flask = App(FRONT="on", **environ), App(FRONT="off", **environ)
+        for server in (redis, front, flask):
             stack.callback(server.destroy)
             server.start()
-        client = Client(lane.port)
+        client = Client(front.port)
         stack.callback(client.close)
-        yield Ways(lane, flask, client)
+        yield Ways(front, flask, client)
 
 
 def exchange(port: int, request: bytes) -> bytes:
@@ -101,7 +101,7 @@ def _sorted(header: bytes) -> bytes:
 
 
 def assert_same(ways: Ways, request: bytes) -> bytes:
-    one, other = exchange(ways.lane.port, request), exchange(ways.flask.port, request)
+    one, other = exchange(ways.front.port, request), exchange(ways.flask.port, request)
     assert comparable(one) == comparable(other), request[:300]
     return one
 
@@ -180,7 +180,7 @@ def test_both_ways_log_the_same(ways: Ways, codes: list[str]) -> None:
     assert_same(
         ways, request_bytes("GET", f"/{codes[0]}", b"X-Request-ID: " + exchange_id.encode())
     )
-    one, other = _log_line(ways.lane, exchange_id), _log_line(ways.flask, exchange_id)
+    one, other = _log_line(ways.front, exchange_id), _log_line(ways.flask, exchange_id)
     assert one == other
     assert list(one) == list(other)
 
@@ -205,7 +205,7 @@ def _figures(server: App) -> dict[str, float]:
 
 
 def test_both_ways_count_the_same(ways: Ways, codes: list[str]) -> None:
-    before = {way: _figures(way) for way in (ways.lane, ways.flask)}
+    before = {way: _figures(way) for way in (ways.front, ways.flask)}
     for _ in range(7):
         assert_same(ways, request_bytes("GET", f"/{codes[0]}"))
     for way, figures in before.items():
@@ -292,6 +292,6 @@ def test_a_body_in_chunks_is_a_body(ways: Ways) -> None:
     head = request_bytes(
         "POST", "/shorten", b"Content-Type: application/json", b"Transfer-Encoding: chunked"
     )
-    for way in (ways.lane, ways.flask):
+    for way in (ways.front, ways.flask):
         answer = exchange(way.port, head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(_BODIES[0]), _BODIES[0]))
         assert answer.startswith(b"HTTP/1.1 201")

@@ -20,7 +20,7 @@ import redis as redis_client
 from testkit.load import Client, Line, slow_postgres
 from testkit.servers import LONG_LOCKS, App, ClickWorker, Postgres, Redis, wait_for
 
-ROUNDS = int(os.environ.get("FRESHNESS_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("UPDATE_ROUNDS", "1"))
 LINKS, FOLLOWERS, WRITERS = 1000, 50, 5
 INACTIVE, GONE, REFUSED = "410", "404", "503"
 """What a link shows instead of an address; refused: nothing, its click is unknown."""
@@ -170,7 +170,7 @@ def replicas(postgres_server: Postgres) -> Iterator[Replicas]:
         environ = {
             "DATABASE_URL": database_url + LONG_LOCKS,
             "REDIS_URL": redis.url,
-            "FAST_LANE": "true",
+            "FRONT": "true",
         }
         worker, apps = ClickWorker(**environ), [App(**environ) for _ in range(3)]
         for server in (redis, worker, *apps):

@@ -162,7 +162,7 @@ def test_clicks_that_redis_still_keeps_are_stored_and_those_of_the_dump_are_not_
         click(4)
 
     lost = lose(meanwhile)
-    assert "; 4 clicks that it kept are stored" in lost.command("restore", str(lost.dump))
+    assert "; stored 4 clicks that it kept" in lost.command("restore", str(lost.dump))
     lost.start()
     assert installation.client.json("GET", f"/urls/{url['id']}")["click_count"] == 7
     assert len(installation.client.json("GET", f"/urls/{url['id']}/events?per_page=100")) == 8

@@ -65,7 +65,7 @@ async def ask(app: Asgi, request: dict[str, Any], *chunks: bytes) -> Answer:
 
 
 async def opened(front: Front) -> None:
-    """The first request opens the lane; those that come before it is open go to Flask."""
+    """The first request opens the connection; those before it is open go to Flask."""
     async with asyncio.timeout(HANGS_SECONDS):
         while not front._redis.connection():
             await asyncio.sleep(0.01)
@@ -136,7 +136,7 @@ def test_who_follows_is_taken_from_the_headers(front: Callable[..., Front], shar
     assert run(front(trusted_proxies=1), main)[1]["x-request-id"] == "mine"
     details = shared.get("/events?type=clicked")[0]["details"]
     assert (details["ip"], details["user_agent"], details["referrer"]) == (
-        "203.0.113.9",
+        "203.0.113.0",
         "one,two",
         "https://r.example/",
     )
@@ -148,9 +148,8 @@ def test_everything_else_is_answered_as_by_flask(front: Callable[..., Front], sh
     shared.client.put(f"/urls/{gone['id']}", json={"is_active": False})
 
     async def main(app: Front) -> list[int]:
-        first = (await ask(app, scope("GET", f"/{link['short_code']}")))[
-            0
-        ]  # the lane is not open yet
+        # Its connection is not open yet.
+        first = (await ask(app, scope("GET", f"/{link['short_code']}")))[0]
         await opened(app)
         requests = [
             scope("GET", "/nosuch"),
@@ -307,14 +306,14 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
 
     def slow(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
         time.sleep(0.1)  # as when it had to wait for its thread
-        logs.notes.add(logs.Line(0, "1", "/urls", status=None))
+        logs.request_lines.add(logs.Line(0, "1", "/urls", status=None))
         go_on.wait(HANGS_SECONDS)
         start("200 OK", [])
         return []
 
     async def main(app: Front) -> str:
-        logs.notes.held = True
-        logs.notes.add(logs.Line(0, "1", "/first", status=None))
+        logs.request_lines.held = True
+        logs.request_lines.add(logs.Line(0, "1", "/first", status=None))
         at_once = log.path.read_text()
         request = asyncio.ensure_future(
             ask(Front(ThreadedWsgi(slow, 1), app._redis, 0), scope("GET", "/urls"))
@@ -330,15 +329,15 @@ def test_lines_are_written_together_and_that_a_request_started_while_it_still_ru
     assert run(front(), main) == ""
     assert seen == ["/first", "/urls"]
     log.configure()
-    assert not logs.notes.held
+    assert not logs.request_lines.held
 
 
 def test_whoever_has_an_answer_from_flask_finds_its_lines_in_the_log(
     front: Callable[..., Front], session_app: Flask, log: Log
 ) -> None:
     async def main(app: Front) -> list[str]:
-        logs.notes.held = True
-        flask = ThreadedWsgi(session_app, 1, answered=logs.notes.write)
+        logs.request_lines.held = True
+        flask = ThreadedWsgi(session_app, 1, answered=logs.request_lines.write)
         await ask(Front(flask, app._redis, 0), scope("GET", "/nosuch/path"))
         return [entry["message"] for entry in log.entries()]
 

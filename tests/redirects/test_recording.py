@@ -143,7 +143,7 @@ def test_a_cached_link_works_without_the_database_after_a_slow_redis_and_counts_
     with redis_server.frozen():
         assert (
             api.client.get(f"/{url['short_code']}").status_code == 302
-        )  # the database has it, and Redis is left alone now
+        )  # the database has it, and the circuit breaker is open
     postgres_server.kill()
     api.follow(url, 2)
     postgres_server.start()

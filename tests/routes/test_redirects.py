@@ -46,7 +46,7 @@ def test_every_answered_redirect_is_one_click_that_the_next_read_shows(
     assert {(click["url_id"], click["user_id"], click["event_type"]) for click in clicks} == {
         (url["id"], user["id"], "clicked")
     }
-    visit = {"ip": "127.0.0.1", "user_agent": "probe", "referrer": "https://r.example/"}
+    visit = {"ip": "127.0.0.0", "user_agent": "probe", "referrer": "https://r.example/"}
     assert clicks[0]["details"] == {
         "short_code": url["short_code"],
         "original_url": "https://example.com/",

@@ -298,7 +298,7 @@ def restore(swarm: Swarm) -> str:
         links.follow(swarm.url, later)[0] == 404,
         "a link that is younger than the dump is still followed",
     )
-    return f"{time.monotonic() - began:.0f} s; {re.findall('Redis forgot.*', said)[0]}"
+    return f"{time.monotonic() - began:.0f} s; {re.findall('Deleted .*', said)[0]}"
 
 
 def clicks(swarm: Swarm) -> str:

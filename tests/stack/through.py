@@ -26,9 +26,7 @@ _INSIDE = {"given_with", "queries", "terminations", "bound", "caplog", "monkeypa
 
 _OTHERWISE = {
     "test_every_request_logs_its_start_and_its_end": "the instance has its replica's name",
-    "test_a_redirect_logs_its_end_only": (
-        "the fast lane writes its lines a moment after the answers"
-    ),
+    "test_a_redirect_logs_its_end_only": ("the front writes its lines a moment after the answers"),
     "test_every_answered_redirect_is_one_click_that_the_next_read_shows": (
         "the visitor is not 127.0.0.1"
     ),

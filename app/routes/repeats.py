@@ -1,0 +1,111 @@
+"""Idempotency-Key: the same request again gets the first one's answer again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from flask import Response, g, request
+
+from app.errors import InvalidInput, TooLarge, render, text_of
+from app.services import idempotency
+from app.services.idempotency import Kept
+
+_PIECE_BYTES = 65_536
+_LONGEST = 255
+
+# A string of RFC 8941, or what other services take: the bare key.
+_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])+)"|([!#-~][ -~]*)')
+
+
+def has_key() -> bool:
+    return "HTTP_IDEMPOTENCY_KEY" in request.environ and request.method == "POST"
+
+
+def respond_once(respond: Callable[[], Response]) -> Response:
+    """What `respond` answers, or what it has answered to this request with this key before."""
+    name = _key(request.environ["HTTP_IDEMPOTENCY_KEY"])
+    kept = idempotency.once(
+        name,
+        _fingerprint(),
+        lambda: _keep(respond()),
+        lambda error: _keep(render(error)),
+    )
+    return _answer(kept)
+
+
+def _key(given: str) -> str:
+    found = _KEY.fullmatch(given.strip(" \t"))
+    key = re.sub(r"\\(.)", r"\1", found[1]) if found and found[1] else found and found[2]
+    if not key or len(key) > _LONGEST:
+        raise InvalidInput(
+            f"Idempotency-Key must be 1 to {_LONGEST} printable ASCII characters, plain or quoted"
+        )
+    return key
+
+
+def _fingerprint() -> str:
+    """SHA-256 of what makes the request: method, address, content type and body.
+
+    Clients make a new boundary for each form, so it does not count.
+    """
+    environ, digest = request.environ, hashlib.sha256()
+    boundary = request.mimetype_params.get("boundary", "") if _is_form() else ""
+    kind = request.mimetype if boundary else environ.get("CONTENT_TYPE", "")
+    for part in (*(environ[name] for name in _ADDRESS), kind):
+        digest.update(part.encode() + b"\0")
+    for piece in _without(b"--" + boundary.encode() if boundary else b"", _body()):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+_ADDRESS = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING")
+
+
+def _is_form() -> bool:
+    return request.mimetype == "multipart/form-data"
+
+
+def _body() -> Iterator[bytes]:
+    """The whole body, which can be read again afterwards; raises TooLarge."""
+    body, size, most = request.environ["wsgi.input"], 0, (request.max_content_length or 0) - 1
+    while piece := body.read(_PIECE_BYTES):
+        size += len(piece)
+        if size > most:
+            raise TooLarge(most)
+        yield piece
+    body.seek(0)
+
+
+def _without(mark: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces without `mark`, also where it begins in one and ends in the next."""
+    held = b""
+    for piece in pieces:
+        whole = (held + piece).replace(mark, b"") if mark else piece
+        end = max(0, len(whole) - len(mark))
+        held = whole[end:]
+        yield whole[:end]
+    yield held
+
+
+def _keep(response: Response) -> Kept:
+    if g.get("strict"):
+        response.headers["Preference-Applied"] = "handling=strict"
+    headers = [pair for pair in response.headers if pair[0] != "Content-Length"]
+    return Kept(response.status_code, headers, response.get_data(as_text=True))
+
+
+def _answer(kept: Kept) -> Response:
+    """The answer to this request; of a repeated error all but the request id is the first one's."""
+    body = kept.body
+    if kept.again and kept.status >= 400:
+        body = text_of(json.loads(body) | {"request_id": g.get("request_id", "")})
+    response = Response(status=kept.status)
+    response.headers.clear()
+    response.headers.extend(kept.headers)
+    response.set_data(body)
+    if kept.again:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
