@@ -14,7 +14,7 @@ from app.config import ConfigError, Settings, read_env_file
 from app.database import DatabaseUnavailable, exit_if_unusable
 from app.imports import exporting, seeding
 from app.loading import import_files, unavailable
-from app.migrations import Lost, schema
+from app.migrations import Lost, indexes, schema
 from app.redirects.connection import redis_connection
 from app.services import backups, urls
 from app.services.exports import LinksFile
@@ -89,6 +89,8 @@ def migrate() -> None:
     """
     settings = _connect()
     _echo_applied(schema.apply_unless_lost())
+    for name in indexes.build():
+        click.echo(f"Built the index {name}")
     if settings.auto_seed and seeding.seed_once():
         click.echo("Loaded the sample data")
 

@@ -7,7 +7,7 @@ from shlex import quote
 from app.config import Settings, bare, join
 from app.database import DatabaseUnavailable, released
 from app.schemas import UrlQuery
-from app.services import urls
+from app.services import finding
 
 WANTED = "HOLDFAST_GREETING=true"  # an option of Gunicorn's, which app/serving.py looks for
 
@@ -42,7 +42,7 @@ def _reachable(host: str) -> str:
 def _some_code() -> str | None:
     try:
         with released():
-            links = urls.page(UrlQuery(is_active=True, per_page=1)).rows  # type: ignore[call-arg]  # the others have defaults
+            links = finding.page(UrlQuery(is_active=True, per_page=1)).rows  # type: ignore[call-arg]  # the others have defaults
     except DatabaseUnavailable:
         return None
     return str(links[0].short_code) if links else None

@@ -146,7 +146,10 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
         responses["2XX"] = interface.OTHER_SITE
     heeded = _heeded(operation)
     if "If-None-Match" in heeded:
-        responses["304"] = {"description": phrase(304), "headers": _headers("ETag")}
+        responses["304"] = {
+            "description": phrase(304),
+            "headers": _headers("ETag", *declared.headers),
+        }
     also = {status for name in heeded for status in _STATUSES[name]}
     for status in sorted({*declared.errors, *bad_input, *bad_page, *also, 429, 503}):
         shape = declared.refusal if status == 400 and declared.refusal else Error
@@ -165,7 +168,8 @@ def _success(operation: Operation, schema_of: Json) -> Json:
     shown = {"schema": schema_of[repr(declared.answer)]}
     if operation.name in examples.ANSWERS:
         shown["example"] = examples.ANSWERS[operation.name]
-    return {**described, "content": {declared.media: shown, **_page(declared.page)}}
+    kinds = (declared.media,) if isinstance(declared.media, str) else declared.media
+    return {**described, "content": {**dict.fromkeys(kinds, shown), **_page(declared.page)}}
 
 
 def _failure(status: int, operation: Operation, schema: Json) -> Json:

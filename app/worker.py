@@ -9,7 +9,7 @@ import time
 from types import FrameType
 
 from app.database import DatabaseUnavailable, released
-from app.migrations import schema
+from app.migrations import indexes, schema
 from app.redirects import rollups
 from app.redirects.connection import redis_connection
 from app.redirects.drain import BATCH, drain, forget_claims
@@ -57,6 +57,8 @@ class Worker:
             return 0
 
     def _work(self) -> int:
+        if self.rounds == 0 and indexes.missing():  # it may take minutes
+            threading.Thread(target=indexes.build_in_background, daemon=True).start()
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
             forget_claims()
             rollups.forget_hours()

@@ -100,6 +100,8 @@ CASES = [
     Case("GET /urls/<id>/stats", "GET /urls/<id:url_id>/stats", "/urls/$link/stats"),
     Case("GET /stats", "GET /stats", "/stats"),
     Case("GET /urls/<id>/events", "GET /urls/<id:url_id>/events", "/urls/$link/events?per_page=10"),
+    Case("GET /urls/<id>/qr", "GET /urls/<id:url_id>/qr", "/urls/$link/qr"),
+    Case("GET /<code>.qr, PNG", "GET /<code:short_code>.qr", "/$warm.qr?format=png"),
     Case("POST /events", "POST /events", "/events", 201, _EVENT),
     Case("GET /events", "GET /events", "/events?page=1&per_page=10"),
     Case("GET /events/<id>", "GET /events/<id:event_id>", "/events/$link"),

@@ -139,8 +139,11 @@ def test_booleans_and_numbers_of_queries_are_booleans_and_numbers(document: Docu
                 kinds.setdefault(parameter["schema"]["type"], set()).add(parameter["name"])
     assert kinds == {
         "boolean": {"count", "is_active"},
-        "integer": {"page", "per_page", "after", "user_id", "url_id", "lines", "limit"},
-        "string": {"event_type", "filter", "level", "from", "to", "tz", "by", "tag"},
+        "integer": {"page", "per_page", "after", "user_id", "url_id", "lines", "limit"}
+        | {"size", "border"},
+        "string": {"event_type", "filter", "level", "from", "to", "tz", "by", "tag", "format"}
+        | {"username", "email", "short_code", "q", "created_after", "created_before", "sort"}
+        | {"after_time", "before_time", "ids"},
     }
 
 
@@ -165,9 +168,9 @@ def test_what_takes_a_body_or_a_page_can_be_refused(document: Document) -> None:
     for _, _, operation in operations(document):
         paged = any(parameter["name"] == "page" for parameter in operation["parameters"])
         assert paged == ("Link" in operation["responses"].get("200", {"headers": {}})["headers"])
-        by_time = any(parameter["name"] == "tz" for parameter in operation["parameters"])
-        can_be_bad = paged or by_time or "requestBody" in operation
-        assert ("400" in operation["responses"]) == can_be_bad
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        can_be_bad = paged or names & {"tz", "format"} or "requestBody" in operation
+        assert ("400" in operation["responses"]) == bool(can_be_bad)
         assert ("413" in operation["responses"]) == ("requestBody" in operation)
 
 

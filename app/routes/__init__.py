@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.routes import events, logs, ops, products, stats, urls, users
+from app.routes import events, logs, many, ops, products, qr, stats, users
 from app.routes.inputs import CodeConverter, IdConverter, finish, refuse_misfits
 
 
@@ -13,5 +13,5 @@ def install(app: Flask) -> None:
     app.url_map.merge_slashes = False
     app.before_request(refuse_misfits)
     app.after_request(finish)
-    for module in (users, urls, events, stats, products, logs, ops):
+    for module in (users, many, qr, events, stats, products, logs, ops):
         app.register_blueprint(module.bp)

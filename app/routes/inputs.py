@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -72,8 +72,9 @@ def _body(schema: type[Any], strictly: bool) -> Any:
             f"The body must be JSON with the content type application/json, not {kind}"
         )
     data = request.get_data()
-    if len(data) > limits.JSON_BYTES:
-        raise TooLarge(limits.JSON_BYTES)
+    most = limits.largest_body(request.method, request.environ["PATH_INFO"])
+    if len(data) > most:
+        raise TooLarge(most)
     values = _object(data)
     unknown = unknown_names(schema, values) if strictly else None
     return check(schema, values, unknown, own=_own_address(base_url()))
@@ -82,10 +83,33 @@ def _body(schema: type[Any], strictly: bool) -> Any:
 _own_address = lru_cache(maxsize=100)(OwnAddress.of)
 
 
+def each_checked(schema: type[Any], given: Iterable[Any]) -> list[Any]:
+    """Of each of many bodies, the checked one or the InvalidInput that says why there is none."""
+    strictly, own = wants_strictness(), _own_address(base_url())
+    return [_checked_or_error(schema, values, strictly, own) for values in given]
+
+
+def _checked_or_error(schema: type[Any], values: Any, strictly: bool, own: OwnAddress) -> Any:
+    if not isinstance(values, dict):
+        return InvalidInput("A link must be a JSON object")
+    try:
+        return check(schema, values, unknown_names(schema, values) if strictly else None, own=own)
+    except InvalidInput as error:
+        return error
+
+
 def _query(schema: type[Any] | None, strictly: bool) -> Any:
     values = request.args.to_dict()
     unknown = unknown_names(schema, values) if strictly else None
     return check(schema or Query, values, unknown)
+
+
+def _refuse_repeated() -> None:
+    """Refuses parameters that are there twice, of which the first alone would count."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        errors = {ascii(name)[1:-1][:100]: "is given more than once" for name in repeated}
+        raise InvalidInput("; ".join(f"{name}: {errors[name]}" for name in errors), errors=errors)
 
 
 def wants_strictness() -> bool:
@@ -136,12 +160,13 @@ class Declaration:
     query: type[Any] | None = None
     errors: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
-    media: str = "application/json"
+    media: str | tuple[str, ...] = "application/json"
     page: bool = False
     upload: bool = False
     refusal: type[Any] | None = None  # a 400 that says more than other errors
     tagged: bool = False  # its answer has an ETag, and it heeds If-Match or If-None-Match
     secured: bool = False
+    strict: bool = False  # unknown names are always refused
 
 
 class Answer(NamedTuple):
@@ -175,6 +200,9 @@ def _given(declared: Declaration) -> dict[str, Any]:
     strictly = declared.status != 302 and wants_strictness()
     if strictly:
         g.strict = True
+    if declared.strict:
+        strictly = True
+        _refuse_repeated()
     arguments = {}
     query = _query(declared.query, strictly) if declared.query or strictly else None
     if declared.query:

@@ -21,7 +21,7 @@ from app.schemas import (
     show_event,
     show_url,
 )
-from app.services import events, paging, stats, urls
+from app.services import events, finding, paging, stats, urls
 
 bp = Blueprint("urls", __name__)
 
@@ -53,9 +53,9 @@ def _make(data: UrlCreate) -> Answer:
 @bp.get("/urls")
 @declares(query=UrlQuery, answer=list[Url])
 def list_urls(query: UrlQuery) -> Answer:
-    """All links by id, or a user's, or the active or inactive ones."""
+    """All links by id; filters combine, and `sort` orders them otherwise."""
     base = base_url()
-    return listing(paging.shown(urls.page(query), lambda url: show_url(url, base)), query)
+    return listing(paging.shown(finding.page(query), lambda url: show_url(url, base)), query)
 
 
 @bp.get("/urls/<id:url_id>")

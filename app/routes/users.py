@@ -15,11 +15,12 @@ from app.schemas import (
     Url,
     User,
     UserCreate,
+    UserQuery,
     UserUpdate,
     show_url,
     show_user,
 )
-from app.services import paging, urls, users
+from app.services import finding, paging, users
 
 bp = Blueprint("users", __name__)
 
@@ -35,9 +36,9 @@ def create_user(body: UserCreate) -> Answer:
 
 
 @bp.get("/users")
-@declares(query=ListQuery, answer=list[User])
-def list_users(query: ListQuery) -> Answer:
-    """All users by id."""
+@declares(query=UserQuery, answer=list[User])
+def list_users(query: UserQuery) -> Answer:
+    """All users by id, or the one with this username or email."""
     return listing(paging.shown(users.page(query), show_user), query)
 
 
@@ -70,7 +71,7 @@ def list_user_urls(user_id: int, query: ListQuery) -> Answer:
     """A user's links by id."""
     base = base_url()
     return listing(
-        paging.shown(urls.page_of_user(user_id, query), lambda url: show_url(url, base)), query
+        paging.shown(finding.page_of_user(user_id, query), lambda url: show_url(url, base)), query
     )
 
 

@@ -118,6 +118,9 @@ _WORDS = {
     "dict_type": "must be an object",
     "list_type": "must be a list",
     "string_unicode": "must not contain NUL or lone surrogates",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "ours": "{why}",
 }
 

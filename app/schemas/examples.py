@@ -146,6 +146,9 @@ _BY_OPERATION = {
     (400, "import_users"): _NO_FILE,
     (400, "create_url"): f"original_url: {_BAD_URL}",
     (400, "update_url"): f"original_url: {_BAD_URL}",
+    **dict.fromkeys(
+        [(400, "get_url_qr"), (400, "get_code_qr")], "size: must be an integer (got 'two')"
+    ),
     (400, "shorten_url"): f"url: {_BAD_URL}",
     (400, "create_event"): "event_type: must not be empty (got '')",
     (400, "get_url_stats"): "tz: must be the name of a time zone such as Europe/Berlin (got 'x')",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WrapValidator
 
 from app.schemas.linkrules import (
     FutureMoment,
@@ -12,6 +12,7 @@ from app.schemas.linkrules import (
     Moment,
     RedirectStatus,
     ShortCode,
+    Tag,
     Tags,
 )
 from app.schemas.rules import (
@@ -26,7 +27,11 @@ from app.schemas.rules import (
     Target,
     Title,
     Username,
+    refuse,
 )
+from app.schemas.searching import Ids, Search, UrlOrder
+
+_MOST_LINKS = 1000
 
 
 class Body(BaseModel):
@@ -74,6 +79,13 @@ class _NewLink(Body):
     tags: Tags | None = None
 
 
+def _unchecked(links: Any, _check: Any) -> Any:
+    """One to 1,000 links, each of which is checked later, on its own."""
+    if not isinstance(links, list) or not 1 <= len(links) <= _MOST_LINKS:
+        raise refuse(f"must be a list of 1 to {_MOST_LINKS:,} links")
+    return links
+
+
 class UrlCreate(_NewLink):
     original_url: _OriginalUrl
     user_id: int | None = None
@@ -99,6 +111,17 @@ class UrlUpdate(Body):
     tags: Tags | None = None
 
 
+class UrlsCreate(Body):
+    urls: Annotated[
+        list[UrlCreate], Field(min_length=1, max_length=_MOST_LINKS), WrapValidator(_unchecked)
+    ]
+
+
+class UrlsChange(Body):
+    action: Literal["activate", "deactivate", "tag", "untag", "delete"]
+    tags: Tags | None = Field(None, description="which, for tag and untag only")
+
+
 class EventCreate(Body):
     event_type: EventType
     url_id: int | None = None
@@ -119,12 +142,53 @@ class ListQuery(Query):
     count: QueryBoolean = Field(False, description="adds X-Total-Count")
 
 
-class UrlQuery(ListQuery):
+class UserQuery(ListQuery):
+    username: str | None = Field(None, description="exactly this one")
+    email: str | None = Field(None, description="this one, in any case")
+
+
+class UrlFilters(Query):
+    """Which links: all filters that are given hold."""
+
     user_id: QueryInteger | None = None
     is_active: QueryBoolean | None = None
+    short_code: str | None = Field(None, description="exactly this one")
+    tag: Tag | None = None
+    q: Search | None = Field(None, description="in the title or the URL, in any case")
+    created_after: Moment | None = Field(None, description="at this moment or later")
+    created_before: Moment | None = Field(None, description="before this moment")
+
+
+class UrlQuery(ListQuery, UrlFilters):
+    sort: UrlOrder | None = Field(
+        None, description="by this, descending with a minus; id, or created_at with a date"
+    )
+
+
+class UrlsQuery(Query):
+    atomic: QueryBoolean = Field(False, description="whether to make all links or none")
+
+
+class UrlSelection(UrlFilters):
+    """Which links are changed together."""
+
+    ids: Ids | None = Field(None, description="only these links, separated by commas")
+    dry_run: QueryBoolean = Field(True, description="whether to count only, and change nothing")
+
+    def has_possible_ids(self) -> bool:
+        return self.ids is None or len(self.ids) > 0
+
+
+class QrQuery(Query):
+    format: Literal["svg", "png"] = "svg"
+    size: QueryInteger = Field(300, ge=100, le=2048, description="side of the picture in pixels")
+    border: QueryInteger = Field(4, ge=0, le=20, description="light modules at each side")
+    level: Literal["L", "M", "Q", "H"] = Field("M", description="of error correction, at least")
 
 
 class EventQuery(ListQuery):
+    after_time: Moment | None = Field(None, description="at this moment or later")
+    before_time: Moment | None = Field(None, description="before this moment")
     url_id: QueryInteger | None = None
     user_id: QueryInteger | None = None
     event_type: str | None = Field(

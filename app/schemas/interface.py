@@ -50,12 +50,16 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
 HEADERS = {
     "X-Request-ID": _header(_REQUEST_ID),
     "Location": _header("Where it is, or leads"),
-    "Cache-Control": _header("Always `private, no-store`, so that every click arrives"),
+    "Cache-Control": _header(
+        "`private, no-store`, so that every click arrives; a picture may be kept"
+    ),
     "X-Cache": _header("Whether the answer came from the cache", _HIT),
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
     "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
     "Retry-After": _header("Seconds to wait", _NUMBER),
-    "ETag": _header("Its version; that of a link has its clicks behind a dot"),
+    "ETag": _header(
+        "Its version; that of a link has its clicks behind a dot; a picture's names its bytes"
+    ),
     "Idempotent-Replayed": _header(
         "`true`: this request was answered before", {"type": "string", "const": "true"}, False
     ),
@@ -64,6 +68,7 @@ HEADERS = {
 TAGS = {
     "users": "Who owns links",
     "urls": "Short links and their statistics",
+    "qr": "Short URLs as pictures",
     "stats": "How often links were followed",
     "events": "What happened to links",
     "products": "A catalogue, read through the cache",

@@ -76,6 +76,28 @@ class Product(Out):
     stock: int
 
 
+class UrlOutcome(Out):
+    """What became of one of many links: 201 with the link, or an error."""
+
+    status: int
+    url: Url | None = None
+    error: str = Field(default_factory=str)
+    message: str = Field(default_factory=str)
+    errors: dict[str, str] = Field(default_factory=dict)
+
+
+class UrlsCreated(Out):
+    created: int
+    failed: int
+    results: list[UrlOutcome]
+
+
+class UrlsChanged(Out):
+    matched: int
+    changed: int
+    dry_run: bool
+
+
 class BadRow(Out):
     line: int
     error: str
@@ -148,6 +170,14 @@ class ImportRefusal(Error):
     skipped: int = Field(default_factory=int)
     failed: int = Field(default_factory=int)
     total: int = Field(default_factory=int)
+
+
+class UrlsRefusal(Error):
+    """No link was made; with the outcome of each when they were read."""
+
+    created: int = Field(default_factory=int)
+    failed: int = Field(default_factory=int)
+    results: list[UrlOutcome] = Field(default_factory=list)
 
 
 def _reader(shape: type[Out], *without: str) -> Callable[[Any], dict[str, Any]]:

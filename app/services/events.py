@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,6 +33,22 @@ def create(data: EventCreate) -> Any:
             return event
     except IntegrityError:
         raise _vanished() from None
+
+
+def note_later(notes: Sequence[tuple[Any, str, dict[str, Any]]]) -> None:
+    """The service's own events, of (link, event type, details), with the next statement."""
+    moment = now()
+    rows = [
+        {
+            "url_id": url.id,
+            "user_id": url.user_id,
+            "event_type": event_type,
+            "timestamp": moment,
+            "details": json.dumps(details),
+        }
+        for url, event_type, details in notes
+    ]
+    tables.insert_later(Event, rows)
 
 
 _USER = "EXISTS (SELECT 1 FROM users WHERE id = ?)"
@@ -109,16 +125,27 @@ def page(query: EventQuery) -> Page:
     drain.run()
     if not (tables.possible(query.url_id) and tables.possible(query.user_id)):
         return paging.nothing(query)
-    conditions: tables.Conditions = {
-        f"{name} = ?": (value,)
-        for name, value in (("url_id", query.url_id), ("user_id", query.user_id))
-        if value is not None
-    }
+    conditions = _filters(query)
     if query.event_type is not None:
         if "\x00" in query.event_type:
             return paging.nothing(query)
         conditions.update(_is_of_type(query.event_type))
-    return paging.read(Event, conditions, query, newest_first=True)
+    has_time = query.after_time is not None or query.before_time is not None
+    return paging.read(Event, conditions, query, _BY_TIME if has_time else paging.NEWEST_FIRST)
+
+
+_BY_TIME = paging.Order("timestamp", descending=True)
+_FILTERS = {
+    "url_id": "url_id = ?",
+    "user_id": "user_id = ?",
+    "after_time": "timestamp >= ?",
+    "before_time": "timestamp < ?",
+}
+
+
+def _filters(query: EventQuery) -> tables.Conditions:
+    given = {name: getattr(query, name) for name in _FILTERS}
+    return {_FILTERS[name]: (value,) for name, value in given.items() if value is not None}
 
 
 def _is_of_type(event_type: str) -> tables.Conditions:

@@ -5,12 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from app.errors import InvalidInput, NotFound
 from app.models import Table
 from app.schemas import LARGEST_ID, ListQuery
 from app.services import tables
 from app.services.tables import Conditions
 
 _MOST_PER_PAGE = 100
+
+
+class Order(NamedTuple):
+    """`column`, then the id. `keyed`: an id's place in it is found by an index."""
+
+    column: str = "id"
+    descending: bool = False
+    keyed: bool = True
+
+    def sql(self) -> str:
+        way = "DESC" if self.descending else "ASC"
+        first = "" if self.column == "id" else f"{self.column} {way}, "
+        return f"ORDER BY {first}id {way}"
+
+
+OLDEST_FIRST, NEWEST_FIRST = Order(), Order(descending=True)
 
 
 class Page(NamedTuple):
@@ -22,23 +39,37 @@ class Page(NamedTuple):
 
 
 def read(
-    model: type[Table], conditions: Conditions, query: ListQuery, newest_first: bool = False
+    model: type[Table], conditions: Conditions, query: ListQuery, order: Order = OLDEST_FIRST
 ) -> Page:
-    """The page of `model`'s rows, by id, that `query` asks for."""
+    """The page of `model`'s rows that `query` asks for."""
     total = None
     if query.count:
         total = int(tables.select("count(*)", model, conditions).fetchone()[0])
     per_page, offset = size(query), 0
     if query.after is not None:
-        behind = "id < ?" if newest_first else "id > ?"
-        conditions = {**conditions, behind: (max(0, min(query.after, LARGEST_ID)),)}
+        conditions = {**conditions, **_behind(model, query.after, order)}
     else:
         offset = (number(query) - 1) * per_page
     if offset > LARGEST_ID:
         return Page([], False, total)
-    order = f"ORDER BY id {'DESC' if newest_first else 'ASC'} LIMIT {per_page + 1} OFFSET {offset}"
-    rows = tables.read(model, conditions, order)
+    rest = f"{order.sql()} LIMIT {per_page + 1} OFFSET {offset}"
+    rows = tables.read(model, conditions, rest)
     return Page(rows[:per_page], len(rows) > per_page, total)
+
+
+def _behind(model: type[Table], after: int, order: Order) -> Conditions:
+    """What is true of the rows behind the one with the id `after`; ids need no such row."""
+    sign = "<" if order.descending else ">"
+    if order.column == "id":
+        return {f"id {sign} ?": (max(0, min(after, LARGEST_ID)),)}
+    if not order.keyed:
+        why = "works in the order of id or created_at only: use page"
+        raise InvalidInput(f"after: {why}", errors={"after": why})
+    found = tables.possible(after) and tables.select(order.column, model, {"id = ?": (after,)})
+    row = found and found.fetchone()
+    if not row:
+        raise NotFound(f"after: there is nothing with the id {after}")
+    return {f"({order.column}, id) {sign} (?, ?)": (row[0], after)}
 
 
 def nothing(query: ListQuery) -> Page:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
@@ -39,11 +39,36 @@ def read(model: type[Table], conditions: Conditions, rest: str) -> list[Any]:
     return _rows(model, select(_shape(model).columns, model, conditions, rest))
 
 
+def count(model: type[Table], conditions: Conditions, most: int) -> int:
+    """The number of rows of which `conditions` are true; it counts no further than `most` + 1."""
+    few = _few("1", model, conditions, most + 1)
+    sql = " ".join(("SELECT count(*) FROM (", few, ") AS few"))
+    return int(execute(sql, values_of(conditions)).fetchone()[0])
+
+
+def among(model: type[Table], conditions: Conditions, most: int) -> Conditions:
+    """What is true of the same rows, which are at most `most`: a plan finds these first."""
+    few = _few("id", model, conditions, most)
+    return {f"id IN ({few})": tuple(values_of(conditions))}
+
+
+def _few(what: str, model: type[Table], conditions: Conditions, most: int) -> str:
+    where, limit = _where(conditions), f"LIMIT {most}"
+    return " ".join(("SELECT", what, "FROM", model._meta.table_name, where, limit))
+
+
+def _where(conditions: Conditions) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def values_of(conditions: Conditions) -> list[Any]:
+    return [value for values in conditions.values() for value in values]
+
+
 def select(what: str, model: type[Table], conditions: Conditions, rest: str = "") -> Any:
     """A cursor over `what` of the rows of which `conditions` are true."""
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    sql = " ".join(("SELECT", what, "FROM", model._meta.table_name, where, rest))
-    return _execute(sql, [value for values in conditions.values() for value in values])
+    sql = " ".join(("SELECT", what, "FROM", model._meta.table_name, _where(conditions), rest))
+    return execute(sql, values_of(conditions))
 
 
 def insert(
@@ -51,16 +76,22 @@ def insert(
 ) -> Any:
     """The new row, or None when `source`, FROM or WHERE with the values `more`, yields none."""
     shape = _shape(model)
-    start = f"{_insert_into(model, values)} SELECT {_marks(values)} {source}"
-    rows = _rows(model, _execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
+    start = f"{_insert_into(model, values)} SELECT {marks(values)} {source}"
+    rows = _rows(model, execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
     return rows[0] if rows else None
 
 
 def insert_later(model: type[Table], rows: Sequence[dict[str, Any]]) -> None:
     """New rows with the same columns, sent with the next statement of the running transaction."""
-    marks = ", ".join(f"({_marks(row)})" for row in rows)
     values = [value for row in rows for value in row.values()]
-    later(f"{_insert_into(model, rows[0])} VALUES {marks}", values)
+    later(f"{_insert_into(model, rows[0])} VALUES {_marks_of(rows)}", values)
+
+
+def insert_free(model: type[Table], rows: Sequence[dict[str, Any]], unique: str) -> list[Any]:
+    """The new rows, in any order, without those whose value of the column `unique` is taken."""
+    rest = f"ON CONFLICT ({unique}) DO NOTHING RETURNING {_shape(model).columns}"
+    sql = " ".join((_insert_into(model, rows[0]), "VALUES", _marks_of(rows), rest))
+    return _rows(model, execute(sql, [value for row in rows for value in row.values()]))
 
 
 def undoable() -> AbstractContextManager[Any]:
@@ -76,7 +107,7 @@ def update(model: type[Table], identity: int, values: dict[str, Any]) -> Any:
     differ = " OR ".join(f"{name} <> ?" for name in values)
     changes = f"{_marked(values)}, version = version + CASE WHEN {differ} THEN 1 ELSE 0 END"
     sql = f"{_update(model, changes)} RETURNING {_shape(model).columns}"
-    rows = _rows(model, _execute(sql, [*values.values(), *values.values(), identity]))
+    rows = _rows(model, execute(sql, [*values.values(), *values.values(), identity]))
     return rows[0] if rows else None
 
 
@@ -88,7 +119,7 @@ def update_later(model: type[Table], identity: int, values: dict[str, Any]) -> N
 def delete(model: type[Table], identity: int) -> bool:
     """Whether there was a row with this id."""
     sql = " ".join(("DELETE FROM", model._meta.table_name, "WHERE id = ? RETURNING id"))
-    return bool(_execute(sql, [identity]).fetchall())
+    return bool(execute(sql, [identity]).fetchall())
 
 
 def later(sql: str, values: Sequence[Any]) -> None:
@@ -108,11 +139,17 @@ def _insert_into(model: type[Table], values: dict[str, Any]) -> str:
     return f"INSERT INTO {model._meta.table_name} ({', '.join(values)})"
 
 
-def _marks(values: dict[str, Any]) -> str:
+def _marks_of(rows: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"({marks(row)})" for row in rows)
+
+
+def marks(values: Collection[Any]) -> str:
+    """A question mark for each value, for SQL."""
     return ", ".join("?" * len(values))
 
 
-def _execute(sql: str, values: Sequence[Any]) -> Any:
+def execute(sql: str, values: Sequence[Any]) -> Any:
+    """A cursor; question marks stand for `values`."""
     return db.execute_sql(sql.replace("?", db.param), values)
 
 

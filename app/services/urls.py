@@ -18,9 +18,8 @@ from app.models import Event, Url
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import add_pending, cache, deliver, link_of
-from app.schemas import ListQuery, UrlCreate, UrlQuery, UrlUpdate, is_reserved
-from app.services import linkrules, paging, tables, users
-from app.services.paging import Page
+from app.schemas import POSSIBLE_CODE, UrlCreate, UrlUpdate, is_reserved
+from app.services import linkrules, tables
 from app.services.tables import Check
 from app.unavailable import LockedTooLong
 
@@ -54,8 +53,12 @@ def _insert_own_code(data: UrlCreate) -> Any:
                 raise IntegrityError(f"{code} was a deleted user's")
             return url
     except IntegrityError:
-        why = f"Short code {code} is taken, or was once"
-        raise Conflict(why, errors={"short_code": "is taken"}) from None
+        raise taken(code) from None
+
+
+def taken(code: str) -> Conflict:
+    why = f"Short code {code} is taken, or was once"
+    return Conflict(why, errors={"short_code": "is taken"})
 
 
 _RETIRED = "SELECT 1 FROM retired_codes WHERE short_code = ?"
@@ -72,13 +75,14 @@ def _insert(data: UrlCreate, short_code: str) -> Any:
     if is_reserved(short_code):
         raise IntegrityError(f"{short_code} is reserved")
     with db.atomic():
-        url = _insert_of_user(_values(data, short_code))
+        url = _insert_of_user(values_of(data, short_code))
         _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
         linkrules.tag_later(url.id, data.tags or ())
     return url
 
 
-def _values(data: UrlCreate, short_code: str) -> dict[str, Any]:
+def values_of(data: UrlCreate, short_code: str) -> dict[str, Any]:
+    """The columns of a new link."""
     created_at = now()
     values = {
         "short_code": short_code,
@@ -128,25 +132,6 @@ def require(url_id: int, lock: str = "") -> Any:
     if url is None:
         raise NotFound(f"URL {url_id} not found")
     return url
-
-
-def page(query: UrlQuery) -> Page:
-    drain.run()
-    if not tables.possible(query.user_id):
-        return paging.nothing(query)
-    conditions: tables.Conditions = {_LIVE: ()}
-    if query.user_id is not None:
-        conditions["user_id = ?"] = (query.user_id,)
-    if query.is_active is not None:
-        conditions["is_active" if query.is_active else "NOT is_active"] = ()
-    return paging.read(Url, conditions, query)
-
-
-def page_of_user(user_id: int, query: ListQuery) -> Page:
-    found = page(UrlQuery.model_construct(**dict(query), user_id=user_id))
-    if not found.rows:
-        users.get(user_id)  # a user that has links exists
-    return found
 
 
 def _drain_unless_locked() -> None:
@@ -204,6 +189,14 @@ def _save(url: Any, changes: dict[str, Any]) -> tuple[Any, list[Any]]:
 
 def code_of(url_id: int) -> str:
     return str(require(url_id).short_code)
+
+
+def require_code(short_code: str) -> None:
+    """Raises NotFound unless there is a link with this code, active or not."""
+    possible = POSSIBLE_CODE.fullmatch(short_code)
+    wanted: tables.Conditions = {"short_code = ?": (short_code,), _LIVE: ()}
+    if not (possible and tables.select("1", Url, wanted).fetchone()):
+        raise NotFound(f"Short code {short_code[:64]} not found")
 
 
 def count_active() -> int:

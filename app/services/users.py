@@ -12,7 +12,7 @@ from app.errors import Conflict, NotFound
 from app.models import Url, User
 from app.redirects.links import DELETED, Link, add_pending, deliver
 from app.redirects.rollups import forget_user
-from app.schemas import ListQuery, UserCreate, UserUpdate
+from app.schemas import UserCreate, UserQuery, UserUpdate
 from app.services import paging, tables
 from app.services.paging import Page
 from app.services.tables import Check
@@ -60,8 +60,15 @@ def get(user_id: int, lock: str = "") -> Any:
     return user
 
 
-def page(query: ListQuery) -> Page:
-    return paging.read(User, {}, query)
+def page(query: UserQuery) -> Page:
+    if "\x00" in f"{query.username}{query.email}":
+        return paging.nothing(query)
+    conditions: tables.Conditions = {}
+    if query.username is not None:
+        conditions["username = ?"] = (query.username,)
+    if query.email is not None:
+        conditions["lower(email) = ?"] = (_ascii_lower(query.email),)
+    return paging.read(User, conditions, query)
 
 
 def update(user_id: int, data: UserUpdate, check: Check | None = None) -> Any:

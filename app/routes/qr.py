@@ -1,0 +1,47 @@
+"""QR codes of short links over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+
+from flask import Blueprint, Response, request
+
+from app.routes.inputs import base_url, declares
+from app.schemas import QrQuery
+from app.services import qr, urls
+
+bp = Blueprint("qr", __name__)
+_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+_picture = declares(
+    query=QrQuery,
+    answer=bytes,
+    media=tuple(_TYPES.values()),
+    errors=(400, 404),
+    headers=("Cache-Control",),
+    tagged=True,
+)
+
+
+@bp.get("/urls/<id:url_id>/qr")
+@_picture
+def get_url_qr(url_id: int, query: QrQuery) -> Response:
+    """A link's short URL as a QR code; looking at it is no click."""
+    return _drawn(urls.code_of(url_id), query)
+
+
+@bp.get("/<code:short_code>.qr")
+@_picture
+def get_code_qr(short_code: str, query: QrQuery) -> Response:
+    """The same by the short code."""
+    urls.require_code(short_code)
+    return _drawn(short_code, query)
+
+
+def _drawn(short_code: str, query: QrQuery) -> Response:
+    """The short URL is the same for ever, so the picture may be kept; for a day."""
+    picture = qr.draw(f"{base_url()}/{short_code}", query)
+    response = Response(picture, content_type=_TYPES[query.format])
+    response.headers["Cache-Control"] = "public, max-age=86400"
+    response.set_etag(hashlib.sha256(picture).hexdigest()[:32])
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,130 @@
+"""Finds links: the filters, the search and the orders of their lists.
+
+Plain filters in the order of ids or creation walk along an index, at the same cost at any depth.
+A search, or another order, first gathers the ids that match: at most 100,000, so that a request's
+work is bounded; more are refused.
+"""
+
+from __future__ import annotations
+
+import re
+
+from app.database import db, dialect
+from app.errors import InvalidInput
+from app.models import Url
+from app.redirects.drain import drain
+from app.schemas import ListQuery, UrlFilters, UrlQuery, UrlSelection
+from app.services import paging, tables, users
+from app.services.paging import Order, Page
+from app.services.tables import Conditions
+
+MOST = 100_000
+_ORDERS = {
+    "id": Order("id"),
+    "created_at": Order("created_at"),
+    "clicks": Order("click_count", keyed=False),
+    "title": Order("coalesce(lower(title), '')", keyed=False),
+}
+_CONDITIONS = {
+    "user_id": "user_id = ?",
+    "short_code": "short_code = ?",
+    "tag": "id IN (SELECT url_id FROM url_tags WHERE tag = ?)",
+    "created_after": "created_at >= ?",
+    "created_before": "created_at < ?",
+}
+
+
+def page(query: UrlQuery) -> Page:
+    """The links that `query` asks for; raises InvalidInput when they are too many to sort."""
+    drain.run()
+    wanted = conditions(query)
+    if wanted is None:
+        return paging.nothing(query)
+    order = _order(query)
+    if query.q is None and not order.keyed:
+        _refuse_many(wanted, "sort")
+    elif query.q is not None or not _walks(query, order):
+        wanted = _gathered(wanted, query)
+    return paging.read(Url, wanted, query, order)
+
+
+def page_of_user(user_id: int, query: ListQuery) -> Page:
+    found = page(UrlQuery.model_construct(**dict(query), user_id=user_id))
+    if not found.rows:
+        users.get(user_id)  # a user that has links exists
+    return found
+
+
+def _is_dated(query: UrlFilters) -> bool:
+    return query.created_after is not None or query.created_before is not None
+
+
+def _order(query: UrlQuery) -> Order:
+    wanted = query.sort or ("created_at" if _is_dated(query) else "id")
+    return _ORDERS[wanted.lstrip("-")]._replace(descending=wanted.startswith("-"))
+
+
+def _walks(query: UrlQuery, order: Order) -> bool:
+    """Whether the order's index leads to a page of rows without passing by many others."""
+    return not (_is_dated(query) and order.column == "id")
+
+
+def conditions(query: UrlFilters) -> Conditions | None:
+    """All filters but the search; None when nothing can match."""
+    if not tables.possible(query.user_id) or "\x00" in (query.short_code or ""):
+        return None
+    given = {name: getattr(query, name) for name in _CONDITIONS}
+    found: Conditions = {"deleted_at IS NULL": ()}
+    found |= {_CONDITIONS[name]: (value,) for name, value in given.items() if value is not None}
+    if query.is_active is not None:
+        found["is_active" if query.is_active else "NOT is_active"] = ()
+    return found
+
+
+def selected(selection: UrlSelection, most: int) -> Conditions | None:
+    """What is true of the selected links, at most `most`; raises InvalidInput without a filter."""
+    if not selection.model_fields_set - {"dry_run"}:
+        raise InvalidInput("At least one filter must select links, such as ids=1,2")
+    wanted = conditions(selection)
+    if wanted is None or not selection.has_possible_ids():
+        return None
+    if selection.ids is not None:
+        wanted[f"id IN ({tables.marks(selection.ids)})"] = selection.ids
+    if selection.q is not None:
+        wanted = _gathered(wanted, selection)
+    number = tables.count(Url, wanted, MOST)
+    if number > most:
+        shown = f"{number:,}" if number <= MOST else f"more than {MOST:,}"
+        raise InvalidInput(f"{shown} links match, and one request changes at most {most:,}")
+    return wanted
+
+
+def _gathered(wanted: Conditions, query: UrlFilters) -> Conditions:
+    """The same rows, by their ids; without an index for it the search goes through all of them."""
+    searched, reason = {}, "sort"
+    if query.q is not None:
+        searched, reason = _matching(query.q), "q"
+        if _has_index(query.q):
+            wanted, searched = {**wanted, **searched}, {}
+    _refuse_many(wanted, reason)
+    return {**tables.among(Url, wanted, MOST), **searched}
+
+
+def _refuse_many(wanted: Conditions, name: str) -> None:
+    """Raises InvalidInput about the parameter `name` for more links than can be gathered."""
+    if tables.count(Url, wanted, MOST) > MOST:
+        why = f"works on at most {MOST:,} links: narrow them by other filters"
+        raise InvalidInput(f"{name}: {why}", errors={name: why})
+
+
+def _matching(text: str) -> Conditions:
+    """What is true of links with `text` in their title or URL, in any case."""
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+    like = f"{dialect().like} ? ESCAPE '\\'"
+    return {f"(title {like} OR original_url {like})": (pattern, pattern)}
+
+
+def _has_index(text: str) -> bool:
+    """Whether an index finds `text`: trigrams are of letters and digits."""
+    indexed = re.search(r"[^\W_]{3}", text) is not None
+    return indexed and db.execute_sql(dialect().search_index).fetchone() is not None
