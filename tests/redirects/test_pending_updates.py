@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.redirects.connection import redis_connection
 from app.redirects.links import (
     ACTIVE,
     DELETED,
+    PUT,
     Link,
     add_pending,
     cache,
@@ -21,7 +23,6 @@ from app.redirects.links import (
     deliver,
     deliver_pending,
     handshake,
-    put_commands,
 )
 from testkit.servers import Redis
 from tests.conftest import Api, pause_over
@@ -80,7 +81,10 @@ def test_what_redis_cannot_be_told_stays(bound: Bound, redis_server: Redis) -> N
     kept = add_pending([("abcdef", LINK)])
     redis_server.kill()
     assert (deliver(kept), deliver_pending()) == (0, 0)
-    assert handshake() == put_commands([("abcdef", LINK.entry())])
+    (_, _, script), (*put, until) = handshake()
+    assert script == PUT.text
+    assert put == ["EVALSHA", PUT.sha, 1, "link:abcdef", LINK.entry()]
+    assert int(until) > time.time() * 1000
     redis_server.start()
     assert deliver_pending() == 1
     assert cache.get_link("abcdef") == LINK
