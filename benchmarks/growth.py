@@ -45,7 +45,18 @@ _FILL = (
        '{{"short_code": "g", "original_url": "https://example.com/page", '
        '"ip": "127.0.0.1", "user_agent": "probe", "referrer": ""}}'
        FROM generate_series(1, {events}::bigint) AS n""",
+    """INSERT INTO click_days (url_id, day, people, robots)
+       SELECT 1 + n % {links}, extract(epoch FROM now())::int / 86400 - n / {links}, 3, 1
+       FROM generate_series(0, 2 * {links} - 1) AS n
+       UNION ALL SELECT 0, extract(epoch FROM now())::int / 86400 - n, 300, 100
+       FROM generate_series(0, 400) AS n""",
+    """INSERT INTO click_values (url_id, dimension, value, people, robots)
+       SELECT n, dimension, 'value', 3, 1
+       FROM generate_series(1, {links}) AS n, unnest({dimensions}) AS dimension
+       UNION ALL SELECT 0, dimension, 'value ' || n, n, 1
+       FROM generate_series(1, 1000) AS n, unnest({dimensions}) AS dimension""",
 )
+_DIMENSIONS = "ARRAY['browser', 'system', 'device', 'referrer', 'campaign']"
 
 
 class Service:
@@ -114,7 +125,11 @@ def _fill(dsn: str, links: int, events: int) -> float:
         for statement in _FILL:
             cursor.execute(
                 statement.format(
-                    links=links, events=events, users=max(1, links // 10), clicks=events // links
+                    links=links,
+                    events=events,
+                    users=max(1, links // 10),
+                    clicks=events // links,
+                    dimensions=_DIMENSIONS,
                 )
             )
         for definition in definitions:
@@ -135,6 +150,7 @@ _ASKED: list[tuple[str, Callable[[Service], str], bool]] = [
         lambda service: f"/urls/{random.randrange(1, service.links)}/stats",
         True,
     ),
+    ("GET /stats", lambda _: "/stats", True),
     (
         "GET /events?url_id=",
         lambda service: f"/events?url_id={random.randrange(1, service.links)}",

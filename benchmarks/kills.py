@@ -21,6 +21,7 @@ import redis as redis_client
 import uvloop
 
 from testkit.load import Client
+from testkit.rollups import miscounted
 from testkit.servers import App, ClickWorker, Missing, Postgres, Redis, Server, wait_for
 
 RUNS = int(os.environ.get("RUNS", "20"))
@@ -204,6 +205,9 @@ class Total:
             self.found["unanswered"] += status == CUT_OFF and count > 0
             self.found["astray"] += status not in (302, CUT_OFF) and count > 0
         self.found["astray"] += sum(stored.values()) + installation.query(_MISCOUNTED)[0][0]
+        wrong = miscounted(installation.query)
+        self.found["miscounted"] += len(wrong)
+        print(*wrong[:3], sep="\n", end="\n" * bool(wrong), file=sys.stderr)
         self.found["runs"] += 1
         self.found["meanwhile"] += load.meanwhile
         self.seconds += load.seconds
@@ -215,7 +219,8 @@ class Total:
         Clicks may be lost only by a Redis that does not sync each write.
         """
         most = 0 if self.kind.part else self.found["runs"] * CONNECTIONS // REPLICAS
-        wrong = ("double", "astray", "refused", *(("lost",) if self.kind.redis is Redis else ()))
+        lost = ("lost",) if self.kind.redis is Redis else ()
+        wrong = ("double", "astray", "refused", "miscounted", *lost)
         return self.found["cut off"] > most or any(self.found[name] for name in wrong)
 
     def line(self) -> str:
@@ -234,6 +239,7 @@ COLUMNS = (
     "double",
     "unanswered",
     "astray",
+    "miscounted",
 )
 _LEGEND = """
 meanwhile: redirects until the part was back
@@ -241,6 +247,7 @@ refused: any other answer than the right 302
 cut off: in flight when their process died
 unanswered: clicks of those
 astray: clicks of refused requests or of none, and links whose counter is not that of their events
+miscounted: roll-ups that are not those of the events
 slowest: seconds of the longest redirect
 """
 

@@ -5,6 +5,7 @@ Each row of the journal is moved once, by one process at a time.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import Counter, defaultdict
@@ -15,13 +16,14 @@ from app import database
 from app.database import db
 from app.redirects.counting import DIMENSIONS, NO_LINK
 from app.redirects.visitors import OTHER
+from app.repeating import UntilDone
 
 ALL_LINKS = 0
 """In place of a link's id; deleted links are among them."""
 HOURS_KEPT_DAYS = 14
 MOST_VALUES = 1000
 """Of one dimension of one link; further ones are counted as "other"."""
-_ENTRIES, _CHUNK = 20, 500
+_ENTRIES, _CHUNK, _STORED = 20, 500, 100
 
 Counts = dict[tuple[Any, ...], list[int]]
 """How many people and robots each key of a table has more."""
@@ -35,6 +37,21 @@ def fold() -> int:
             database.take_turn("rollups")
             total += _fold_some()
     return total
+
+
+def _fold_and_forget() -> None:
+    fold()
+    forget_hours()
+
+
+_folding = UntilDone(_fold_and_forget, "folding the journal of clicks")
+_stored = itertools.count(1)
+
+
+def fold_sometimes() -> None:
+    """Called for each click that is stored alone: so that the journal stays short everywhere."""
+    if next(_stored) % _STORED == 0:
+        _folding.start()
 
 
 _TAKE = """

@@ -14,6 +14,7 @@ from app.errors import Conflict, NotFound
 from app.models import CLICK_TYPES, Event
 from app.redirects.counting import Lines, count, line_of_event
 from app.redirects.drain import drain
+from app.redirects.rollups import fold_sometimes
 from app.schemas import EventCreate, EventQuery, ListQuery
 from app.services import paging, tables, urls, users
 from app.services.paging import Page
@@ -79,6 +80,7 @@ def _count(event: Any, clicks_more: int) -> None:
     if event.event_type in CLICK_TYPES and event.url_id is not None:
         line = line_of_event(event.url_id, event.timestamp, event.details)
         count(Lines({line: clicks_more}))
+        fold_sometimes()
 
 
 def get(event_id: int) -> Any:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import redis
 
+from testkit.rollups import miscounted
 from tests.drills.outcome import Outcome, Rules, bad, judge_answers, judge_clicks, judge_recovery
 from tests.stack import links
 from tests.stack.alerts import Alerts, Expected
@@ -225,7 +226,7 @@ class Ground:
             outcome.wrong.append(str(error))
         resent = sent_twice(docker("logs", "--since", since, f"{self.stack.project}-nginx-1"))
         judge_clicks(outcome, answers, self.stored(hit.load.label), resent, hit.destroyed)
-        outcome.wrong += self.wrong_counters()
+        outcome.wrong += [*self.wrong_counters(), *miscounted(self.stack.rows)[:3]]
 
     # ---- what a drill may ask ----
 

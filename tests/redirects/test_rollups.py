@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.models import CLICK_TYPES, ClickDay, ClickHour, ClickJournal, ClickValue, Event, Url
+import pytest
+
+from app.database import db
+from app.models import ClickDay, ClickHour, ClickJournal, ClickValue, Event
 from app.redirects import rollups
-from app.redirects.counting import DIMENSIONS, NO_LINK, line_of_event
-from app.redirects.drain import drain
+from app.redirects.clicks import Click, Outcome, visitor
+from app.redirects.counting import DIMENSIONS
+from app.redirects.drain import claim, drain
+from app.redirects.recording import cancel
 from app.redirects.rollups import ALL_LINKS, fold
+from testkit.rollups import miscounted
+from testkit.servers import Redis, wait_for
 from tests.conftest import Api, Command
 
 CHROME = (
@@ -24,44 +31,18 @@ PHONE = (
 AGENTS = (CHROME, PHONE, "Googlebot/2.1", "", "okhttp/4.9", "Firmware/1")
 
 
-def counted() -> dict[str, Counter[tuple[Any, ...]]]:
-    """What the tables hold, by table."""
+def check() -> None:
+    """Roll-ups and counters say what the events say, before the journal is folded and after it."""
     drain.run()
+    assert miscounted(_rows) == []
     fold()
-    found: dict[str, Counter[tuple[Any, ...]]] = {"days": Counter(), "hours": Counter()}
-    found |= {"values": Counter(), "links": Counter()}
-    for name, table, keys in (
-        ("days", ClickDay, ("url_id", "day")),
-        ("hours", ClickHour, ("url_id", "hour")),
-        ("values", ClickValue, ("url_id", "dimension", "value")),
-    ):
-        for row in table.select().where(table.url_id != NO_LINK).dicts():
-            key = tuple(row[part] for part in keys)
-            found[name] += Counter(
-                {(*key, "people"): row["people"], (*key, "robots"): row["robots"]}
-            )
-    for url in Url.select():
-        found["links"][url.id, "people"] = url.people_count
-        found["links"][url.id, "robots"] = url.robot_count
-        assert url.click_count == url.people_count + url.robot_count
-    return {name: +counts for name, counts in found.items()}
+    assert miscounted(_rows) == []
+    assert ClickJournal.select().count() == 0
 
 
-def told_by_events() -> dict[str, Counter[tuple[Any, ...]]]:
-    """The same, counted from the events."""
-    found: dict[str, Counter[tuple[Any, ...]]] = {"days": Counter(), "hours": Counter()}
-    found |= {"values": Counter(), "links": Counter()}
-    clicks = (Event.event_type.in_(CLICK_TYPES)) & Event.url.is_null(False)
-    for event in Event.select().where(clicks):
-        url_id, hour, kind = line_of_event(event.url_id, event.timestamp, event.details)
-        who = "robots" if kind.robot else "people"
-        found["links"][url_id, who] += 1
-        for counted_for in (url_id, ALL_LINKS):
-            found["days"][counted_for, hour // 24, who] += 1
-            found["hours"][counted_for, hour, who] += 1
-            for dimension, value in zip(DIMENSIONS, kind[1:], strict=True):
-                found["values"][counted_for, dimension, value, who] += bool(value)
-    return {name: +counts for name, counts in found.items()}
+def _rows(sql: str) -> list[Any]:
+    found: list[Any] = db.execute_sql(sql).fetchall()
+    return found
 
 
 def follow(api: Api, url: dict[str, Any], number: int) -> None:
@@ -93,9 +74,81 @@ def mix(api: Api, holdfast: Command, tmp_path: Path) -> None:
 
 def test_roll_ups_are_those_of_the_events(api: Api, holdfast: Command, tmp_path: Path) -> None:
     mix(api, holdfast, tmp_path)
-    counts, told = counted(), told_by_events()
-    old = {key for key in told["hours"] if key[1] < rollups.first_hour()}
-    assert old
-    told["hours"] -= Counter({key: told["hours"][key] for key in old})
-    assert counts == told
-    assert ClickJournal.select().count() == 0
+    check()
+    assert {row.dimension for row in ClickValue.select()} == set(DIMENSIONS)
+    assert ClickDay.select().where(ClickDay.day < rollups.first_hour() // 24).exists()
+
+
+def test_clicks_that_are_stored_alone_are_folded_now_and_then(api: Api) -> None:
+    url = api.url()
+    with_click = {"url_id": url["id"], "event_type": "click"}
+    for _ in range(150):
+        assert api.client.post("/events", json=with_click).status_code == 201
+    wait_for(lambda: ClickJournal.select().count() < 100, what="the fold")
+
+
+@pytest.mark.services
+def test_roll_ups_are_those_of_the_events_with_redis(
+    shared: Api, holdfast: Command, redis_server: Redis, tmp_path: Path
+) -> None:
+    test_roll_ups_are_those_of_the_events(
+        shared,
+        lambda *arguments: holdfast(*arguments, redis_url=redis_server.url),
+        tmp_path,
+    )
+
+
+def test_a_cancelled_click_leaves_the_roll_ups(api: Api) -> None:
+    url = api.url()
+    follow(api, url, 0)
+    drain.run()
+    event = Event.get(Event.event_type == "clicked")
+    click = Click(
+        url["short_code"],
+        visitor("127.0.0.1", AGENTS[0], ""),
+        ms=int(event.timestamp.replace(tzinfo=UTC).timestamp() * 1000),
+        outcome=Outcome.UNKNOWN,
+    )
+    claim([click.id], timedelta(minutes=1))
+    cancel(click)
+    assert Event.select().where(Event.event_type == "clicked").count() == 0
+    check()
+
+
+def test_roll_ups_of_a_users_links_go_with_it(api: Api) -> None:
+    user = api.user()
+    mine, other = api.url(user_id=user["id"]), api.url()
+    for url in (mine, mine, other):
+        follow(api, url, 0)
+    check()
+    follow(api, mine, 1)  # is in the journal, or waits, when its link goes
+    assert api.client.delete(f"/users/{user['id']}").status_code == 204
+    fold()
+    for table in (ClickDay, ClickHour, ClickValue):
+        assert {row.url_id for row in table.select()} == {ALL_LINKS, other["id"]}
+    assert sum(row.people for row in ClickDay.select().where(ClickDay.url_id == ALL_LINKS)) == 4
+
+
+def test_a_link_has_a_bounded_number_of_values(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollups, "MOST_VALUES", 10)
+    url = api.url()
+    for number in range(25):
+        api.client.get(f"/{url['short_code']}", headers={"User-Agent": f"App{number}/1"})
+        if number == 12:
+            check()
+    check()
+    browsers = ClickValue.select().where(
+        (ClickValue.url_id == url["id"]) & (ClickValue.dimension == "browser")
+    )
+    assert len(browsers) == 11
+    assert {row.value: row.people for row in browsers}["other"] == 15
+
+
+def test_hours_are_kept_for_14_days(api: Api) -> None:
+    kept, old = rollups.first_hour(), rollups.first_hour() - 1
+    for hour in (kept, old):
+        ClickHour.create(url_id=1, hour=hour, people=1, robots=0)
+    rollups.forget_hours()
+    assert [row.hour for row in ClickHour.select()] == [kept]
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert kept * 3600 == (today - timedelta(days=14)).timestamp()

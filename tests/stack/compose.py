@@ -135,6 +135,11 @@ class Stack:
     def sql(self, statement: str) -> str:
         return self.compose("exec", "-T", "postgres", "psql", "-U", "holdfast", "-qtAc", statement)
 
+    def rows(self, statement: str) -> list[list[Any]]:
+        """What a statement returns, whatever its texts hold."""
+        found = self.sql(f"SELECT coalesce(json_agg(found), '[]') FROM ({statement}) AS found")
+        return [list(row.values()) for row in json.loads(found)]
+
     def stop(self, service: str) -> None:
         docker("stop", f"{self.project}-{service}-1")
 
