@@ -139,7 +139,8 @@ class Load:
         return (
             WRONG
             if status == 302
-            and f"\r\nLocation: https://example.com/page/{link:05}\r\n".encode() not in answer
+            and f"\r\nlocation: https://example.com/page/{link:05}\r\n".encode()
+            not in answer.lower()
             else status
         )
 
