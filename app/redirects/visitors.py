@@ -20,7 +20,11 @@ _MONITORS = ("kube-probe", "Prometheus")
 
 
 class Kind(NamedTuple):
-    """What is counted of a click; the texts have at most 100 characters. No campaign: empty."""
+    """What is counted of a click; the texts have at most 100 characters.
+
+    What is not known is empty, and so is the referrer of who came directly: most clicks have some
+    of these, and they need not be stored.
+    """
 
     robot: bool
     browser: str
@@ -30,6 +34,7 @@ class Kind(NamedTuple):
     campaign: str
 
 
+NOBODY = Kind(False, "", "", "", "", "")
 _TEXT = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _VISITOR = re.compile(rf'\{{"ip": {_TEXT}, "user_agent": ({_TEXT}), "referrer": ({_TEXT})\}}')
 
@@ -99,30 +104,30 @@ def _site(referrer: str) -> str:
         host = urlsplit(referrer).hostname
     except ValueError:
         host = None
-    return printable(host) if host else OTHER if referrer else "direct"
+    return printable(host) if host else OTHER if referrer else ""
 
 
 @lru_cache(_CACHED)
 def _agent(raw: str) -> tuple[bool, str, str, str]:
     """Robot, browser, system and device. An agent that is empty is a robot's."""
     if not raw:
-        return False, OTHER, OTHER, OTHER
+        return False, "", "", ""
     agent = json.loads(raw).strip()
     robot = robots().search(agent)
     if robot or not agent:
-        name = printable(robot[0].strip(" /;(").replace("\\", "")) if robot else OTHER
-        return True, name, "robot", "robot"
+        name = printable(robot[0].strip(" /;(")) if robot else ""
+        return True, name, "", ""
     if "(" not in agent:  # an application, such as okhttp/4.9: a tenth of the time
-        return False, printable(re.split("[/ ]", agent)[0]), OTHER, OTHER
+        return False, printable(re.split("[/ ]", agent)[0]), "", ""
     return False, *_parsed(agent)
 
 
 def _parsed(agent: str) -> tuple[str, str, str]:
     found = _parser()(agent, import_module("ua_parser").Domain.ALL)
-    system = printable(found.os.family) if found.os else OTHER
-    device = found.device.family if found.device else "PC" if system in _OF_PCS else OTHER
-    browser = found.user_agent.family if found.user_agent else OTHER
-    return printable(browser), system, printable(device)
+    system = printable(found.os.family, "") if found.os else ""
+    device = found.device.family if found.device else "PC" if system in _OF_PCS else ""
+    browser = found.user_agent.family if found.user_agent else ""
+    return printable(browser, ""), system, printable(device, "")
 
 
 _OF_PCS = {"Windows", "Linux", "Ubuntu", "Fedora", "Debian", "Chrome OS", "FreeBSD"}
