@@ -16,6 +16,7 @@ from typing import Any
 from app.database import db
 from app.redirects.clicks import Click
 from app.redirects.visitors import NOBODY, Kind, kind_of, kind_of_details
+from app.redirects.visits import stored
 from app.repeating import UntilDone
 
 DIMENSIONS = ("browser", "system", "device", "referrer", "campaign")
@@ -30,7 +31,7 @@ Lines = Counter[tuple[int, int, Kind]]
 def line_of(click: Click) -> tuple[int, int, Kind]:
     """What is counted of a click on a link."""
     link: Any = click.link
-    return link.url_id, click.ms // 3_600_000, kind_of(click.visitor, link.original_url)
+    return link.url_id, click.ms // 3_600_000, kind_of(stored(click.visitor), link.original_url)
 
 
 def line_of_event(url_id: int, timestamp: datetime | str, details: str) -> tuple[int, int, Kind]:

@@ -45,7 +45,6 @@ from app.redirects.links import (
     link_key,
     link_of,
 )
-from app.redirects.rollups import fold_sometimes
 from app.redirects.storing import has_clicks_left, spend, store_alone
 from app.redirects.visits import stored
 from app.repeating import UntilDone
@@ -139,7 +138,6 @@ def record(click: Click, link: Link) -> None:
     click.link = link
     store_alone(click)
     click.outcome = Outcome.RECORDED
-    fold_sometimes()
 
 
 def peek(short_code: str) -> Found | None:
