@@ -35,6 +35,7 @@ from app.redirects.counting import Lines, count, line_of_event, orphans
 from app.redirects.drain import claim_alone, moment
 from app.redirects.links import (
     ACTIVE,
+    DELETED,
     LINK_COLUMNS,
     PUT,
     SPECIAL,
@@ -64,7 +65,7 @@ def follow(click: Click) -> Found | None:
     """
     try:
         found = _follow(click)
-        if found is None:
+        if found is None or found.link.state == DELETED:
             orphans.add()
         return found
     finally:
