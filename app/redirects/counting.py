@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,26 +61,29 @@ def count(lines: Lines) -> dict[int, int | None]:
     # In the order of their ids, as all who lock many links.
     rows = ", ".join(f"({url_id}, {ps}, {rs})" for url_id, (ps, rs) in sorted(more.items()))
     owners: dict[int, int | None] = dict(db.execute_sql(_COUNT.format(rows)).fetchall())
-    _note([(*key, number) for key, number in lines.items() if key[0] in owners])
+    _note(lines, owners)
     return owners
 
 
 def note_orphans(visits: Mapping[int, int]) -> None:
     """Notes how many visits of each hour led to no link."""
-    _note([(NO_LINK, hour, NOBODY, number) for hour, number in visits.items()])
+    _note(Lines({(NO_LINK, hour, NOBODY): n for hour, n in visits.items()}), (NO_LINK,))
 
 
-def _note(lines: Sequence[tuple[int, int, Kind, int]]) -> None:
+def _note(lines: Lines, url_ids: Container[int]) -> None:
     """One row of the journal, sent with the next statement of the running transaction.
 
     It is a JSON array: the kinds, and the lines, in which a kind is its place among the kinds.
     """
-    if not lines:
-        return
     kinds: dict[Kind, int] = {}
-    placed = [(*key, kinds.setdefault(kind, len(kinds)), n) for *key, kind, n in lines]
-    entry = json.dumps([list(kinds), placed])
-    db.execute_later(_NOTE.replace("?", db.param), [entry])
+    placed = [
+        (url_id, hour, kinds.setdefault(kind, len(kinds)), number)
+        for (url_id, hour, kind), number in lines.items()
+        if url_id in url_ids
+    ]
+    if placed:
+        entry = json.dumps([list(kinds), placed])
+        db.execute_later(_NOTE.replace("?", db.param), [entry])
 
 
 def lines_of(entry: str) -> Iterator[tuple[int, int, Kind, int]]:
