@@ -112,7 +112,8 @@ def stored(visitor: str) -> str:
     if PRIVATE not in visitor:
         return visitor
     given = json.loads(visitor)
-    robot = {"robot": True} if kind_of(visitor, "").robot else {}
+    is_known_by_its_agent = "purpose" not in given and kind_of(visitor, "").robot
+    robot = {"robot": True} if is_known_by_its_agent else {}
     given = {name: given[name] for name in given if name not in ("ip", "user_agent")}
     return json.dumps({**given, "referrer": site(given.get("referrer")), **robot})
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.redirects.clicks import visitor
 from app.redirects.visitors import Kind, kind_of, kind_of_details, robots
+from app.redirects.visits import stored
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -126,3 +127,12 @@ def test_a_stored_click_is_of_the_same_kind_again(ip: str, agent: str, referrer:
     who = visitor(ip, agent, referrer)
     details = f'{{"short_code": "a", "original_url": "{LINK}", {who[1:]}'
     assert kind_of_details(details) == kind_of(who, LINK)
+
+
+@given(st.text(), st.text(), st.sampled_from(["", ', "purpose": "prefetch"']))
+def test_a_private_click_is_of_the_same_kind_again(agent: str, referrer: str, more: str) -> None:
+    who = stored(visitor("", agent, referrer, f'{more}, "private": true'))
+    assert "agent" not in who
+    details = f'{{"short_code": "a", "original_url": "{LINK}", {who[1:]}'
+    assert kind_of_details(details) == kind_of(who, LINK)
+    assert kind_of(who, LINK).robot == kind_of(visitor("", agent, "", more), LINK).robot
