@@ -133,7 +133,7 @@ class ClickClaim(Table):
 
 
 class ClickJournal(Table):
-    """Counts of clicks that are not in the tables below yet: a JSON array of lines."""
+    """Counts of clicks that are not in the tables below yet; app/redirects/counting.py reads it."""
 
     id: Any = BigAutoField()
     entry: Any = TextField()
@@ -143,7 +143,10 @@ class ClickJournal(Table):
 
 
 class ClickDay(Table):
-    """Clicks of a link by day; link 0 is all links, -1 none: visits that led to no link."""
+    """Clicks of a link by day, where hours are no longer kept.
+
+    Link 0 is all links, -1 none: visits that led to no link.
+    """
 
     url_id: Any = BigIntegerField()
     day: Any = IntegerField()  # from 1970, in UTC
@@ -156,7 +159,7 @@ class ClickDay(Table):
 
 
 class ClickHour(Table):
-    """The same by hour, for 14 days."""
+    """The same by hour, of the last 14 days."""
 
     url_id: Any = BigIntegerField()
     hour: Any = IntegerField()  # from 1970, in UTC
@@ -169,7 +172,7 @@ class ClickHour(Table):
 
 
 class ClickValue(Table):
-    """Clicks of a link by browser, system, device, referring host and campaign."""
+    """Clicks of a link by browser, system, device, referring host and campaign, where known."""
 
     url_id: Any = BigIntegerField()
     dimension: Any = CharField(max_length=10)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 0.4
 _UNAVAILABLE_SECONDS = 1.0
 _ROUNDS_BETWEEN_CLEANINGS = 1000
-_SECONDS_BETWEEN_FOLDS = 5
+_SECONDS_BETWEEN_FOLDS = 10
 
 
 class Worker:
@@ -61,7 +61,7 @@ class Worker:
             threading.Thread(target=indexes.build_in_background, daemon=True).start()
         if self.rounds % _ROUNDS_BETWEEN_CLEANINGS == 0:
             forget_claims()
-            rollups.forget_hours()
+            rollups.compact()
             idempotency.forget_old()
         self.rounds += 1
         moved = deliver_pending() + drain.run()

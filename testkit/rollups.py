@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from app.redirects.counting import DIMENSIONS, NO_LINK, line_of_event
+from app.redirects.counting import DIMENSIONS, NO_LINK, line_of_event, lines_of
 from app.redirects.rollups import ALL_LINKS, first_hour
-from app.redirects.visitors import OTHER
+from app.redirects.visitors import OTHER, Kind
 
 Query = Callable[[str], Iterable[Sequence[Any]]]
 """Runs a statement and returns its rows."""
@@ -39,7 +38,7 @@ def _compared(query: Query) -> list[str]:
     counted, told = _counted(query), Tally()
     for line in query(_EVENTS):
         url_id, hour, kind = line_of_event(*line)
-        told.add(url_id, hour, kind.robot, kind[1:], 1)
+        told.add(url_id, hour, kind, 1)
         told.of["links"][url_id, _WHO[kind.robot]] += 1
     told.gather_others(counted)
     wrong = [
@@ -59,7 +58,8 @@ class Tally:
     def __init__(self) -> None:
         self.of: dict[str, Counter[tuple[Any, ...]]] = {name: Counter() for name in _TABLES}
 
-    def add(self, url_id: int, hour: int, robot: bool, texts: Sequence[str], number: int) -> None:
+    def add(self, url_id: int, hour: int, kind: Kind, number: int) -> None:
+        robot, *texts = kind
         who = _WHO[robot]
         for counted in () if url_id == NO_LINK else (url_id, ALL_LINKS):
             self.of["days"][counted, hour // 24, who] += number
@@ -84,7 +84,9 @@ def _counted(query: Query) -> Tally:
     for name, sql in _TABLES.items():
         for *key, people, robots in (row for row in query(sql) if row[0] != NO_LINK):
             found.of[name].update({(*key, "people"): people, (*key, "robots"): robots})
+    for (url_id, hour, who), number in found.of["hours"].items():
+        found.of["days"][url_id, hour // 24, who] += number
     for (entry,) in query("SELECT entry FROM click_journal"):
-        for url_id, hour, robot, *texts, number in json.loads(entry):
-            found.add(url_id, hour, robot, texts, number)
+        for line in lines_of(entry):
+            found.add(*line)
     return found

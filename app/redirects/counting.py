@@ -9,13 +9,14 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from app.database import db
 from app.redirects.clicks import Click
-from app.redirects.visitors import Kind, kind_of, kind_of_details
+from app.redirects.visitors import NOBODY, Kind, kind_of, kind_of_details
+from app.redirects.visits import stored
 from app.repeating import UntilDone
 
 DIMENSIONS = ("browser", "system", "device", "referrer", "campaign")
@@ -30,7 +31,7 @@ Lines = Counter[tuple[int, int, Kind]]
 def line_of(click: Click) -> tuple[int, int, Kind]:
     """What is counted of a click on a link."""
     link: Any = click.link
-    return link.url_id, click.ms // 3_600_000, kind_of(click.visitor, link.original_url)
+    return link.url_id, click.ms // 3_600_000, kind_of(stored(click.visitor), link.original_url)
 
 
 def line_of_event(url_id: int, timestamp: datetime | str, details: str) -> tuple[int, int, Kind]:
@@ -56,25 +57,40 @@ def count(lines: Lines) -> dict[int, int | None]:
         return {}
     more: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for (url_id, _, kind), number in lines.items():
-        more[url_id][kind.robot] += number
+        more[url_id][kind[0]] += number
     # In the order of their ids, as all who lock many links.
     rows = ", ".join(f"({url_id}, {ps}, {rs})" for url_id, (ps, rs) in sorted(more.items()))
     owners: dict[int, int | None] = dict(db.execute_sql(_COUNT.format(rows)).fetchall())
-    counted = (item for item in lines.items() if item[0][0] in owners)
-    _note([(url_id, hour, *kind, number) for (url_id, hour, kind), number in counted])
+    _note(lines, owners)
     return owners
 
 
 def note_orphans(visits: Mapping[int, int]) -> None:
     """Notes how many visits of each hour led to no link."""
-    nothing = [""] * len(DIMENSIONS)
-    _note([(NO_LINK, hour, False, *nothing, number) for hour, number in visits.items()])
+    _note(Lines({(NO_LINK, hour, NOBODY): n for hour, n in visits.items()}), (NO_LINK,))
 
 
-def _note(lines: Sequence[tuple[Any, ...]]) -> None:
-    """One row of the journal, sent with the next statement of the running transaction."""
-    if lines:
-        db.execute_later(_NOTE.replace("?", db.param), [json.dumps(lines)])
+def _note(lines: Lines, url_ids: Container[int]) -> None:
+    """One row of the journal, sent with the next statement of the running transaction.
+
+    It is a JSON array: the kinds, and the lines, in which a kind is its place among the kinds.
+    """
+    kinds: dict[Kind, int] = {}
+    placed = [
+        (url_id, hour, kinds.setdefault(kind, len(kinds)), number)
+        for (url_id, hour, kind), number in lines.items()
+        if url_id in url_ids
+    ]
+    if placed:
+        entry = json.dumps([list(kinds), placed])
+        db.execute_later(_NOTE.replace("?", db.param), [entry])
+
+
+def lines_of(entry: str) -> Iterator[tuple[int, int, Kind, int]]:
+    """The lines of a row of the journal: link, hour, kind, number."""
+    kinds, placed = json.loads(entry)
+    kinds = [Kind(*kind) for kind in kinds]
+    return ((url_id, hour, kinds[place], number) for url_id, hour, place, number in placed)
 
 
 class Orphans:

@@ -1,4 +1,4 @@
-"""Moves the journal of clicks into the roll-ups: counts by day, by hour and by value.
+"""Moves the journal of clicks into the roll-ups: counts by hour, later by day, and by value.
 
 Each row of the journal is moved once, by one process at a time.
 """
@@ -6,16 +6,15 @@ Each row of the journal is moved once, by one process at a time.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from app import database
+from app import bulk, database
 from app.database import db
-from app.redirects.counting import DIMENSIONS, NO_LINK
-from app.redirects.visitors import OTHER
+from app.redirects.counting import DIMENSIONS, NO_LINK, lines_of
+from app.redirects.visitors import OTHER, Kind
 from app.repeating import UntilDone
 
 ALL_LINKS = 0
@@ -23,10 +22,11 @@ ALL_LINKS = 0
 HOURS_KEPT_DAYS = 14
 MOST_VALUES = 1000
 """Of one dimension of one link; further ones are counted as "other"."""
-_ENTRIES, _CHUNK, _STORED = 20, 500, 100
+_ENTRIES, _STORED = 50, 100
 
+Line = tuple[int, int, Kind, int]
 Counts = dict[tuple[Any, ...], list[int]]
-"""How many people and robots each key of a table has more."""
+"""How many people and robots each key has more."""
 
 
 def fold() -> int:
@@ -39,12 +39,12 @@ def fold() -> int:
     return total
 
 
-def _fold_and_forget() -> None:
+def _fold_and_compact() -> None:
     fold()
-    forget_hours()
+    compact()
 
 
-_folding = UntilDone(_fold_and_forget, "folding the journal of clicks")
+_folding = UntilDone(_fold_and_compact, "folding the journal of clicks")
 _stored = itertools.count(1)
 
 
@@ -62,98 +62,111 @@ _EXISTING = "SELECT id FROM urls WHERE id IN ({})"
 
 
 def _fold_some() -> int:
-    entries = [json.loads(entry) for (entry,) in db.execute_sql(_TAKE.format(_ENTRIES)).fetchall()]
-    days, hours, values = _sums(_of_existing([line for entry in entries for line in entry]))
-    _add("click_days", ("url_id", "day"), days)
-    kept = {key: more for key, more in hours.items() if key[1] >= first_hour()}
-    _add("click_hours", ("url_id", "hour"), kept)
-    _add("click_values", _VALUE, _bounded(values))
+    entries = [entry for (entry,) in db.execute_sql(_TAKE.format(_ENTRIES)).fetchall()]
+    lines = _of_existing([line for entry in entries for line in lines_of(entry)])
+    hours, values = _sums(lines)
+    _add(hours, _bounded(values))
     return len(entries)
 
 
-def _of_existing(lines: Iterable[Sequence[Any]]) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Each line for its link and for all links; a link may have gone with its user since."""
-    lines = list(lines)
-    ids = ", ".join({str(line[0]) for line in lines})
-    existing = {url_id for (url_id,) in db.execute_sql(_EXISTING.format(ids or 0)).fetchall()}
-    for line in lines:
-        if line[0] != NO_LINK:
-            yield ALL_LINKS, line
-        if line[0] in existing or line[0] == NO_LINK:
-            yield line[0], line
+def _of_existing(lines: list[Line]) -> list[Line]:
+    """The lines of each link, which may have gone with its user since, and those of all links."""
+    ids = {line[0] for line in lines}
+    found = db.execute_sql(_EXISTING.format(", ".join(map(str, ids)) or 0)).fetchall()
+    gone = ids - {url_id for (url_id,) in found} - {NO_LINK}
+    of_all: Counter[tuple[int, Kind]] = Counter()
+    for url_id, hour, kind, number in lines:
+        if url_id != NO_LINK:
+            of_all[hour, kind] += number
+    kept = [line for line in lines if line[0] not in gone] if gone else lines
+    return kept + [(ALL_LINKS, hour, kind, number) for (hour, kind), number in of_all.items()]
 
 
-def _sums(lines: Iterable[tuple[int, Sequence[Any]]]) -> tuple[Counts, Counts, Counts]:
-    """What days, hours and values have more."""
-    days: Counts = defaultdict(lambda: [0, 0])
+def _sums(lines: Iterable[Line]) -> tuple[Counts, Counts]:
+    """What hours and values have more."""
     hours: Counts = defaultdict(lambda: [0, 0])
     values: Counts = defaultdict(lambda: [0, 0])
-    for url_id, (_, hour, robot, *texts, number) in lines:
-        days[url_id, hour // 24][robot] += number
+    for url_id, hour, (robot, *texts), number in lines:
         hours[url_id, hour][robot] += number
         for dimension, text in zip(DIMENSIONS, texts, strict=True):
             if text:
                 values[url_id, dimension, text][robot] += number
-    return days, hours, values
+    return hours, values
 
 
-_VALUE = ("url_id", "dimension", "value")
-_CHANGE = """
-WITH more (url_id, dimension, value, people, robots) AS (VALUES {rows}) UPDATE click_values SET
-    people = click_values.people + more.people, robots = click_values.robots + more.robots
-FROM more WHERE click_values.url_id = more.url_id
-    AND click_values.dimension = more.dimension {text} AND click_values.value = more.value {text}
-RETURNING click_values.url_id, click_values.dimension, click_values.value
-"""
 _SIZES = """
-SELECT url_id, dimension, count(*) FROM click_values WHERE url_id IN ({}) GROUP BY url_id, dimension
+SELECT url_id, dimension, count(*) FROM click_values WHERE url_id IN ({ids})
+GROUP BY url_id, dimension HAVING count(*) > {most}
 """
+_KNOWN = "SELECT value FROM click_values WHERE url_id = ? AND dimension = ?"
 
 
 def _bounded(values: Counts) -> Counts:
-    """Adds to the values that are known; the others, "other" in place of those without room."""
-    known = {tuple(key) for key in _run(_CHANGE, values)}
-    new = sorted(values.keys() - known)
-    sizes = _sizes({key[0] for key in new})
-    added: Counts = defaultdict(lambda: [0, 0])
-    for url_id, dimension, value in new:
-        sizes[url_id, dimension] += 1
-        full = sizes[url_id, dimension] > MOST_VALUES
-        sums = added[url_id, dimension, OTHER if full else value]
+    """The values, of which those that have no room are "other"."""
+    more = Counter((url_id, dimension) for url_id, dimension, _ in values)
+    ids = ", ".join(map(str, {url_id for url_id, _ in more})) or 0
+    least = MOST_VALUES - max(more.values(), default=0)
+    sizes = db.execute_sql(_SIZES.format(ids=ids, most=least)).fetchall()
+    counted = {(url_id, dimension): size for url_id, dimension, size in sizes}
+    full = {pair for pair, new in more.items() if counted.get(pair, 0) + new > MOST_VALUES}
+    room = {pair: _Room(*pair) for pair in full}
+    bounded: Counts = defaultdict(lambda: [0, 0])
+    for url_id, dimension, value in sorted(values):
+        pair = url_id, dimension
+        kept = value if pair not in full or room[pair].has(value) else OTHER
+        sums = bounded[url_id, dimension, kept]
         for robot, number in enumerate(values[url_id, dimension, value]):
             sums[robot] += number
-    return added
+    return bounded
 
 
-def _sizes(url_ids: Collection[int]) -> Counter[tuple[int, str]]:
-    """How many values each dimension of these links has."""
-    if not url_ids:
-        return Counter()
-    rows = db.execute_sql(_SIZES.format(", ".join(map(str, url_ids)))).fetchall()
-    return Counter({(url_id, dimension): size for url_id, dimension, size in rows})
+class _Room:
+    """Which values of a link's dimension are stored, and how many more may be."""
+
+    def __init__(self, url_id: int, dimension: str) -> None:
+        found = db.execute_sql(_KNOWN.replace("?", db.param), [url_id, dimension]).fetchall()
+        self._known = {value for (value,) in found}
+
+    def has(self, value: str) -> bool:
+        if value not in self._known and len(self._known) < MOST_VALUES:
+            self._known.add(value)
+        return value in self._known
 
 
+# Many rows at once: a statement with all of them in it takes four times as long.
+_MORE = """
+CREATE TEMPORARY TABLE folded (url_id BIGINT, hour INTEGER, dimension VARCHAR(10) {text},
+    value VARCHAR(100) {text}, people BIGINT, robots BIGINT)
+"""
 _ADD = """
-INSERT INTO {table} ({keys}, people, robots) VALUES {rows} ON CONFLICT ({keys}) DO UPDATE SET
+INSERT INTO {table} ({keys}, people, robots) {rows} ON CONFLICT ({keys}) DO UPDATE SET
     people = {table}.people + excluded.people, robots = {table}.robots + excluded.robots
-RETURNING 1
+"""
+_BY_DAY = """
+SELECT url_id, hour / 24, sum(people), sum(robots) FROM {} WHERE {} GROUP BY url_id, hour / 24
+"""
+_BY_VALUE = "SELECT url_id, dimension, value, people, robots FROM folded WHERE dimension <> ''"
+_BY_HOUR = """
+SELECT url_id, hour, people, robots FROM folded WHERE dimension = '' AND hour >= {}
 """
 
 
-def _add(table: str, keys: Sequence[str], counts: Counts) -> None:
-    for _ in _run(_ADD, counts, table=table, keys=", ".join(keys)):
-        pass
+def _add(hours: Counts, values: Counts) -> None:
+    db.execute_sql(_MORE.format(text=database.dialect().text))
+    rows = [(url_id, hour, "", "", *more) for (url_id, hour), more in hours.items()]
+    rows += [(url_id, 0, *value, *more) for (url_id, *value), more in values.items()]
+    bulk.insert("folded", ("url_id", "hour", "dimension", "value", "people", "robots"), rows)
+    kept = first_hour()
+    _add_rows("click_hours", "url_id, hour", _BY_HOUR.format(kept))
+    if any(hour < kept for _, hour in hours):
+        old = f"dimension = '' AND hour < {kept}"
+        _add_rows("click_days", "url_id, day", _BY_DAY.format("folded", old))
+    _add_rows("click_values", "url_id, dimension, value", _BY_VALUE)
+    db.execute_sql("DROP TABLE folded")
 
 
-def _run(sql: str, counts: Counts, **names: str) -> Iterator[Sequence[Any]]:
-    """The rows that `sql` returns for the counts, a chunk of them at a time."""
-    rows = [(*key, *more) for key, more in sorted(counts.items())]
-    for start in range(0, len(rows), _CHUNK):
-        chunk = rows[start : start + _CHUNK]
-        marks = ", ".join([f"({', '.join([db.param] * len(chunk[0]))})"] * len(chunk))
-        values = [value for row in chunk for value in row]
-        sql_text = sql.format(rows=marks, text=database.dialect().text, **names)
-        yield from db.execute_sql(sql_text, values).fetchall()
+def _add_rows(table: str, keys: str, rows: str) -> None:
+    db.execute_sql(_ADD.format(table=table, keys=keys, rows=rows))
 
 
 def first_hour() -> int:
@@ -161,12 +174,18 @@ def first_hour() -> int:
     return (int(time.time()) // 86_400 - HOURS_KEPT_DAYS) * 24
 
 
-_FORGET = "DELETE FROM click_hours WHERE hour < {}"
+_OLDEST = "SELECT min(hour) FROM click_hours"
+_FORGET = "DELETE FROM click_hours WHERE hour <= {}"
 
 
-def forget_hours() -> None:
-    """Deletes the hours that are no longer kept."""
-    db.execute_sql(_FORGET.format(first_hour()))
+def compact() -> None:
+    """Makes days of the hours that are no longer kept, one hour after the other."""
+    while (oldest := db.execute_sql(_OLDEST).fetchone()[0]) is not None and oldest < first_hour():
+        with database.patience(), db.atomic():
+            database.lock("rollups")
+            days = _BY_DAY.format("click_hours", f"hour <= {oldest}")
+            _add_rows("click_days", "url_id, day", days)
+            db.execute_sql(_FORGET.format(oldest))
 
 
 _LEAVE = "DELETE FROM {} WHERE url_id IN (SELECT id FROM urls WHERE user_id = ?)"

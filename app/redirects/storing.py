@@ -11,6 +11,7 @@ from app.redirects.clicks import Click, Outcome
 from app.redirects.counting import Lines, count, line_of
 from app.redirects.drain import claim_alone, moment
 from app.redirects.links import SPENT, Link
+from app.redirects.rollups import fold_sometimes
 from app.unavailable import LockedTooLong
 
 _LOCK_TRIES = 4
@@ -46,6 +47,7 @@ def _insert(click: Click) -> None:
             timestamp=moment(click.ms),
             details=click.details(),
         ).execute()
+        fold_sometimes()
 
 
 _HAS_CLICKS_LEFT = "SELECT people_count < max_clicks FROM urls WHERE id = ?"

@@ -9,6 +9,8 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from app.redirects.visitors import kind_of
+
 ASKING = frozenset((b"dnt", b"sec-gpc", b"sec-purpose", b"purpose", b"x-moz"))
 """Headers that few visitors send. Private: DNT or Sec-GPC. No visit yet: the others."""
 PRIVATE = '"private": true'
@@ -103,12 +105,17 @@ def _campaign(query: bytes) -> str:
 
 
 def stored(visitor: str) -> str:
-    """`visitor` as the event keeps it: of a private one neither address nor agent."""
+    """`visitor` as the event keeps it: of a private one neither address nor agent.
+
+    Whether it is a robot is kept: a click that is deleted is counted as it was before.
+    """
     if PRIVATE not in visitor:
         return visitor
     given = json.loads(visitor)
+    is_known_by_its_agent = "purpose" not in given and kind_of(visitor, "").robot
+    robot = {"robot": True} if is_known_by_its_agent else {}
     given = {name: given[name] for name in given if name not in ("ip", "user_agent")}
-    return json.dumps({**given, "referrer": site(given.get("referrer"))})
+    return json.dumps({**given, "referrer": site(given.get("referrer")), **robot})
 
 
 def site(referrer: object) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import date, datetime, timedelta
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from app.database import db
@@ -13,6 +13,7 @@ from app.redirects import rollups
 from app.redirects.counting import DIMENSIONS, NO_LINK, orphans
 from app.redirects.drain import drain
 from app.redirects.rollups import ALL_LINKS
+from app.redirects.visitors import OTHER
 from app.schemas import AllStatsQuery, StatsQuery
 from app.services import tables, urls
 
@@ -129,21 +130,18 @@ def _by_hour(links: tables.Conditions, shown: Range) -> Points:
 
 
 def _by_day(links: tables.Conditions, shown: Range) -> Points:
-    """Whole days of the zone where hours are kept, days in UTC before that."""
+    """Days of the zone as far as hours are kept, days in UTC before that."""
     points: Points = {str(_EPOCH + timedelta(days=day)): [0, 0] for day in shown.days()}
-    days, hours = shown.days(), range(0)
-    if shown.query.tz != "UTC":
-        kept = rollups.first_hour()
-        days = range(days.start, min(days.stop, kept // 24))
-        hours = range(max(shown.hours().start, kept), max(shown.hours().stop, kept))
+    kept, zone, days = rollups.first_hour(), shown.query.zone(), shown.days()
+    old = range(days.start * 24, min(days.stop * 24, kept))  # hours that are no days yet
+    new = range(max(shown.hours().start, kept), max(shown.hours().stop, kept))
     found = [
-        (str(_EPOCH + timedelta(days=day)), counts)
-        for day, *counts in _counts(ClickDay, "day", links, days)
-    ] + [
-        (str(datetime.fromtimestamp(hour * 3600, shown.query.zone()).date()), counts)
-        for hour, *counts in _counts(ClickHour, "hour", links, hours)
+        *((day * 24, UTC, counts) for day, *counts in _counts(ClickDay, "day", links, days)),
+        *((hour, UTC, counts) for hour, *counts in _counts(ClickHour, "hour", links, old)),
+        *((hour, zone, counts) for hour, *counts in _counts(ClickHour, "hour", links, new)),
     ]
-    for name, counts in found:
+    for hour, where, counts in found:
+        name = str(datetime.fromtimestamp(hour * 3600, where).date())
         points[name] = [sum(pair) for pair in zip(points[name], counts, strict=True)]
     return points
 
@@ -161,19 +159,56 @@ def _counts(table: Any, unit: str, links: tables.Conditions, within: range) -> l
 # ---- by value ----
 
 _RANKED = """
-SELECT dimension, value, people, robots FROM (
-    SELECT dimension, value, sum(people) AS people, sum(robots) AS robots, row_number() OVER (
-        PARTITION BY dimension ORDER BY sum(people) DESC, sum(robots) DESC, value
-    ) AS place FROM click_values WHERE {links} GROUP BY dimension, value
-) AS ranked WHERE place <= {shown} AND people + robots > 0 ORDER BY dimension, place
+SELECT dimension, value, people, robots, all_people, all_robots FROM (
+    SELECT dimension, value, sum(people) AS people, sum(robots) AS robots,
+        sum(sum(people)) OVER all_values AS all_people,
+        sum(sum(robots)) OVER all_values AS all_robots,
+        row_number() OVER (
+            PARTITION BY dimension ORDER BY sum(people) DESC, sum(robots) DESC, value
+        ) AS place
+    FROM click_values WHERE {links} GROUP BY dimension, value
+    WINDOW all_values AS (PARTITION BY dimension)
+) AS ranked WHERE place <= {shown} OR value = 'other'
 """
+_ALL = """
+SELECT coalesce(sum(people), 0), coalesce(sum(robots), 0) FROM (
+    SELECT people, robots FROM click_days WHERE {links}
+    UNION ALL SELECT people, robots FROM click_hours WHERE {links}
+) AS of_all_time
+"""
+_REST = {"browser": OTHER, "system": OTHER, "device": OTHER, "referrer": "direct"}
+"""What clicks have that have no stored value."""
 
 
 def _shares(links: tables.Conditions) -> dict[str, list[dict[str, Any]]]:
     """The values that most people had, of all time."""
-    sql = _RANKED.format(links=" AND ".join(links), shown=_SHOWN).replace("?", db.param)
-    values = [value for each in links.values() for value in each]
-    found = defaultdict(list)
-    for dimension, value, people, robots in db.execute_sql(sql, values).fetchall():
-        found[dimension].append({"value": value, "people": int(people), "robots": int(robots)})
-    return {f"{dimension}s": found[dimension] for dimension in DIMENSIONS}
+    total = [int(number) for number in _run(_ALL, links, 2)[0]]
+    found: dict[str, Counter[tuple[str, bool]]] = {name: Counter() for name in DIMENSIONS}
+    rest = dict.fromkeys(_REST, total)
+    for dimension, value, people, robots, *of_all in _run(_RANKED, links):
+        found[dimension].update({(value, False): int(people), (value, True): int(robots)})
+        if dimension in rest:
+            rest[dimension] = [int(a - b) for a, b in zip(total, of_all, strict=True)]
+    for dimension, (people, robots) in rest.items():
+        value = _REST[dimension]
+        found[dimension].update({(value, False): people, (value, True): robots})
+    return {f"{dimension}s": _most(counts) for dimension, counts in found.items()}
+
+
+def _most(counts: Counter[tuple[str, bool]]) -> list[dict[str, Any]]:
+    shares: list[dict[str, Any]] = [
+        {"value": value, "people": counts[value, False], "robots": counts[value, True]}
+        for value in {value for value, _ in counts}
+        if counts[value, False] or counts[value, True]
+    ]
+    shares.sort(key=lambda share: (-share["people"], -share["robots"], share["value"]))
+    return shares[:_SHOWN]
+
+
+def _run(sql: str, links: tables.Conditions, times: int = 1) -> list[Any]:
+    """The rows of a query that names the links so many times."""
+    text = sql.format(links=" AND ".join(links), shown=_SHOWN).replace("?", db.param)
+    found: list[Any] = db.execute_sql(
+        text, [value for each in links.values() for value in each] * times
+    ).fetchall()
+    return found

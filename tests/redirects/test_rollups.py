@@ -124,9 +124,9 @@ def test_roll_ups_of_a_users_links_go_with_it(api: Api) -> None:
     follow(api, mine, 1)  # is in the journal, or waits, when its link goes
     assert api.client.delete(f"/users/{user['id']}").status_code == 204
     fold()
-    for table in (ClickDay, ClickHour, ClickValue):
+    for table in (ClickHour, ClickValue):
         assert {row.url_id for row in table.select()} == {ALL_LINKS, other["id"]}
-    of_all = sum(row.people for row in ClickDay.select().where(ClickDay.url_id == ALL_LINKS))
+    of_all = sum(row.people for row in ClickHour.select().where(ClickHour.url_id == ALL_LINKS))
     assert of_all in (3, 4)  # a click that waited in Redis went with its link
 
 
@@ -145,11 +145,14 @@ def test_a_link_has_a_bounded_number_of_values(api: Api, monkeypatch: pytest.Mon
     assert {row.value: row.people for row in browsers}["other"] == 15
 
 
-def test_hours_are_kept_for_14_days(api: Api) -> None:
-    kept, old = rollups.first_hour(), rollups.first_hour() - 1
-    for hour in (kept, old):
-        ClickHour.create(url_id=1, hour=hour, people=1, robots=0)
-    rollups.forget_hours()
+def test_hours_are_kept_for_14_days_and_days_made_of_them(api: Api) -> None:
+    kept = rollups.first_hour()
+    for hour in (kept - 50, kept - 2, kept - 1, kept):
+        ClickHour.create(url_id=1, hour=hour, people=1, robots=2)
+    ClickDay.create(url_id=1, day=kept // 24 - 1, people=10, robots=0)
+    rollups.compact()
     assert [row.hour for row in ClickHour.select()] == [kept]
+    days = {row.day: (row.people, row.robots) for row in ClickDay.select()}
+    assert days == {kept // 24 - 1: (12, 4), kept // 24 - 3: (1, 2)}
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     assert kept * 3600 == (today - timedelta(days=14)).timestamp()

@@ -67,8 +67,8 @@ def test_people_and_robots_are_counted_apart(api: Api) -> None:
         {"value": "Chrome", "people": 2, "robots": 0},
         {"value": "Googlebot", "people": 0, "robots": 1},
     ]
-    assert [each["value"] for each in stats["systems"]] == ["Windows", "robot"]
-    assert [each["value"] for each in stats["devices"]] == ["PC", "robot"]
+    assert [each["value"] for each in stats["systems"]] == ["Windows", "other"]
+    assert [each["value"] for each in stats["devices"]] == ["PC", "other"]
     assert stats["campaigns"] == [{"value": "mail", "people": 2, "robots": 1}]
 
 
