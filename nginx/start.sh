@@ -27,9 +27,12 @@ write_settings() {
 # What the access log keeps of visitors, as app/redirects/visits.py does.
 write_visitors() {
   case ${VISITOR_ADDRESS:-short} in
-    full) kept='default $remote_addr;' ;;
+    full) kept="default \$remote_addr;" ;;
     none) kept='default "";' ;;
-    *) kept='"~^(::ffff:)?(?<four>[0-9]+\.[0-9]+\.[0-9]+)\." $four.0; "~^2002:(?<six>[0-9a-f]+:)" 2002:$six:; "~^(?<six>([0-9a-f]+:){1,3})" $six:; default ::;' ;;
+    *)
+      kept="\"~^(::ffff:)?(?<four>[0-9]+\\.[0-9]+\\.[0-9]+)\\.\" \$four.0; \"~^2002:(?<six>[0-9a-f]+:)\" 2002:\$six:;"
+      kept="$kept \"~^(?<six>([0-9a-f]+:){1,3})\" \$six:; default ::;"
+      ;;
   esac
   echo "map \$remote_addr \$kept_address { $kept }"
   echo "map \"\$http_dnt \$http_sec_gpc\" \$is_private { \"~^1\" 1; \"~ 1\" 1; default 0; }"
