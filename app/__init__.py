@@ -20,6 +20,8 @@ from app.redirects.drain import drain
 from app.redirects.links import cache, handshake
 from app.redirects.visits import addresses
 from app.services import health
+from app.services.retention import retention
+from app.services.retention import start as start_retention
 
 _open: list[Flask] = []  # at most one
 
@@ -87,6 +89,7 @@ def bind(settings: Settings) -> None:
     redis_connection.bind(settings.redis_url, handshake)
     cache.bind(settings.cache_ttl_seconds)
     addresses.bind(settings.visitor_address)
+    retention.bind(settings.event_retention_days)
     schema.bind(drain.waiting)
 
 
@@ -138,4 +141,6 @@ def create_asgi() -> views.Front:
     redis = LoopRedis(redis_connection) if has_front else None
     front = views.Front(threaded, redis, settings.trusted_proxies)
     front.deactivated_status = settings.deactivated_status
+    if not settings.redis_url:  # else the worker does it
+        start_retention()
     return front

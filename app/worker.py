@@ -14,7 +14,7 @@ from app.redirects import rollups
 from app.redirects.connection import redis_connection
 from app.redirects.drain import BATCH, drain, forget_claims
 from app.redirects.links import deliver_pending
-from app.services import idempotency, urls
+from app.services import idempotency, retention, urls
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Worker:
     def run(self) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self.stop)
+        retention.start()
         while not self.stopping.is_set():
             # A small batch costs as much as a large one: wait until there is more.
             if self.turn() < BATCH:

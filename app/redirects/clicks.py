@@ -44,7 +44,7 @@ def visitor(ip: str, user_agent: str, referrer: str, extras: str = "") -> str:
 
     A private visitor's address goes nowhere; its agent is needed until the click is counted.
     """
-    address = addresses.quoted("" if PRIVATE in extras else ip)
+    address = addresses.quoted("" if extras and PRIVATE in extras else ip)
     user_agent, referrer = quoted(user_agent[:300]), quoted(referrer[:500])
     return f'{{"ip": {address}, "user_agent": {user_agent}, "referrer": {referrer}{extras}}}'
 

@@ -17,29 +17,27 @@ PRIVATE = '"private": true'
 """In the JSON of a private visitor; inside of a value the quotes would be escaped."""
 _PURPOSES = (b"sec-purpose", b"purpose", b"x-moz")
 _LONGEST_ADDRESS, _LONGEST_CAMPAIGN = 64, 100
+_IPV4, _IPV6 = int(socket.AF_INET), int(socket.AF_INET6)  # the enum's members take 1 us more
 _MAPPED, _6TO4 = bytes(10) + b"\xff\xff", b"\x20\x02"
 
 
 def shortened(address: str) -> str:
     """The network of an address, /24 or /48; what is no address stays as it is."""
-    address = address.partition("%")[0]  # the zone
     try:
         if ":" not in address:
-            return _network4(socket.inet_pton(socket.AF_INET, address))
-        return _network6(socket.inet_pton(socket.AF_INET6, address))
+            socket.inet_pton(_IPV4, address)
+            return address.rpartition(".")[0] + ".0"
+        address = address.partition("%")[0]  # the zone
+        return _network6(socket.inet_pton(_IPV6, address))
     except (OSError, ValueError):  # ValueError: NUL
         return address
 
 
-def _network4(address: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET, address[:3] + b"\0")
-
-
 def _network6(address: bytes) -> str:
     if address.startswith(_MAPPED):
-        return _network4(address[12:])
+        return socket.inet_ntop(_IPV4, address[12:15] + b"\0")
     kept = address[: 5 if address.startswith(_6TO4) else 6]  # 6to4: an IPv4 address is in it
-    return socket.inet_ntop(socket.AF_INET6, kept.ljust(16, b"\0"))
+    return socket.inet_ntop(_IPV6, kept.ljust(16, b"\0"))
 
 
 _KEPT: dict[str, Callable[[str], str]] = {
@@ -75,9 +73,9 @@ def extras(said: Mapping[bytes, str], query: bytes) -> str:
 
     `said` has the headers by their names in lower case.
     """
-    if ASKING.isdisjoint(said) and b"utm_source" not in query:
+    if not query and ASKING.isdisjoint(said):
         return ""
-    purpose, campaign = _purpose(said), _campaign(query)
+    purpose, campaign = _purpose(said), _campaign(query) if b"utm_source" in query else ""
     found = f', "purpose": "{purpose}"' if purpose else ""
     found += f', "campaign": {quoted(campaign)}' if campaign else ""
     return found + (f", {PRIVATE}" if _asks_for_privacy(said) else "")

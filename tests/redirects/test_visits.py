@@ -16,10 +16,12 @@ from app.redirects import recording
 from app.redirects.clicks import Click, Outcome, load_visitor, visitor
 from app.redirects.drain import store
 from app.redirects.links import ACTIVE, Link
+from app.redirects.visitors import kind_of
 from app.redirects.visits import addresses, extras, shortened, site, stored
 from testkit.servers import Redis
 from testkit.webserver import WebServer
 from tests.conftest import Api
+from tests.redirects.test_rollups import counted, told_by_events
 
 SHORT = {
     "192.0.2.77": "192.0.2.0",
@@ -110,7 +112,7 @@ PRIVATE: list[tuple[dict[str, str], str, dict[str, Any]]] = [
     (
         {"DNT": "0", "Sec-GPC": "1", "Sec-Purpose": "prefetch"},
         "utm_source=x",
-        {"purpose": "prefetch", "campaign": "x", "private": True},
+        {"purpose": "prefetch", "campaign": "x", "private": True, "robot": True},
     ),
 ]
 AGENT = {"User-Agent": 'probe "1"', "Referer": "https://r.example:8/a/b?c=d#e"}
@@ -180,6 +182,9 @@ def test_every_visit_is_read_back_as_it_was_written(
             assert ("user_agent" in loaded) == ("ip" in loaded) == ("private" not in loaded)
             if "private" in loaded:
                 assert "192.0.2" not in text
+                assert kind_of(stored(text), "https://x.example/") == kind_of(
+                    text, "https://x.example/"
+                )
 
 
 SITES = {
@@ -219,3 +224,19 @@ def test_a_private_click_that_was_stored_is_cancelled(api: Api) -> None:
     recording.cancel(click)
     assert api.clicks(url) == 1
     assert "private" not in api.get("/events?type=clicked")[0]["details"]
+
+
+def test_private_people_and_robots_are_counted_as_their_events_tell(api: Api) -> None:
+    url = api.url()
+    for agent in ("Firefox/1", "Googlebot/2.1", ""):
+        headers = {"DNT": "1", "User-Agent": agent, "Referer": "https://r.example/a"}
+        api.client.get(f"/{url['short_code']}", headers=headers)
+    api.client.get(f"/{url['short_code']}", headers={"User-Agent": "Firefox/1"})
+    events = api.get("/events?type=clicked")
+    assert [event["details"].get("robot", False) for event in reversed(events)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert counted() == told_by_events()
+    for event in events:
+        api.client.delete(f"/events/{event['id']}")
+    assert counted() == told_by_events()
