@@ -7,7 +7,9 @@ import os
 import signal
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,11 +61,23 @@ def kill_while(threads: list[threading.Thread], app: App) -> int:
     return killed
 
 
-def test_server_processes_are_killed_again_and_again(installation: Installation) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
+    """Two server processes on an empty database, without Redis."""
+    url = f"sqlite:///{tmp_path}/holdfast.db"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_server").another_database()
+    server = App(DATABASE_URL=url, WEB_WORKERS="2")
+    server.start()
+    yield server
+    server.destroy()
+
+
+def test_server_processes_are_killed_again_and_again(app: App) -> None:
     made: dict[str, list[Any]] = {}
 
     def send(number: int) -> None:
-        client = Client(installation.app.port)
+        client = Client(app.port)
         for step in range(EACH):
             key = f"{number}-{step}"
             made[key] = [until_done(client, key, link(key)) for _ in range(2)]
@@ -72,9 +86,11 @@ def test_server_processes_are_killed_again_and_again(installation: Installation)
     threads = [threading.Thread(target=send, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
-    assert kill_while(threads, installation.app) > 2
-    links = {url["title"]: url for url in all_links(installation.client)}
-    assert len(all_links(installation.client)) == len(links) == CLIENTS * EACH
+    assert kill_while(threads, app) > 2
+    with closing(Client(app.port)) as client:
+        found = all_links(client)
+    links = {url["title"]: url for url in found}
+    assert len(found) == len(links) == CLIENTS * EACH
     for key, answers in made.items():
         assert answers == [links[key]] * 2
 
