@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -23,30 +22,18 @@ from testkit.servers import LONG_LOCKS, Postgres, wait_for
 from testkit.webserver import WebServer
 from tests.answers import check
 from tests.conftest import Api
+from tests.holding import holding
 
 Bound = Callable[..., Api]
 LINK = {"original_url": "https://example.com/"}
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 def post(client: FlaskClient, key: str, path: str = "/urls", **body: Any) -> TestResponse:
     return client.post(path, json=body or LINK, headers={"Idempotency-Key": key})
 
 
-@contextmanager
-def locked_user(url: str, user_id: int) -> Iterator[Callable[[], int]]:
-    """Requests that make links for the user wait; yields how many do."""
-    address = url.replace("postgresql+pool", "postgresql").partition("?")[0]
-    with closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM users WHERE id = %s FOR UPDATE", (user_id,))
-        with closing(psycopg2.connect(address)) as other, other.cursor() as looking:
-            other.autocommit = True
-
-            def waiting() -> int:
-                looking.execute(WAITING)
-                return int((looking.fetchone() or (0,))[0])
-
-            yield waiting
+LOCKED = "SELECT id FROM users FOR UPDATE"
+"""Requests that make links of users wait."""
 
 
 @pytest.mark.services
@@ -55,7 +42,7 @@ def test_a_request_is_409_while_the_first_one_runs(bound: Bound, postgres_server
     user_id, answers = api.user()["id"], []
     body = {**LINK, "user_id": user_id}
     first = threading.Thread(target=lambda: answers.append(post(api.client, "k", **body)))
-    with locked_user(postgres_server.url, user_id) as waiting:
+    with holding(postgres_server.url, LOCKED) as waiting:
         first.start()
         wait_for(lambda: waiting() == 1)
         for again in (body, LINK):  # its body is not known yet
@@ -75,7 +62,7 @@ def test_a_503_is_not_kept(bound: Bound, postgres_server: Postgres) -> None:
     api = bound(database_url=postgres_server.url, redis_url="")
     user_id = api.user()["id"]
     body = {**LINK, "user_id": user_id}
-    with locked_user(postgres_server.url, user_id):
+    with holding(postgres_server.url, LOCKED):
         check(post(api.client, "k", **body), 503)
     with released():
         assert IdempotencyKey.select().count() == 0

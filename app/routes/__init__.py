@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.routes import events, logs, many, ops, products, qr, stats, users
+from app.routes import events, logs, many, ops, products, qr, repeats, stats, users
 from app.routes.inputs import CodeConverter, IdConverter, finish, refuse_misfits
 
 
@@ -15,3 +15,4 @@ def install(app: Flask) -> None:
     app.after_request(finish)
     for module in (users, many, qr, events, stats, products, logs, ops):
         app.register_blueprint(module.bp)
+    repeats.install(app)

@@ -16,7 +16,6 @@ from werkzeug.routing import BaseConverter, RequestRedirect
 from app import limits
 from app.errors import InvalidInput, TooLarge, Unavailable
 from app.proxies import host_is_legal
-from app.routes.repeats import has_key, respond_once
 from app.routes.uploads import no_upload
 from app.schemas import (
     ROUTE_NAMES,
@@ -183,10 +182,7 @@ def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[...,
     def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(view)
         def answer(**arguments: Any) -> Response:
-            def respond() -> Response:
-                return _respond(view(**arguments, **_given(declared)), declared.status)
-
-            return respond_once(respond) if has_key() else respond()
+            return _respond(view(**arguments, **_given(declared)), declared.status)
 
         answer.declaration = declared  # type: ignore[attr-defined]
         return answer

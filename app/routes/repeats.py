@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from flask import Response, g, request
+from flask import Flask, Response, g, request
 
 from app.errors import InvalidInput, TooLarge, render, text_of
 from app.services import idempotency
@@ -20,11 +22,25 @@ _LONGEST = 255
 _KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])+)"|([!#-~][ -~]*)')
 
 
-def has_key() -> bool:
-    return "HTTP_IDEMPOTENCY_KEY" in request.environ and request.method == "POST"
+def install(app: Flask) -> None:
+    """Lets every POST heed the header; other requests do not even look for it."""
+    for rule in app.url_map.iter_rules():
+        if "POST" in (rule.methods or ()):
+            view = app.view_functions[rule.endpoint]
+            app.view_functions[rule.endpoint] = _heeding(view)
 
 
-def respond_once(respond: Callable[[], Response]) -> Response:
+def _heeding(view: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(view)
+    def answer(**arguments: Any) -> Any:
+        if "HTTP_IDEMPOTENCY_KEY" not in request.environ:
+            return view(**arguments)
+        return _once(lambda: view(**arguments))
+
+    return answer
+
+
+def _once(respond: Callable[[], Response]) -> Response:
     """What `respond` answers, or what it has answered to this request with this key before."""
     name = _key(request.environ["HTTP_IDEMPOTENCY_KEY"])
     kept = idempotency.once(

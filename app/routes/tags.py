@@ -35,12 +35,16 @@ def tagged(payload: Any, tag: str) -> Answer:
 
 def unless_known(payload: Any, tag: str) -> Answer | Response:
     """304 for a client that has this state already (If-None-Match, weak comparison)."""
-    known = request.environ.get("HTTP_IF_NONE_MATCH", "")
-    if known.strip() != "*" and tag not in (each.removeprefix("W/") for each in _tags(known)):
+    known = request.environ.get("HTTP_IF_NONE_MATCH")
+    if known is None or not _is_among(tag, known):
         return tagged(payload, tag)
     response = empty(304)
     response.headers["ETag"] = tag
     return response
+
+
+def _is_among(tag: str, known: str) -> bool:
+    return known.strip() == "*" or tag in [each.removeprefix("W/") for each in _tags(known)]
 
 
 def precondition(tag_of: TagOf) -> Callable[[Any], None] | None:

@@ -17,7 +17,8 @@ import pytest
 from testkit.load import LOST, Client
 from testkit.servers import App, Postgres, wait_for
 from tests.failures.conftest import Installation
-from tests.test_idempotency_at_once import locked_user
+from tests.holding import holding
+from tests.test_idempotency_at_once import LOCKED
 
 pytestmark = pytest.mark.services
 
@@ -99,7 +100,7 @@ def test_a_request_that_died_leaves_nothing(installation: Installation) -> None:
     client, database = installation.client, installation.app.environ["DATABASE_URL"]
     user = client.json("POST", "/users", {"username": "ada", "email": "ada@example.com"})
     body = link("k", user_id=user["id"])
-    with ExitStack() as stack, locked_user(database, user["id"]) as waiting:
+    with ExitStack() as stack, holding(database, LOCKED) as waiting:
         other = Client(installation.app.port)
         stack.callback(other.close)
         first = threading.Thread(target=post, args=(other, "k", body))

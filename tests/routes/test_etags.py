@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from testkit.servers import LONG_LOCKS, Postgres, wait_for
 from tests.answers import check
 from tests.conftest import Api
+from tests.holding import holding
 
 NOUNS = ("users", "urls")
 CHANGES = {"users": {"username": "other"}, "urls": {"title": "other"}}
@@ -190,3 +193,26 @@ def test_of_many_changes_at_once_one_wins(app: Flask, api: Api, noun: str) -> No
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] + [412] * 7
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("noun", NOUNS)
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_change_that_is_being_made_is_waited_for(
+    bound: Callable[..., Api], postgres_server: Postgres, noun: str, method: str
+) -> None:
+    api = bound(database_url=postgres_server.url + LONG_LOCKS, redis_url="")
+    path = path_of(api, noun)
+    headers, answers = {"If-Match": tag_of(api.client, path)}, []
+
+    def change() -> None:
+        answers.append(
+            api.client.open(path, method=method, json=CHANGES[noun], headers=headers).status_code
+        )
+
+    with holding(postgres_server.url, f"UPDATE {noun} SET version = version + 1") as waiting:
+        thread = threading.Thread(target=change)
+        thread.start()
+        wait_for(lambda: waiting() == 1)
+    thread.join()
+    assert answers == [412]
