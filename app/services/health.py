@@ -176,7 +176,9 @@ def _writable_figure() -> list[Reading]:
     if state.word == "disconnected":
         return []
     writable = float(state.word == "connected")
-    return [("database_writable", "Whether the database that answers takes writes.", writable)]
+    return [
+        ("database_writable", "Whether the database that answers takes writes.", writable),
+    ]
 
 
 def _stream_figures() -> list[Reading]:
