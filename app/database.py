@@ -20,27 +20,15 @@ from app.postgres import CONNECT_SECONDS, Postgres
 from app.savepoints import Handle
 from app.sqlite import Connection as SqliteConnection
 from app.sqlite import Sqlite
-from app.unavailable import DAMAGED, MISSING, DatabaseUnavailable, DatabaseUnusable, refusal
+from app.unavailable import DatabaseUnavailable, DatabaseUnusable, refusal
 from app.watch import STATEMENT_SECONDS
 
 db: Any = Handle()  # bound once, by create_app
 
-__all__ = [
-    "DAMAGED",
-    "MISSING",
-    "DatabaseUnavailable",
-    "DatabaseUnusable",
-    "Postgres",
-    "Sqlite",
-    "refusal",
-]
+__all__ = ["DatabaseUnavailable", "DatabaseUnusable", "Postgres", "Sqlite", "refusal"]
 
 _LOCK_MS = 800  # a request that waits longer for a lock fails, within a second
-_POSTGRES = {
-    "connect_timeout": CONNECT_SECONDS,
-    "timeout": 5,
-    "max_connections": 20,
-}
+_POSTGRES = {"connect_timeout": CONNECT_SECONDS, "timeout": 5, "max_connections": 20}
 # A role, a database or the environment may have set these otherwise. The URL's own options win.
 _OPTIONS = (
     f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS} "

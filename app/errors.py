@@ -43,10 +43,6 @@ class Conflict(ApiError):
     status = 409
 
 
-class Gone(ApiError):
-    status = 410
-
-
 class PreconditionFailed(ApiError):
     status = 412
 

@@ -67,7 +67,7 @@ def test_a_database_with_tables_is_refused_and_left_as_it_is(
     assert query(linked, "SELECT count(*) FROM urls") == [(1,)]
 
 
-def test_a_file_that_is_no_dump_and_a_database_that_is_away_are_one_line_each(
+def test_a_file_that_is_no_dump_and_an_unavailable_database_are_one_line_each(
     command: Command, bound: Callable[..., Api], tmp_path: Path
 ) -> None:
     bound()  # what the commands bind is unbound again afterwards

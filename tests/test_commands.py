@@ -68,7 +68,7 @@ def test_a_warm_up_of_a_redis_that_does_not_answer_fails(api: Api, holdfast: Com
     assert result.output.splitlines()[-1] == "Error: Redis does not answer; it has taken 0 links"
 
 
-def test_a_database_that_is_away_is_one_line(holdfast: Command) -> None:
+def test_an_unavailable_database_is_one_line(holdfast: Command) -> None:
     for command in ("migrate", "seed", "warm-up"):
         result = holdfast(
             command,

@@ -81,7 +81,7 @@ def test_a_server_that_is_gone_is_a_503_at_once_and_noticed_when_it_is_back(
 
 
 @pytest.mark.services
-def test_a_replica_that_starts_while_the_database_is_away_works_when_it_is_back(
+def test_a_replica_that_starts_without_the_database_works_when_it_is_back(
     bound: Bound, postgres_server: Postgres
 ) -> None:
     postgres_server.kill()

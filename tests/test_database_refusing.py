@@ -209,7 +209,7 @@ def test_what_is_a_bug_in_postgresql(
 
 
 @pytest.mark.services
-def test_delivering_what_redis_missed_ends_where_it_cannot_be_forgotten(
+def test_delivering_pending_updates_ends_where_they_cannot_be_deleted(
     bound: Bound, database: str, redis_server: Redis
 ) -> None:
     bound(database_url=database, redis_url=redis_server.url)

@@ -198,7 +198,7 @@ def test_inactive_deleted_and_unknown_links_lead_nowhere(api: Api, serve: Serve)
 
 
 @pytest.mark.services
-def test_what_needs_the_application_is_told_to_come_back(api: Api, serve: Serve) -> None:
+def test_what_needs_the_application_is_a_503_with_retry_after(api: Api, serve: Serve) -> None:
     url = api.url()
     nginx = serve()
     for method, path in (

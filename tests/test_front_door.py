@@ -63,7 +63,7 @@ def times_sent(replicas: list[Replica]) -> int:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
-def test_a_request_that_a_replica_is_silent_about_is_asked_of_no_other(
+def test_a_request_that_timed_out_at_one_replica_is_sent_to_no_other(
     door: Door, method: str
 ) -> None:
     nginx, replicas = door(

@@ -28,7 +28,7 @@ def test_without_a_link_it_says_how_to_come_by_one() -> None:
     assert "follow one      the short_url of the answer" in text
 
 
-def test_a_database_that_is_away_does_not_matter(bound: Callable[..., Api]) -> None:
+def test_an_unavailable_database_does_not_matter(bound: Callable[..., Api]) -> None:
     url = f"postgresql+pool://nobody:nothing@127.0.0.1:{free_port()}/none"
     bound(database_url=url, redis_url="")
     assert "follow one      the short_url of the answer" in greeting(Settings())

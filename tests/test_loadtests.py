@@ -46,7 +46,7 @@ def test_each_thing_that_is_wrong_is_a_broken_promise(wrong: dict[str, float]) -
     assert len(broken_promises(Outcome(**{**GOOD, **wrong}))) == 1
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_that_is_wrong_is_reported_at_once() -> None:
     told = broken_promises(
         Outcome(requests=10, failures=3, p95_ms=612.4, clicks_lost=2, clicks_too_many=0)
     )

@@ -199,7 +199,7 @@ def test_a_redis_that_stalls_is_no_reason_to_make_tables(
     assert tables() == []
 
 
-def test_a_redis_that_stays_away_does_not_keep_a_first_start_from_making_tables(
+def test_an_unavailable_redis_does_not_keep_a_first_start_from_making_tables(
     bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["app.redirects.drain"], "_PAUSE_SECONDS", 0.01)

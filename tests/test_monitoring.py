@@ -224,7 +224,7 @@ def test_two_alerts_of_one_name_differ_in_their_labels() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
     firing, silent = set(), set()
     for test in TESTS:
         for check in test["alert_rule_test"]:

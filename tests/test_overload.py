@@ -80,7 +80,7 @@ def _assert_refused(server: WebServer, refused: list[Reply]) -> None:
     wait_for(lambda: wanted in server.get("/metrics").text, what="the count")
 
 
-def test_who_has_left_before_its_turn_is_not_served(tmp_path: Path) -> None:
+def test_a_request_whose_client_left_while_it_waited_is_not_served(tmp_path: Path) -> None:
     """Or those who try again would wait for what nobody waits for any more."""
     with WebServer(tmp_path, WEB_WORKERS="1", WEB_THREADS="1", WEB_QUEUE="3") as server:
         crowd = Crowd(server)

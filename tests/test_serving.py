@@ -169,7 +169,7 @@ def test_the_address_of_a_request_that_broke_loses_its_query_string() -> None:
     assert record.getMessage() == "Error handling request GET /a?..."
 
 
-def test_a_database_that_is_away_at_the_start_is_reported_without_its_password(
+def test_an_unavailable_database_at_the_start_is_reported_without_its_password(
     tmp_path: Path,
 ) -> None:
     address = f"postgresql://ada:hemlig@127.0.0.1:{free_port()}/holdfast"

@@ -117,7 +117,7 @@ def test_a_broken_chunked_body_is_a_bad_request_and_changes_nothing(
     "sent",
     [b"1f\r\n" + _LINK, b"1f\r\n" + _LINK + b"\r\n", b"1f\r\n" + _LINK + b"\r\n0\r\n", b"1", b""],
 )
-def test_a_body_without_its_end_is_never_taken_for_a_whole_one(server: Run, sent: bytes) -> None:
+def test_a_body_without_its_end_is_never_taken_for_a_complete_one(server: Run, sent: bytes) -> None:
     before = count(server)
     for head in (_CHUNKED, b"Content-Length: 5000\r\n"):
         with connect(server) as connection:

@@ -83,7 +83,7 @@ def test_every_variable_of_nginx_is_one_that_its_script_reads(stack: dict[str, A
     )
 
 
-def test_replicas_are_told_the_same_in_both_files() -> None:
+def test_replicas_have_the_same_settings_in_both_files() -> None:
     assert set(COMPOSE["services"]["app1"]["environment"]) == set(
         SWARM["services"]["app"]["environment"]
     )

@@ -77,7 +77,7 @@ def test_an_unknown_query_parameter_is_too(client: FlaskClient, api: Api, path: 
     check(client.get(path, headers=STRICT), 200)
 
 
-def test_all_that_is_wrong_is_told_at_once(client: FlaskClient) -> None:
+def test_all_that_is_wrong_is_reported_at_once(client: FlaskClient) -> None:
     response = check(
         client.post("/users", json={"username": 1, "colour": "red"}, headers=STRICT), 400
     )

@@ -68,7 +68,7 @@ def test_the_first_round_warms_the_cache_up_as_soon_as_redis_is_there(
 
 
 @pytest.mark.services
-def test_a_database_that_is_away_stops_no_worker(
+def test_an_unavailable_database_stops_no_worker(
     bound: Bound, redis_server: Redis, postgres_server: Postgres
 ) -> None:
     api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
@@ -104,7 +104,7 @@ def signals() -> Iterator[None]:
 
 @pytest.mark.services
 @pytest.mark.usefixtures("signals")
-def test_a_worker_that_is_told_to_stop_moves_what_waits_first(shared: Api) -> None:
+def test_a_worker_that_is_stopped_moves_what_waits_first(shared: Api) -> None:
     follow(shared, shared.url())
     worker = Worker()
     worker.stop(signal.SIGTERM, None)

@@ -1,7 +1,8 @@
 """Follows links for the event loop: all requests of a moment in one Redis call.
 
-follow.lua resolves each link and appends its click. When a call gets no answer the clicks may be in
-the stream or not: RedisUnavailable says that the outcome is unknown, and recording.py decides.
+follow.lua resolves each link and appends its click: an active link in its answer means a recorded
+click (Click.learn). Without an answer the click may be in the stream or not: RedisUnavailable says
+that the outcome is unknown, and recording.py decides.
 """
 
 from __future__ import annotations

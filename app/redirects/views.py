@@ -1,6 +1,6 @@
 """The two views of the redirect, ASGI and Flask.
 
-The front answers GET /<code>, Flask the rest. No 302 is sent before its click is recorded.
+The front answers GET /<code>, Flask the rest. No redirect is sent before its click is recorded.
 """
 
 from __future__ import annotations

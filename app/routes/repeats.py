@@ -44,10 +44,7 @@ def _once(respond: Callable[[], Response]) -> Response:
     """What `respond` answers, or what it has answered to this request with this key before."""
     name = _key(request.environ["HTTP_IDEMPOTENCY_KEY"])
     kept = idempotency.once(
-        name,
-        _fingerprint(),
-        lambda: _keep(respond()),
-        lambda error: _keep(render(error)),
+        name, _fingerprint(), lambda: _keep(respond()), lambda error: _keep(render(error))
     )
     return _answer(kept)
 

@@ -40,10 +40,7 @@ _KEY_PATTERN = r'^(?:"(?:[ !#-\[\]-~]|\\["\\]){1,255}"|[!#-~][ -~]{0,254})$'
 _KEY = "A new one, such as a UUID, for each request: the same request again gets the same answer"
 # No examples: a key is good for one request only, and a tag for one version.
 REQUEST_HEADERS: dict[str, dict[str, Any]] = {
-    "Idempotency-Key": {
-        "description": _KEY,
-        "schema": {"type": "string", "pattern": _KEY_PATTERN},
-    },
+    "Idempotency-Key": {"description": _KEY, "schema": {"type": "string", "pattern": _KEY_PATTERN}},
     "If-Match": {"description": "Only if this is its ETag still, but for clicks", "schema": TEXT},
     "If-None-Match": {"description": "Only if this is not its ETag any more", "schema": TEXT},
 }
@@ -82,7 +79,7 @@ Strings are taken without the white space around them, and limits count what is 
 value is stricter here than the service is (a boolean in a query may also be 1, 0, yes or no),
 what is here is what clients should send."""
 OTHER_SITE = {
-    "description": "Never from here: what the target answers, to a client that follows redirects",
+    "description": "Never from here: what the target answers, to a client that follows redirects"
 }
 CHAOS = {
     "type": "apiKey",

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from app import metrics
-from app.database import DAMAGED, MISSING, DatabaseUnavailable, db, refusal, released
+from app.database import DatabaseUnavailable, db, refusal, released
 from app.metrics import Reading
 from app.migrations import schema
 from app.models import KeyValue
@@ -19,6 +19,7 @@ from app.redirects.drain import drain, get_position
 from app.redirects.links import count_pending
 from app.repeating import UntilDone
 from app.services import urls
+from app.unavailable import DAMAGED, MISSING
 
 _TIMEOUT_SECONDS = 0.2
 _METRICS_TIMEOUT_SECONDS = 1.0

@@ -33,10 +33,7 @@ class Kept(NamedTuple):
 
 
 def once(
-    name: str,
-    fingerprint: str,
-    answer: Callable[[], Kept],
-    refuse: Callable[[ApiError], Kept],
+    name: str, fingerprint: str, answer: Callable[[], Kept], refuse: Callable[[ApiError], Kept]
 ) -> Kept:
     """What `answer` returns or, where it raises an error below 500, what `refuse` makes of that.
 

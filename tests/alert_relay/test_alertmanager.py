@@ -87,7 +87,7 @@ def test_the_watchdog_reaches_the_relay_and_not_discord(
     assert (relay.status()["queued"], discord.told) == (0, [])
 
 
-def test_nothing_is_lost_or_told_twice_while_discord_and_then_the_relay_are_away(
+def test_nothing_is_lost_or_sent_twice_while_discord_and_then_the_relay_are_unavailable(
     alertmanager: Alertmanager, relay: Relay, discord: Discord
 ) -> None:
     alertmanager.post(an("A"))

@@ -36,7 +36,7 @@ def test_an_alert_and_its_resolution_reach_discord(relay: Relay, discord: Discor
     ]
 
 
-def test_what_came_while_discord_was_away_arrives_once_and_in_order(
+def test_what_came_while_discord_was_unavailable_arrives_once_and_in_order(
     relay: Relay, discord: Discord
 ) -> None:
     discord.close()
@@ -141,14 +141,14 @@ def test_a_file_that_is_no_message_holds_up_nobody(relay: Relay, discord: Discor
     assert discord.titles == expected
 
 
-def test_a_repeated_call_is_told_once(relay: Relay, discord: Discord) -> None:
+def test_a_repeated_call_is_sent_once(relay: Relay, discord: Discord) -> None:
     fire(relay, 1, 1, 1)
     fire(relay, 2)
     relay.wait_until(sent=2, queued=0)
     assert len(relay.log.read_text().splitlines()) == 4
 
 
-def test_only_what_is_new_in_a_group_is_told(relay: Relay, discord: Discord) -> None:
+def test_only_what_is_new_in_a_group_is_sent(relay: Relay, discord: Discord) -> None:
     relay.post(notification(alert(instance="app1")))
     relay.post(notification(alert(instance="app1"), alert(instance="app2")))
     relay.post(notification(resolved(instance="app1"), alert(instance="app2")))
@@ -218,7 +218,7 @@ def test_the_webhooks_address_is_shown_nowhere(relay: Relay, discord: Discord) -
     assert "very-secret" not in shown
 
 
-def test_the_silence_of_the_pipeline_is_told_once_and_so_is_its_end(
+def test_a_broken_pipeline_is_reported_once_and_so_is_its_end(
     relay_with: RelayFactory, discord: Discord
 ) -> None:
     relay = relay_with(DISCORD_WEBHOOK_URL=discord.url, WATCHDOG_SECONDS="1")
@@ -231,7 +231,7 @@ def test_the_silence_of_the_pipeline_is_told_once_and_so_is_its_end(
     assert discord.titles == ["🔴 The alert pipeline is silent", "🟢 The alert pipeline is back"]
 
 
-def test_the_watchdog_itself_is_noted_and_not_told(relay: Relay, discord: Discord) -> None:
+def test_the_watchdog_itself_is_noted_and_not_sent(relay: Relay, discord: Discord) -> None:
     relay.post(notification(alert("Watchdog")))
     expected = fire(relay, 1)
     relay.wait_until(sent=1, watchdog="ok")

@@ -201,7 +201,7 @@ def most_memory(relay: Relay) -> int:
     return sum(int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) for text in texts)
 
 
-def test_a_notification_of_too_many_alerts_is_refused_whole(alone: Relay) -> None:
+def test_a_notification_of_too_many_alerts_is_refused_completely(alone: Relay) -> None:
     before = len(list(alone.evidence.iterdir()))
     assert (
         alone.post(notification(*(alert(instance=f"app{number}") for number in range(1001)))) == 400
@@ -244,7 +244,7 @@ def test_what_cannot_be_stored_is_a_500_so_that_alertmanager_repeats_it(
     assert len(discord.told) == 1
 
 
-def test_a_full_disk_is_a_500_and_discord_is_told_nothing_that_was_not_recorded(
+def test_a_full_disk_is_a_500_and_discord_gets_nothing_that_was_not_recorded(
     relay_with: RelayFactory, discord: Discord
 ) -> None:
     relay = relay_with(DISCORD_WEBHOOK_URL=discord.url, ALERTS_LOG="/dev/full")

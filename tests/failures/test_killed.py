@@ -110,7 +110,7 @@ def test_postgresql_is_killed_and_no_cached_redirect_fails(installation: Install
     assert_exact(load, urls, installation.client)
 
 
-def test_a_worker_that_is_told_to_end_ends_well(installation: Installation) -> None:
+def test_a_worker_that_is_stopped_ends_well(installation: Installation) -> None:
     installation.worker.send(signal.SIGTERM)
     assert installation.worker.process is not None
     assert installation.worker.process.wait(HANGS_SECONDS) == 0

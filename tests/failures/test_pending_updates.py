@@ -111,7 +111,7 @@ def test_during_a_change_both_answers_are_right(follow: Seen) -> None:
     assert link(follow).impossible() == []
 
 
-def test_what_was_shown_once_is_never_taken_back() -> None:
+def test_an_answer_is_never_older_than_one_before_it() -> None:
     new, old, together = Seen(11, 12, "b"), Seen(13, 14, "a"), Seen(11.5, 14, "a")
     assert link(new, old).impossible() == [old]
     assert link(new, together).impossible() == []

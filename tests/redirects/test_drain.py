@@ -367,7 +367,7 @@ def test_a_click_that_nobody_can_take_is_a_503(bound: Bound) -> None:
 
 
 @pytest.mark.services
-def test_while_postgresql_is_away_cached_links_work_and_their_clicks_are_stored_later(
+def test_while_postgresql_is_unavailable_cached_links_work_and_their_clicks_are_stored_later(
     bound: Bound, redis_server: Redis, postgres_server: Postgres, held: redis.Redis
 ) -> None:
     api = bound(database_url=postgres_server.url, redis_url=redis_server.url)

@@ -198,7 +198,7 @@ def test_a_hit_and_a_404_cost_one_round_trip_to_redis_and_a_miss_two(
     }
 
 
-def test_a_miss_is_503_while_the_database_is_away_and_a_browser_gets_a_page_for_a_dead_link(
+def test_a_miss_is_503_while_the_database_is_unavailable_and_a_browser_gets_a_page_for_a_dead_link(
     front: Callable[..., Front],
     bound: Callable[..., Api],
     redis_server: Redis,
@@ -223,7 +223,7 @@ def test_a_miss_is_503_while_the_database_is_away_and_a_browser_gets_a_page_for_
     assert found == [(404, page), (503, "application/json"), (302, "")]
 
 
-def test_bodies_reach_flask_whole_and_too_large_ones_are_refused(
+def test_bodies_reach_flask_complete_and_too_large_ones_are_refused(
     front: Callable[..., Front],
 ) -> None:
     json, chunked = (b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")
@@ -344,7 +344,7 @@ def test_whoever_has_an_answer_from_flask_finds_its_lines_in_the_log(
     assert run(front(), main) == ["request started", "request finished"]
 
 
-def test_a_redis_that_falls_silent_delays_what_was_asked_and_nothing_after_it(
+def test_a_redis_that_stops_answering_delays_what_was_asked_and_nothing_after_it(
     front: Callable[..., Front], shared: Api, redis_server: Redis
 ) -> None:
     link = shared.url()

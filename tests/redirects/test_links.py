@@ -31,9 +31,7 @@ def follow(api: Api, code: str) -> tuple[int, str | None, str | None]:
 
 
 @pytest.mark.services
-def test_a_new_link_is_a_hit_and_a_forgotten_one_a_miss_once(
-    shared: Api, held: redis.Redis
-) -> None:
+def test_a_new_link_is_a_hit_and_an_evicted_one_a_miss_once(shared: Api, held: redis.Redis) -> None:
     code = shared.url("https://example.com/a")["short_code"]
     assert follow(shared, code) == (302, "https://example.com/a", "HIT")
     held.flushall()

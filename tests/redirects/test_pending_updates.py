@@ -39,7 +39,7 @@ def test_without_redis_nothing_is_kept(bound: Bound) -> None:
 
 
 @pytest.mark.services
-def test_a_change_that_redis_heard_is_not_kept(bound: Bound, redis_server: Redis) -> None:
+def test_a_change_that_redis_confirmed_is_not_pending(bound: Bound, redis_server: Redis) -> None:
     api = bound(redis_url=redis_server.url)
     url = api.url()
     api.client.put(f"/urls/{url['id']}", json={"is_active": False})
@@ -65,7 +65,7 @@ def test_all_that_is_due_is_delivered_however_much(bound: Bound, redis_server: R
 
 
 @pytest.mark.services
-def test_two_changes_of_one_link_leave_the_newer_one_in_whichever_order_they_are_told(
+def test_two_changes_of_one_link_leave_the_newer_one_in_whichever_order_they_are_delivered(
     bound: Bound, redis_server: Redis
 ) -> None:
     bound(redis_url=redis_server.url)
@@ -76,7 +76,7 @@ def test_two_changes_of_one_link_leave_the_newer_one_in_whichever_order_they_are
 
 
 @pytest.mark.services
-def test_what_redis_cannot_be_told_stays(bound: Bound, redis_server: Redis) -> None:
+def test_what_redis_does_not_confirm_stays_pending(bound: Bound, redis_server: Redis) -> None:
     bound(redis_url=redis_server.url)
     kept = add_pending([("abcdef", LINK)])
     redis_server.kill()
@@ -225,7 +225,7 @@ def test_a_change_while_redis_hangs_is_seen_by_the_first_redirect_after_it_goes_
 
 
 @pytest.mark.services
-def test_a_change_while_redis_is_left_alone_is_told_at_once(
+def test_a_change_while_the_breaker_is_open_is_delivered_at_once(
     shared: Api, redis_server: Redis
 ) -> None:
     url = cached_link(shared)

@@ -55,7 +55,7 @@ def test_a_click_that_redis_had_after_all_is_one_when_the_stream_comes_first(sha
 
 
 @pytest.mark.services
-def test_a_click_on_a_link_that_was_not_cached_is_one_when_redis_hangs_while_it_is_told(
+def test_a_click_on_a_link_that_was_not_cached_is_one_when_redis_hangs_during_its_call(
     shared: Api, redis_server: Redis
 ) -> None:
     url = shared.url()
@@ -77,7 +77,7 @@ def test_a_request_that_was_refused_in_the_end_leaves_no_click(shared: Api) -> N
 
 
 @pytest.mark.services
-def test_clicks_while_redis_hangs_are_counted_once_when_it_goes_on_and_does_what_it_was_told(
+def test_clicks_while_redis_hangs_are_counted_once_when_it_goes_on_and_records_them(
     shared: Api, redis_server: Redis, held: redis.Redis
 ) -> None:
     url = shared.url()
@@ -152,7 +152,7 @@ def test_a_cached_link_works_without_the_database_after_a_slow_redis_and_counts_
 
 
 @pytest.mark.services
-def test_a_redirect_that_was_refused_while_both_were_away_is_no_click_when_they_come_back(
+def test_a_redirect_that_was_refused_while_both_were_unavailable_is_no_click_later(
     bound: Bound, redis_server: Redis, postgres_server: Postgres, held: redis.Redis
 ) -> None:
     api = bound(database_url=postgres_server.url, redis_url=redis_server.url)
@@ -181,7 +181,7 @@ def is_refused() -> bool:
         return False
 
 
-def test_claims_are_forgotten_when_nobody_can_come_any_more(api: Api) -> None:
+def test_claims_are_deleted_when_no_copy_can_arrive_any_more(api: Api) -> None:
     for numbers, keep in (([1], timedelta(days=-1)), ([2], timedelta(days=1))):
         ClickClaim.create(
             sender="0" * 12,

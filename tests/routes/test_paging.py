@@ -116,7 +116,7 @@ def test_links_keep_the_filters(client: FlaskClient, seven: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_the_total_is_told_when_it_is_asked_for(
+def test_the_total_is_there_when_it_is_asked_for(
     client: FlaskClient, seven: dict[str, Any], path: str
 ) -> None:
     for query in ("count=true", "count=true&page=9", "count=true&per_page=1", "count=true&after=1"):
