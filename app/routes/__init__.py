@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Flask
 
 from app.routes import events, logs, many, ops, products, qr, repeats, stats, users
-from app.routes.inputs import CodeConverter, IdConverter, finish, refuse_misfits
+from app.routes.converters import CodeConverter, IdConverter
+from app.routes.inputs import finish, refuse_misfits
 
 
 def install(app: Flask) -> None:

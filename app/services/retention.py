@@ -62,7 +62,7 @@ class Retention:
         with db.atomic():
             database.take_turn("retention", _LOCK_TIMEOUT_MS)
             state = self._current()
-            wait = state["not_before"] - time.time()
+            wait: float = state["not_before"] - time.time()
             if 0 < wait <= _IDLE_SECONDS:  # another process did it; later: the clock was set back
                 return wait
             wait = _IDLE_SECONDS
