@@ -165,9 +165,15 @@ def message(client: Client, status: int, method: str, path: str, **sent: Any) ->
     return str(answer.json["message"])
 
 
+UNKNOWN = {
+    "list_urls": {"query_string": "sort=created_at&after=12"},
+    "list_events": {"query_string": "after_time=2026-01-01&after=12"},
+}
+
+
 def test_nothing_stored_is_404_as_shown(client: Client, document: Document) -> None:
     for method, path, operation, shown in shown_errors(document, 404):
-        sent = arguments(document, operation, {})
+        sent = UNKNOWN.get(operation["operationId"]) or arguments(document, operation, {})
         assert message(client, 404, method, address(operation, path, {}), **sent) == shown, path
 
 

@@ -168,6 +168,8 @@ _BY_OPERATION = {
     (400, "create_event"): "event_type: must not be empty (got '')",
     (400, "get_url_stats"): "tz: must be the name of a time zone such as Europe/Berlin (got 'x')",
     (400, "get_stats"): "from: must be a date such as 2026-01-31 (got 'yesterday')",
+    (404, "list_urls"): "after: there is nothing with the id 12",
+    (404, "list_events"): "after: there is nothing with the id 12",
     (404, "create_url"): "User 1 not found",
     (404, "create_event"): "User 1 not found",
     (409, "create_user"): "Username already exists: ada",
