@@ -78,7 +78,6 @@ class Dialect:
     roomy: str  # lets this transaction sort and hash in memory
     has_tables: str  # whether our tables are there
     like: str  # LIKE in any case
-    search_index: str  # yields a row when LIKE between wildcards has an index
 
 
 DIALECTS = {
@@ -107,8 +106,6 @@ DIALECTS = {
         roomy="SET LOCAL work_mem = '64MB'",
         has_tables="SELECT to_regclass('urls') IS NOT NULL",
         like="ILIKE",
-        search_index="SELECT 1 FROM pg_index "
-        "WHERE indexrelid = to_regclass('urls_search') AND indisvalid",
     ),
     Sqlite: Dialect(
         identity="INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -134,7 +131,6 @@ DIALECTS = {
         roomy="SELECT 1",
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
         like="LIKE",
-        search_index="SELECT 1 WHERE FALSE",
     ),
 }
 

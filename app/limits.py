@@ -4,14 +4,14 @@ from __future__ import annotations
 
 JSON_BYTES = 64 * 1024
 UPLOAD_BYTES = 10 * 1024 * 1024
-LINKS_BYTES = 1024 * 1024
+MANY_LINKS_BYTES = 1024 * 1024
 _UPLOAD = ("POST", "/users/bulk")
 
 
 def largest_body(method: str, path: str) -> int:
     """In bytes."""
     if (method, path) == ("POST", "/urls/bulk"):
-        return LINKS_BYTES
+        return MANY_LINKS_BYTES
     return UPLOAD_BYTES if (method, path) == _UPLOAD else JSON_BYTES
 
 

@@ -55,6 +55,8 @@ def _json(**content: object) -> str:
 _TAKEN = _json(username="bench", email="bench@example.com")
 _PERSON = _json(username="$new", email="$new@example.com")
 _LINK = '{"original_url": "https://example.com/$new", "title": "$new", "user_id": $person}'
+_LINKS = f'{{"urls": [{", ".join([_LINK] * 10)}]}}'
+_FLIP = _json(action="tag", tags=["bench"])
 _EVENT = '{"event_type": "shared", "url_id": $link, "user_id": $person, "details": {"by": "mail"}}'
 
 _USER, _URLS_CODE = "/users/<id:user_id>", "/urls/<code:short_code>"
@@ -93,6 +95,14 @@ CASES = [
     Case("POST /shorten", "POST /shorten", "/shorten", 201, _json(url="https://example.com/$new")),
     Case("GET /urls", "GET /urls", "/urls?page=1&per_page=10"),
     Case("GET /urls?user_id=", "GET /urls", "/urls?user_id=$person&page=1&per_page=10"),
+    Case("GET /urls?q=", "GET /urls", "/urls?q=no+such+$number"),
+    Case("GET /urls?tag=&sort=", "GET /urls", "/urls?tag=bench&sort=-created_at"),
+    Case("GET /urls?user_id=&sort=-clicks", "GET /urls", "/urls?user_id=$person&sort=-clicks"),
+    Case("GET /users?email=", "GET /users", "/users?email=none-$number@example.com"),
+    Case("GET /events?after_time=", "GET /events", "/events?after_time=2026-01-01&per_page=10"),
+    Case("POST /urls/bulk, 10 links", "POST /urls/bulk", "/urls/bulk", 201, _LINKS),
+    Case("PATCH /urls, 1 link", "PATCH /urls", "/urls?ids=$link&dry_run=false", 200, _FLIP),
+    Case("PATCH /urls, dry run", "PATCH /urls", "/urls?user_id=$person", 200, _FLIP),
     Case("GET /urls/<id>", "GET /urls/<id:url_id>", "/urls/$link"),
     Case("PUT /urls/<id>", "PUT /urls/<id:url_id>", "/urls/$link", 200, _json(title="$new")),
     Case("PUT /urls/<id>, no change", "PUT /urls/<id:url_id>", "/urls/$link", 200, "{}"),

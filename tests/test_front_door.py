@@ -127,7 +127,17 @@ def test_what_killed_a_replica_after_it_could_not_be_sent_to_another_is_not_sent
 
 
 @pytest.mark.parametrize(
-    "path", ["/urls", "/users", "/shorten", "/urls/1", "/events", "/users/bulkx", "/users/bulk/"]
+    "path",
+    [
+        "/urls",
+        "/users",
+        "/shorten",
+        "/urls/1",
+        "/events",
+        "/users/bulkx",
+        "/users/bulk/",
+        "/urls/bulk/",
+    ],
 )
 def test_json_may_have_64_kib(door: Door, path: str) -> None:
     nginx, replicas = door(answer)
@@ -149,6 +159,15 @@ def test_a_file_may_have_10_mib_with_what_a_form_puts_around_it(door: Door, path
     sent = times_sent(replicas)
     status, _, body = ask(nginx, path, "POST", size=LARGEST_FILE + 1)
     assert (status, json.loads(body)["message"]) == (413, "The body is larger than 10 MiB")
+    assert times_sent(replicas) == sent
+
+
+def test_many_links_may_have_1_mib(door: Door) -> None:
+    nginx, replicas = door(answer)
+    assert ask(nginx, "/urls/bulk", "POST", size=2**20)[0] == 200
+    sent = times_sent(replicas)
+    status, _, body = ask(nginx, "/urls/bulk", "POST", size=2**20 + 1)
+    assert (status, json.loads(body)["message"]) == (413, "The body is larger than 1 MiB")
     assert times_sent(replicas) == sent
 
 

@@ -344,4 +344,5 @@ def test_an_unknown_method_is_not_allowed(client: FlaskClient, method: str) -> N
         "/openapi.json",
         "/abcdef",
     ):
-        check(send(client, "GET", path, environ={"REQUEST_METHOD": method}), 405)
+        expected = 400 if (method, path) == ("PATCH", "/urls") else 405
+        check(send(client, "GET", path, environ={"REQUEST_METHOD": method}), expected)

@@ -138,7 +138,7 @@ def test_booleans_and_numbers_of_queries_are_booleans_and_numbers(document: Docu
             if parameter["in"] == "query":
                 kinds.setdefault(parameter["schema"]["type"], set()).add(parameter["name"])
     assert kinds == {
-        "boolean": {"count", "is_active"},
+        "boolean": {"count", "is_active", "atomic", "dry_run"},
         "integer": {"page", "per_page", "after", "user_id", "url_id", "lines", "limit"}
         | {"size", "border"},
         "string": {"event_type", "filter", "level", "from", "to", "tz", "by", "tag", "format"}

@@ -60,11 +60,16 @@ def build_in_background() -> None:
         log.warning("indexes of lists are not built, the next start tries again: %s", error)
 
 
+def is_there(name: str) -> bool:
+    """Whether PostgreSQL has the index; SQLite has none for a search."""
+    return dialect().typed and _found(_IS_VALID.format(name))
+
+
 def missing() -> list[str]:
     """The names of indexes that can be built here and are not there, or not whole."""
     if not dialect().typed:
         return []  # SQLite gets them by the migration
-    names = [name for name in INDEXES if not _found(_IS_VALID.format(name))]
+    names = [name for name in INDEXES if not is_there(name)]
     return [name for name in names if name != "urls_search" or _found(_HAS_TRIGRAMS)]
 
 

@@ -14,7 +14,7 @@ bp = Blueprint("events", __name__)
 
 
 @bp.get("/events")
-@declares(query=EventQuery, answer=list[Event])
+@declares(query=EventQuery, answer=list[Event], errors=(404,))
 def list_events(query: EventQuery) -> Answer:
     """All events, newest first, every click answered so far among them."""
     return listing(paging.shown(events.page(query), show_event), query)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -58,25 +58,10 @@ def _body(schema: type[Any], strictly: bool) -> Any:
         raise TooLarge(most)
     values = _object(data)
     unknown = unknown_names(schema, values) if strictly else None
-    return check(schema, values, unknown, own=_own_address(base_url()))
+    return check(schema, values, unknown, own=own_address(base_url()))
 
 
-_own_address = lru_cache(maxsize=100)(OwnAddress.of)
-
-
-def each_checked(schema: type[Any], given: Iterable[Any]) -> list[Any]:
-    """Of each of many bodies, the checked one or the InvalidInput that says why there is none."""
-    strictly, own = wants_strictness(), _own_address(base_url())
-    return [_checked_or_error(schema, values, strictly, own) for values in given]
-
-
-def _checked_or_error(schema: type[Any], values: Any, strictly: bool, own: OwnAddress) -> Any:
-    if not isinstance(values, dict):
-        return InvalidInput("A link must be a JSON object")
-    try:
-        return check(schema, values, unknown_names(schema, values) if strictly else None, own=own)
-    except InvalidInput as error:
-        return error
+own_address = lru_cache(maxsize=100)(OwnAddress.of)
 
 
 @lru_cache(maxsize=200)  # the same few come again and again; 50 us of a list's 280
@@ -84,14 +69,6 @@ def _query(schema: Any, strictly: bool, _query_string: str) -> Any:
     values = request.args.to_dict()
     unknown = unknown_names(schema, values) if strictly else None
     return check(schema, values, unknown)
-
-
-def _refuse_repeated() -> None:
-    """Refuses parameters that are there twice, of which the first alone would count."""
-    repeated = [name for name, values in request.args.lists() if len(values) > 1]
-    if repeated:
-        errors = {ascii(name)[1:-1][:100]: "is given more than once" for name in repeated}
-        raise InvalidInput("; ".join(f"{name}: {errors[name]}" for name in errors), errors=errors)
 
 
 def wants_strictness() -> bool:
@@ -179,9 +156,7 @@ def _given(declared: Declaration) -> dict[str, Any]:
     strictly = declared.status != 302 and wants_strictness()
     if strictly:
         g.strict = True
-    if declared.strict:
-        strictly = True
-        _refuse_repeated()
+    strictly = strictly or declared.strict
     arguments = {}
     if declared.query or strictly:
         schema: Any = declared.query or Query

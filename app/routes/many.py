@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
+
 from app.errors import ApiError, InvalidInput, phrase
-from app.routes.inputs import base_url, declares, each_checked
+from app.routes.inputs import base_url, declares, own_address, wants_strictness
 from app.routes.urls import bp
 from app.schemas import (
+    OwnAddress,
     UrlCreate,
     UrlsChange,
     UrlsChanged,
@@ -16,7 +19,9 @@ from app.schemas import (
     UrlSelection,
     UrlsQuery,
     UrlsRefusal,
+    check,
     show_url,
+    unknown_names,
 )
 from app.services import changing, creating
 
@@ -27,7 +32,7 @@ _MOST_ERRORS = 100
 @declares(query=UrlsQuery, body=UrlsCreate, answer=UrlsCreated, status=201, refusal=UrlsRefusal)
 def create_urls(query: UrlsQuery, body: UrlsCreate) -> dict[str, Any]:
     """Make up to 1,000 short links, with an outcome for each, or with `atomic` all or none."""
-    links = each_checked(UrlCreate, body.urls)
+    links = _checked(body.urls)
     try:
         outcomes = creating.create(links, query.atomic)
     except creating.Refused as refused:
@@ -35,6 +40,22 @@ def create_urls(query: UrlsQuery, body: UrlsCreate) -> dict[str, Any]:
     if all(isinstance(outcome, ApiError) for outcome in outcomes):
         raise _refusal(outcomes)
     return _report(outcomes)
+
+
+def _checked(given: list[Any]) -> list[UrlCreate | InvalidInput]:
+    """Each link, or the error that says why it is none."""
+    strictly, own = wants_strictness(), own_address(base_url())
+    return [_checked_or_error(values, strictly, own) for values in given]
+
+
+def _checked_or_error(values: Any, strictly: bool, own: OwnAddress) -> UrlCreate | InvalidInput:
+    if not isinstance(values, dict):
+        return InvalidInput("A link must be a JSON object")
+    unknown = unknown_names(UrlCreate, values) if strictly else None
+    try:
+        return check(UrlCreate, values, unknown, own=own)
+    except InvalidInput as error:
+        return error
 
 
 def _report(outcomes: list[Any]) -> dict[str, Any]:
@@ -81,4 +102,13 @@ class _Undone(ApiError):
 @declares(query=UrlSelection, body=UrlsChange, answer=UrlsChanged, strict=True)
 def update_urls(query: UrlSelection, body: UrlsChange) -> UrlsChanged:
     """Activate, deactivate, tag, untag or delete the selected links, all or none of them."""
+    _refuse_repeated()
     return changing.apply(query, body)
+
+
+def _refuse_repeated() -> None:
+    """Refuses parameters that are there twice, of which the first alone would count."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        errors = {ascii(name)[1:-1][:100]: "is given more than once" for name in repeated}
+        raise InvalidInput("; ".join(f"{name}: {errors[name]}" for name in errors), errors=errors)

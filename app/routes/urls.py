@@ -51,7 +51,7 @@ def _make(data: UrlCreate) -> Answer:
 
 
 @bp.get("/urls")
-@declares(query=UrlQuery, answer=list[Url])
+@declares(query=UrlQuery, answer=list[Url], errors=(404,))
 def list_urls(query: UrlQuery) -> Answer:
     """All links by id; filters combine, and `sort` orders them otherwise."""
     base = base_url()

@@ -64,6 +64,15 @@ def error(status: int, phrase: str, message: str) -> dict[str, Any]:
 
 _WHY = f"{_BAD_EMAIL} (got 'ada')"
 _NOTHING = f"Nothing was imported, the only row is bad; line 2: {_WHY}"
+_BAD_URL = "must be an absolute http or https URL with a host (got 'hello')"
+_MADE = {"status": 201, "url": _URL | {"user_id": None, "title": None}}
+_NOT_MADE = {
+    "status": 400,
+    "error": "Bad Request",
+    "message": f"original_url: {_BAD_URL}",
+    "errors": {"original_url": "must be an absolute http or https URL with a host"},
+}
+_NONE_MADE = f"No link was made, 1 of 1 are bad; urls[0].original_url: {_BAD_URL[:49]}"
 NOUNS: dict[str, dict[str, Any]] = {
     "User": {"id": 1, **_NEW_USER, "created_at": _TIME},
     "UserCreate": _NEW_USER,
@@ -72,6 +81,18 @@ NOUNS: dict[str, dict[str, Any]] = {
     "UrlCreate": _NEW_URL,
     "UrlUpdate": {"title": "An example", "is_active": True},
     "ShortenUrl": {"url": _TARGET},
+    "UrlsCreate": {"urls": [{"original_url": _TARGET}]},
+    "UrlsCreated": {"created": 1, "failed": 0, "results": [_MADE]},
+    "UrlOutcome": _MADE,
+    "UrlsRefusal": {
+        **error(400, "Bad Request", _NONE_MADE),
+        "errors": {"urls[0].original_url": _BAD_URL[:49]},
+        "created": 0,
+        "failed": 1,
+        "results": [_NOT_MADE],
+    },
+    "UrlsChange": {"action": "tag", "tags": ["summer"]},
+    "UrlsChanged": {"matched": 1, "changed": 1, "dry_run": True},
     "UrlStats": {"url": _URL, "redirect_count": 3, **_STATISTICS},
     "Totals": _STATISTICS["totals"],
     "Point": {"date": "2026-01-02", "people": 2, "robots": 1},
@@ -136,7 +157,6 @@ _NOT_FOUND = {
     "event_id": "Event 12 not found",
     "short_code": "Short code aB3xY9 not found",
 }
-_BAD_URL = "must be an absolute http or https URL with a host (got 'hello')"
 _NO_FILE = "The request must be multipart/form-data with a CSV file in its field file"
 _NOT_READY = "This replica is not ready: database disconnected, cache connected, schema applied"
 _TAKEN = "Short code summer-sale is taken, or was once"
@@ -149,10 +169,15 @@ _BY_OPERATION = {
     **dict.fromkeys(
         [(400, "get_url_qr"), (400, "get_code_qr")], "size: must be an integer (got 'two')"
     ),
+    (400, "create_urls"): "urls: must be a list of 1 to 1,000 links (got [])",
+    (400, "update_urls"): "At least one filter must select links, such as ids=1,2",
+    (413, "create_urls"): "The body is larger than 1 MiB",
     (400, "shorten_url"): f"url: {_BAD_URL}",
     (400, "create_event"): "event_type: must not be empty (got '')",
     (400, "get_url_stats"): "tz: must be the name of a time zone such as Europe/Berlin (got 'x')",
     (400, "get_stats"): "from: must be a date such as 2026-01-31 (got 'yesterday')",
+    (404, "list_urls"): "after: there is nothing with the id 12",
+    (404, "list_events"): "after: there is nothing with the id 12",
     (404, "create_url"): "User 1 not found",
     (404, "create_event"): "User 1 not found",
     (409, "create_user"): "Username already exists: ada",

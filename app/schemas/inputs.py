@@ -118,6 +118,8 @@ class UrlsCreate(Body):
 
 
 class UrlsChange(Body):
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
     action: Literal["activate", "deactivate", "tag", "untag", "delete"]
     tags: Tags | None = Field(None, description="which, for tag and untag only")
 

@@ -54,9 +54,7 @@ HEADERS = {
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
     "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
     "Retry-After": _header("Seconds to wait", _NUMBER),
-    "ETag": _header(
-        "Its version; that of a link has its clicks behind a dot; a picture's names its bytes"
-    ),
+    "ETag": _header("Its version, of a link with its clicks behind a dot; or a picture's bytes"),
     "Idempotent-Replayed": _header(
         "`true`: this request was answered before", {"type": "string", "const": "true"}, False
     ),

@@ -72,6 +72,7 @@ _CODE_SCHEMA = {"type": "string", "pattern": CODE_PATTERN, "examples": ["summer-
 _MOMENT_SCHEMA = {
     "type": "string",
     "pattern": r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$",
+    "format": "moment",  # the pattern cannot tell the days of a month
     "description": "An ISO 8601 moment; without a zone it is UTC",
     "examples": ["2099-12-31T23:59:59Z"],
 }

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-from app.database import db, dialect
+from app.database import dialect
 from app.errors import InvalidInput
+from app.migrations import indexes
 from app.models import Url
 from app.redirects.drain import drain
 from app.schemas import ListQuery, UrlFilters, UrlQuery, UrlSelection
@@ -127,4 +128,4 @@ def _matching(text: str) -> Conditions:
 def _has_index(text: str) -> bool:
     """Whether an index finds `text`: trigrams are of letters and digits."""
     indexed = re.search(r"[^\W_]{3}", text) is not None
-    return indexed and db.execute_sql(dialect().search_index).fetchone() is not None
+    return indexed and indexes.is_there("urls_search")

@@ -156,10 +156,11 @@ def test_everything_else_is_answered_as_by_flask(front: Callable[..., Front], sh
             scope("GET", f"/{gone['short_code']}"),
             scope("GET", "/users"),
             scope("HEAD", f"/{link['short_code']}"),
+            scope("GET", f"/{link['short_code']}.qr"),
         ]
         return [first, *[(await ask(app, request))[0] for request in requests]]
 
-    assert run(front(), main) == [302, 404, 410, 200, 302]
+    assert run(front(), main) == [302, 404, 410, 200, 302, 200]
     assert shared.clicks(link) == 1
 
 
