@@ -114,13 +114,14 @@ class Line:
 class Load:
     """`total` redirects of `codes` by `clients` threads.
 
-    Each request says in its User-Agent which one it is.
+    Each request says in its User-Agent which one it is, behind one of `agents`.
     """
 
     port: int
     codes: list[str]
     total: int = 5000
     clients: int = 16
+    agents: tuple[str, ...] = ("",)
     statuses: dict[str, int] = field(default_factory=dict)
     _numbers: Any = field(default_factory=itertools.count)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -140,7 +141,7 @@ class Load:
         for number in iter(self._numbers.__next__, None):
             if number >= self.total:
                 break
-            name = f"request-{number}"
+            name = f"{self.agents[number % len(self.agents)]}request-{number}"
             self.statuses[name] = client.request(
                 "GET", f"/{self.codes[number % len(self.codes)]}", **{"User-Agent": name}
             )[0]
