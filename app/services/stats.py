@@ -19,6 +19,7 @@ from app.services import tables, urls
 
 MOST_POINTS = 1000
 _SHOWN = 20
+_ONE = "url_id = ?"
 _DAYS, _DAYS_BY_HOUR = 29, 6  # before the last one, where `from` is not given
 _EPOCH = date(1970, 1, 1)
 
@@ -51,7 +52,7 @@ def of_url(url_id: int, query: StatsQuery) -> dict[str, Any]:
     shown = _range(query)
     _settle()
     url = urls.require(url_id)
-    found = _statistics({"url_id = ?": (url_id,)}, shown)
+    found = _statistics({_ONE: (url_id,)}, shown)
     return {"url": url, "redirect_count": url.click_count, **found}
 
 
@@ -59,7 +60,7 @@ def of_all(query: AllStatsQuery) -> dict[str, Any]:
     """The same for all links, deleted ones too, or for those of a tag or user."""
     shown = _range(query)
     _settle()
-    visits = _series({"url_id = ?": (NO_LINK,)}, shown)
+    visits = _series({_ONE: (NO_LINK,)}, shown)
     shown_visits = [{"date": point["date"], "visits": point["people"]} for point in visits]
     return {**_statistics(_links(query), shown), "orphans": shown_visits}
 
@@ -81,7 +82,7 @@ def _links(query: AllStatsQuery) -> tables.Conditions:
         links[_TAGGED] = (query.tag.replace("\0", ""),)
     if query.user_id is not None:
         links[_OWNED] = (query.user_id if tables.possible(query.user_id) else 0,)
-    return links or {"url_id = ?": (ALL_LINKS,)}
+    return links or {_ONE: (ALL_LINKS,)}
 
 
 def _range(query: StatsQuery) -> Range:
@@ -160,15 +161,18 @@ def _counts(table: Any, unit: str, links: tables.Conditions, within: range) -> l
 
 _RANKED = """
 SELECT dimension, value, people, robots, all_people, all_robots FROM (
-    SELECT dimension, value, sum(people) AS people, sum(robots) AS robots,
-        sum(sum(people)) OVER all_values AS all_people,
-        sum(sum(robots)) OVER all_values AS all_robots,
-        row_number() OVER (
-            PARTITION BY dimension ORDER BY sum(people) DESC, sum(robots) DESC, value
+    SELECT dimension, value, people, robots, sum(people) OVER all_values AS all_people,
+        sum(robots) OVER all_values AS all_robots, row_number() OVER (
+            PARTITION BY dimension ORDER BY people DESC, robots DESC, value
         ) AS place
-    FROM click_values WHERE {links} GROUP BY dimension, value
-    WINDOW all_values AS (PARTITION BY dimension)
+    FROM ({values}) AS of_links WINDOW all_values AS (PARTITION BY dimension)
 ) AS ranked WHERE place <= {shown} OR value = 'other'
+"""
+_OF_ONE = "SELECT dimension, value, people, robots FROM click_values WHERE {links}"
+_OF_MANY = """
+SELECT dimension, value, CAST(sum(people) AS BIGINT) AS people,
+    CAST(sum(robots) AS BIGINT) AS robots
+FROM click_values WHERE {links} GROUP BY dimension, value
 """
 _ALL = """
 SELECT coalesce(sum(people), 0), coalesce(sum(robots), 0) FROM (
@@ -185,7 +189,10 @@ def _shares(links: tables.Conditions) -> dict[str, list[dict[str, Any]]]:
     total = [int(number) for number in _run(_ALL, links, 2)[0]]
     found: dict[str, Counter[tuple[str, bool]]] = {name: Counter() for name in DIMENSIONS}
     rest = dict.fromkeys(_REST, total)
-    for dimension, value, people, robots, *of_all in _run(_RANKED, links):
+    values = _OF_ONE if _ONE in links else _OF_MANY
+    for dimension, value, people, robots, *of_all in _run(
+        _RANKED.format(values=values, shown=_SHOWN), links
+    ):
         found[dimension].update({(value, False): int(people), (value, True): int(robots)})
         if dimension in rest:
             rest[dimension] = [int(a - b) for a, b in zip(total, of_all, strict=True)]
@@ -207,7 +214,7 @@ def _most(counts: Counter[tuple[str, bool]]) -> list[dict[str, Any]]:
 
 def _run(sql: str, links: tables.Conditions, times: int = 1) -> list[Any]:
     """The rows of a query that names the links so many times."""
-    text = sql.format(links=" AND ".join(links), shown=_SHOWN).replace("?", db.param)
+    text = sql.format(links=" AND ".join(links)).replace("?", db.param)
     found: list[Any] = db.execute_sql(
         text, [value for each in links.values() for value in each] * times
     ).fetchall()
