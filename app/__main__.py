@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from app import bind, start_log
+from app import bind, erasing, start_log
 from app.config import ConfigError, Settings, read_env_file
 from app.database import DatabaseUnavailable, exit_if_unusable
 from app.imports import exporting, seeding
@@ -127,6 +127,22 @@ def export(folder: Path) -> None:
     _connect()
     for name, count in exporting.export(folder).items():
         click.echo(f"Wrote {folder / name}, {count} rows")
+
+
+@main.command()
+@click.option("--address", default="", help="Events that have this IP address.")
+@click.option("--user", default="", help="A user, by email or username, with links and events.")
+@click.option("--link", default="", help="A link, by its short code, with its events.")
+@click.option("--apply", is_flag=True, help="Remove it; without, only print it.")
+def erase(address: str, user: str, link: str, apply: bool) -> None:
+    """Remove what is stored of a visitor, a user or a link.
+
+    Without --apply it changes nothing and prints each row as JSON. docs/privacy.md has more.
+    """
+    if sum(map(bool, (address, user, link))) != 1:
+        raise click.UsageError("Give one of --address, --user and --link")
+    _connect()
+    erasing.erase(address, user, link, apply)
 
 
 @main.command("warm-up")

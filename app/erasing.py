@@ -1,0 +1,72 @@
+"""Prints what `erase` finds or removes: rows as JSON on standard output, the sums on the other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import click
+
+from app.database import patience, released
+from app.redirects.connection import redis_connection
+from app.redirects.drain import drain
+from app.redirects.visits import shortened
+from app.services import erasure
+from app.services.erasure import Subject
+
+
+def erase(address: str, user: str, link: str, apply: bool) -> None:
+    """Exactly one of the first three is given. Without `apply` nothing changes."""
+    with released(), patience():
+        _drain()
+        subject = _subject(address, user, link)
+        _say("Removed" if apply else "Would remove", subject.erase() if apply else _show(subject))
+        if address:
+            _say_of_network(address)
+
+
+def _show(subject: Subject) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for table, row in subject.rows():
+        found[table] += 1
+        click.echo(json.dumps({"table": table, **row._asdict()}, default=str))
+    return found
+
+
+def _drain() -> None:
+    """Clicks that wait in Redis belong to it."""
+    drain.run()
+    if redis_connection.url and redis_connection.state() != "connected":
+        raise click.ClickException("Redis does not answer, and clicks may wait in it: try again")
+
+
+def _subject(address: str, user: str, link: str) -> Subject:
+    if address:
+        try:
+            return erasure.of_address(address)
+        except ValueError:
+            raise click.ClickException(f"{address} is no IP address") from None
+    subject = erasure.of_user(user) if user else erasure.of_link(link)
+    if subject is None:
+        raise click.ClickException(f"There is no {'user' if user else 'link'} {user or link}")
+    return subject
+
+
+def _say(what: str, rows: Counter[str]) -> None:
+    sums = ", ".join(f"{rows[table]} {table}" for table in ("users", "urls", "events"))
+    more = "" if what == "Removed" else "; --apply does it"
+    click.echo(f"{what} {sums}{more}. Counters and statistics stay", err=True)
+
+
+def _say_of_network(address: str) -> None:
+    """A shortened address cannot be told from its neighbours'."""
+    network = shortened(address)
+    if network == address:
+        return
+    alike = sum(1 for _ in erasure.of_address(network).rows())
+    if alike:
+        click.echo(
+            f"{alike} events have the shortened address {network}, which many visitors share: "
+            f"--address {network} means all of them",
+            err=True,
+        )

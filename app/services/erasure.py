@@ -1,0 +1,134 @@
+"""Finds and removes what is stored of one visitor, one user or one link, when a person asks for it.
+
+Counters and roll-ups stay: they hold nothing about a person.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from app.database import db
+from app.errors import NotFound
+from app.models import Event, Url, User
+from app.services import tables, urls, users
+
+ERASED_URL = "https://erased.invalid/"
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a request is about: the events that go, and the user or the link that goes with them."""
+
+    events: tables.Conditions
+    is_meant: Callable[[Any], bool] = lambda _event: True
+    user: Any = None
+    links: tuple[Any, ...] = ()
+
+    def rows(self) -> Iterator[tuple[str, Any]]:
+        """All that is stored: names of tables, and their rows."""
+        if self.user:
+            yield "users", self.user
+        yield from (("urls", link) for link in self.links)
+        yield from (("events", event) for event in self._events())
+
+    def erase(self) -> Counter[str]:
+        """Removes it; how many rows of each table. A link's code stays: it is never reused."""
+        done: Counter[str] = Counter()
+        if self.links and not self.user:
+            _blank(self.links[0])
+            done["urls"] += 1
+        batch: list[int] = []
+        for event in self._events():
+            batch.append(event.id)
+            if len(batch) == _BATCH:
+                done["events"] += _remove(batch)
+                batch = []
+        done["events"] += _remove(batch)
+        if self.user:
+            users.delete(self.user.id)
+            done += Counter(users=1, urls=len(self.links))
+        return done
+
+    def _events(self) -> Iterator[Any]:
+        last = 0
+        while True:
+            wanted = {**self.events, "id > ?": (last,)}
+            rows = tables.read(Event, wanted, f"ORDER BY id LIMIT {_BATCH}")
+            yield from filter(self.is_meant, rows)
+            if len(rows) < _BATCH:
+                return
+            last = rows[-1].id
+
+
+def _remove(ids: list[int]) -> int:
+    return int(Event.delete().where(Event.id.in_(ids)).execute()) if ids else 0
+
+
+def _blank(link: Any) -> None:
+    with suppress(NotFound):  # it was deleted before
+        urls.delete(link.id)
+    blank = {"original_url": ERASED_URL, "title": None, "expired_url": None, "tags": "[]"}
+    with db.atomic():
+        tables.later("DELETE FROM url_tags WHERE url_id = ?", [link.id])
+        tables.update_later(Url, link.id, blank)
+
+
+def of_user(name: str) -> Subject | None:
+    """A user by username, or by email in any case, with its links and all events of both."""
+    found = tables.read(User, {"username = ?": (name,)}, "") or tables.read(
+        User, {"lower(email) = lower(?)": (name,)}, ""
+    )
+    if not found:
+        return None
+    user = found[0]
+    links = tables.read(Url, {"user_id = ?": (user.id,)}, "ORDER BY id")
+    own = "(user_id = ? OR url_id IN (SELECT id FROM urls WHERE user_id = ?))"
+    return Subject({own: (user.id, user.id)}, user=user, links=tuple(links))
+
+
+def of_link(short_code: str) -> Subject | None:
+    """A link by its code, deleted or not, with its events."""
+    found = tables.read(Url, {"short_code = ?": (short_code,)}, "")
+    return Subject({"url_id = ?": (found[0].id,)}, links=(found[0],)) if found else None
+
+
+def of_address(text: str) -> Subject:
+    """The events whose details name this address as `ip`, however it is written.
+
+    Raises ValueError for what is no address.
+    """
+    address = _plain(text)
+    like = " OR ".join(["lower(details) LIKE ?"] * len(_forms(address)))
+    patterns = tuple(f'%"{form}%' for form in _forms(address))
+    return Subject({f"({like})": patterns}, lambda event: _names(event, address))
+
+
+def _plain(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _forms(address: IPv4Address | IPv6Address) -> tuple[str, ...]:
+    """How the address may begin in details, in lower case: whole or short, also within IPv6."""
+    if isinstance(address, IPv4Address):
+        mapped = IPv6Address(f"::ffff:{address}")
+        return (str(address), f"::ffff:{address}", mapped.exploded, _groups(mapped))
+    # Zeros may be left out in several ways: all begin with the first group.
+    return (address.exploded[:4].lstrip("0") or ":", address.exploded[:4])
+
+
+def _groups(address: IPv6Address) -> str:
+    return f"::ffff:{int(address) >> 16 & 0xFFFF:x}:{int(address) & 0xFFFF:x}"
+
+
+def _names(event: Any, address: IPv4Address | IPv6Address) -> bool:
+    with suppress(ValueError, AttributeError, TypeError, RecursionError):
+        return _plain(json.loads(event.details).get("ip")) == address
+    return False
