@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, json, render_template, request
+from flask import Flask, Response, g, render_template, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
@@ -126,7 +127,7 @@ def render(error: ApiError) -> Response:
 
 
 def text_of(body: dict[str, Any]) -> str:
-    return json.dumps(body, sort_keys=False) + "\n"
+    return json.dumps(body) + "\n"
 
 
 def prefers_html() -> bool:

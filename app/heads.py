@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 from http import HTTPStatus
+from itertools import chain
 
 import httptools
 
@@ -19,30 +20,30 @@ Problem = tuple[int, str]
 
 _METHOD = re.compile(rb"[A-Z][A-Z0-9$_.-]{0,199}(?= )")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
-_ONCE = (b"host", b"content-type")
 
 
 def problem_of(url: bytes, headers: Headers, version: str) -> Problem | None:
     """Refuses what two servers might read differently (RFC 9112, sections 3.2 and 6.1)."""
     if len(url) > MOST_URL_BYTES:
         return LONG_URL
-    if len(headers) > MOST_HEADERS or len(url) + sum(map(_size, headers)) > MOST_HEAD_BYTES:
+    size = len(url) + sum(map(len, chain.from_iterable(headers)))
+    if len(headers) > MOST_HEADERS or size > MOST_HEAD_BYTES:
         return LONG_HEAD
     names = [name for name, _ in headers]
-    if version not in ("1.0", "1.1") or any(names.count(name) > 1 for name in _ONCE):
+    twice = names.count(b"host") > 1 or names.count(b"content-type") > 1
+    if twice or version not in ("1.0", "1.1"):
         return 400, "The request is not valid HTTP/1.1"
+    if b"transfer-encoding" not in names:
+        return None
     coding = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    if coding and (coding != [b"chunked"] or version == "1.0"):
+    if coding != [b"chunked"] or version == "1.0":
         return 400, "The only transfer coding is chunked, in HTTP/1.1"
     return None
 
 
-def _size(header: tuple[bytes, bytes]) -> int:
-    return len(header[0]) + len(header[1])
-
-
 def has_body(headers: Headers) -> bool:
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
+    names = [name for name, _ in headers]
+    return b"content-length" in names or b"transfer-encoding" in names
 
 
 def origin_form(url: bytes, method: bytes) -> bytes:

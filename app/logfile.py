@@ -98,15 +98,26 @@ def tail(path: str, most: int, needle: str = "", level: str = "") -> list[dict[s
 
 def _entry(line: str) -> dict[str, Any] | None:
     try:
-        entry = json.loads(line)
+        entry, end = _decode(line)
     except ValueError:
         return None  # cut off by a power failure
-    return _shown(entry) if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or end < len(line):
+        return None
+    return entry if _is_plain(line) else _shown(entry)
+
+
+_decode = json.JSONDecoder().raw_decode
 
 
 _TRACE = "Traceback (most recent call last)"
+_LEFT_OUT = ("exception", "exc_info", "stack_info", "Traceback", "\\")
 _LONGEST_TEXT = 600
 """Characters; a thousand entries stay below 4 MiB."""
+
+
+def _is_plain(line: str) -> bool:
+    """Whether nothing of the entry is left out: that is quicker to see than to find out."""
+    return len(line) < _LONGEST_TEXT and not any(map(line.__contains__, _LEFT_OUT))
 
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +135,7 @@ def _cut(text: str) -> str:
 
 def _shows(entry: dict[str, Any], line: str, needle: str) -> bool:
     """Whether the shown part of the line contains `needle`."""
-    if not needle or ("exception" not in line and _TRACE not in line and len(line) < _LONGEST_TEXT):
+    if not needle or _is_plain(line):
         return True
     return needle in json.dumps(entry, ensure_ascii=False).casefold()
 

@@ -14,6 +14,8 @@ _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1
 
 def hop(header: str, trusted: int) -> str:
     """The value that the outermost of `trusted` proxies wrote; "" when there are fewer values."""
+    if "," not in header and trusted == 1:
+        return header.strip(' \t"')
     hops = [stripped for part in header.split(",") if (stripped := part.strip(' \t"'))]
     return hops[-trusted] if trusted and len(hops) >= trusted else ""
 
