@@ -56,6 +56,10 @@ def _json(size: int, inner: bytes) -> bytes:
     return start + b",".join([inner] * ((size - len(start) - 2) // (len(inner) + 1))) + b"]}"
 
 
+def _links(link: bytes, number: int) -> bytes:
+    return b'{"urls": [' + b",".join([link] * number) + b"]}"
+
+
 def _parts(number: int, headers: bytes = b"", content: bytes = b"x") -> bytes:
     part = (
         b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
@@ -79,6 +83,19 @@ BODIES = [
     ("POST /shorten", b"application/json", _json(64_000, b"1e99"), {201}),
     ("POST /shorten", b"application/json", b"[" * 65_000, {400}),
     ("POST /shorten", b"application/x-www-form-urlencoded", b"a&" * 5_000_000, {413}),
+    *(
+        ("POST /urls/bulk", b"application/json", body, {status})
+        for body, status in (
+            (_json(9_900_000, _NESTED), 413),
+            (_json(1_040_000, _NESTED), 400),
+            (_json(1_040_000, b'{"a":1}'), 400),
+            (_json(1_040_000, b"9" * 4000), 400),
+            (_links(b"{}", 340_000), 400),
+            (_links(b"{}", 1000), 400),
+            (_links(b'{"url": "%s", "tags": 1, "title": 2}' % (b"x" * 900), 1000), 400),
+            (_links(b'{"url": "https://example.com/%s"}' % (b"\\u00fc" * 150), 1000), 201),
+        )
+    ),
     ("POST /users/bulk", b"application/x-www-form-urlencoded", b"a&" * 5_000_000, {400}),
     ("POST /users/bulk", b"application/json", _json(9_900_000, _NESTED), {400}),
     ("POST /users/bulk", b"text/csv", b"x" * 9_900_000, {400}),

@@ -17,8 +17,10 @@ ROUTES = {
     "/users/bulk": "POST",
     "/users/{user}": "GET PUT DELETE",
     "/users/{user}/urls": "GET",
-    "/urls": "GET POST",
+    "/urls": "GET POST PATCH",
+    "/urls/bulk": "POST",
     "/urls/{url}": "GET PUT DELETE",
+    "/urls/{url}/qr": "GET",
     "/urls/{url}/stats": "GET",
     "/urls/{url}/events": "GET",
     "/urls/{code}/redirect": "GET",
@@ -33,6 +35,7 @@ ROUTES = {
     "/chaos": "GET",
     "/openapi.json": "GET",
     "/{code}": "GET",
+    "/{code}.qr": "GET",
 }
 
 

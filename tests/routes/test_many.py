@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, takewhile
+from threading import Event as Signal
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from app.models import CacheUpdate, Event, Url, UrlTag
@@ -214,6 +218,30 @@ def test_ten_thousand_links_change_together(client: FlaskClient, api: Api) -> No
     assert Url.get(Url.short_code == "c8").tags == '["1", "y"]'
     assert client.get("/c9999").status_code == 410
     assert CacheUpdate.select().count() == 0
+
+
+def test_links_are_followed_while_they_change(app: Flask, api: Api) -> None:
+    made = [api.url(tags=["busy"]) for _ in range(20)]
+    statuses: list[int] = []
+    over = Signal()
+
+    def follow(start: int) -> None:
+        client = app.test_client()
+        for url in takewhile(lambda _: not over.is_set(), cycle(made[start:] + made[:start])):
+            statuses.append(client.get(f"/{url['short_code']}").status_code)
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(follow, start) for start in (0, 5, 10, 15)]
+        try:
+            for action, tags in (("deactivate", ()), ("tag", ("x",)), ("activate", ())) * 6:
+                said = change(api.client, "tag=busy&dry_run=false", action, *tags)
+                assert said["matched"] == 20
+        finally:
+            over.set()
+    assert [each.result() for each in running] == [None] * 4
+    assert set(statuses) <= {302, 410}
+    assert sum(api.clicks(url) for url in made) == statuses.count(302) > 0
+    assert [row.version for row in Url.select()] == [14] * 20
 
 
 @pytest.mark.services
