@@ -16,6 +16,7 @@ from app.imports import exporting, seeding
 from app.loading import import_files, unavailable
 from app.migrations import Lost, indexes, schema
 from app.redirects.connection import redis_connection
+from app.schemas import SOURCES
 from app.services import backups, urls
 from app.services.exports import LinksFile
 from app.services.files import written_atomically
@@ -107,13 +108,16 @@ def seed() -> None:
 @main.command("import")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--strict", is_flag=True, help="Stop at the first bad row, with nothing loaded.")
-def import_command(files: tuple[str, ...], strict: bool) -> None:
-    """Load CSV files.
+@click.option("--dry-run", is_flag=True, help="Report everything, store nothing.")
+@click.option("--source", type=click.Choice(SOURCES), help="The system whose links these are.")
+def import_command(files: tuple[str, ...], strict: bool, dry_run: bool, source: str | None) -> None:
+    """Load files.
 
-    FILES hold users, URLs, events or products: plain, .gz, or - for standard input. Their order
-    does not matter. Rows that the database has already are skipped.
+    FILES hold users, URLs, events or products as CSV: plain, .gz, or - for standard input. With
+    --source they are another system's links. Their order does not matter. Rows that the database
+    has already are skipped.
     """
-    sys.exit(import_files("import", files, strict))
+    sys.exit(import_files("import", files, strict, source, dry_run))
 
 
 @main.command()

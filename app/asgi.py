@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -21,7 +21,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes, Any]
 
 _IN_MEMORY_BYTES = 256 * 1024
 # These have threads of their own, and so are answered while a database blocks all others.
@@ -96,6 +96,7 @@ class ThreadedWsgi:
     """An ASGI application that runs `wsgi` on `threads` threads.
 
     When `waiting` requests wait for a thread, the next one gets `asgi.overloaded` in its environ.
+    An answer whose application has set `asgi.streams` there is sent piece by piece.
     `answered` is called in the event loop before each answer. Calls raise ClientLeft.
     """
 
@@ -115,14 +116,27 @@ class ThreadedWsgi:
         environ = _environ(scope)
         with await _read(environ, receive) as body:
             environ["wsgi.input"] = body
-            status, headers, content = await self._threads_for(scope, environ).run(
+            status, headers, content, rest = await self._threads_for(scope, environ).run(
                 self._answer, environ
             )
         if environ["asgi.body_is_left"]:
             headers.append((b"Connection", b"close"))
         self._answered()
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await send({"type": "http.response.body", "body": content, "more_body": rest is not None})
+        if rest is not None:
+            await self._send_rest(rest, send)
+
+    async def _send_rest(self, rest: Any, send: Send) -> None:
+        """Sends piece after piece, each made on one of the threads once the client reads on."""
+        pieces = iter(rest)
+        try:
+            while piece := await self._threads.run(_next_of, pieces):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        finally:
+            with suppress(ValueError):  # the client left while the next piece is being made
+                rest.close()
+        await send({"type": "http.response.body", "body": b""})
 
     async def run(self, function: Callable[[Any], Any], argument: Any) -> Any:
         """What `function` returns, on one of the threads."""
@@ -142,13 +156,24 @@ class ThreadedWsgi:
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         started: list[Any] = []
-        chunks: Iterable[bytes] = self._wsgi(environ, lambda *start: started.extend(start[:2]))
-        try:
-            content = b"".join(chunks)
-        finally:
-            getattr(chunks, "close", lambda: None)()
+        chunks: Any = self._wsgi(environ, lambda *start: started.extend(start[:2]))
+        content, rest = b"", chunks
+        if "asgi.streams" not in environ:
+            content, rest = _joined(chunks), None
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in started[1]]
-        return int(started[0][:3]), headers, content
+        return int(started[0][:3]), headers, content, rest
+
+
+def _joined(chunks: Any) -> bytes:
+    try:
+        return b"".join(chunks)
+    finally:
+        getattr(chunks, "close", lambda: None)()
+
+
+def _next_of(pieces: Iterator[bytes]) -> bytes:
+    """The next piece that is not empty, or b"" at the end."""
+    return next(filter(None, pieces), b"")
 
 
 async def _read(environ: dict[str, Any], receive: Receive) -> IO[bytes]:

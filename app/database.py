@@ -78,6 +78,7 @@ class Dialect:
     roomy: str  # lets this transaction sort and hash in memory
     has_tables: str  # whether our tables are there
     like: str  # LIKE in any case
+    each_text: str  # a row with a `value` for each text of a JSON array
 
 
 DIALECTS = {
@@ -106,6 +107,7 @@ DIALECTS = {
         roomy="SET LOCAL work_mem = '64MB'",
         has_tables="SELECT to_regclass('urls') IS NOT NULL",
         like="ILIKE",
+        each_text="json_array_elements_text({0}::json) AS each (value)",
     ),
     Sqlite: Dialect(
         identity="INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -131,6 +133,7 @@ DIALECTS = {
         roomy="SELECT 1",
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
         like="LIKE",
+        each_text="json_each({0}) AS each",
     ),
 }
 

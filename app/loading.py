@@ -19,17 +19,25 @@ from app.migrations import apply
 _SAMPLES = Path(__file__).parents[1] / "seed_data"
 
 
-def import_files(program: str, files: tuple[str, ...], strict: bool) -> int:
+def import_files(
+    program: str,
+    files: tuple[str, ...],
+    strict: bool,
+    source: str | None = None,
+    dry_run: bool = False,
+) -> int:
     """Loads the files and prints the report; returns the exit code. Errors begin with `program`."""
     try:
         bind(Settings.from_env())
         with released():
             apply()
-            report = _load(files, strict)
+            report = _load(files, strict, source, dry_run)
     except (ConfigError, InvalidInput, DatabaseUnusable) as error:
         return _fail(program, f"{error}{_where_samples_are(files)}")
     except DatabaseUnavailable as error:
         return _fail(program, unavailable(error))
+    if dry_run:
+        click.echo("A dry run: nothing is stored. Without --dry-run:")
     _print(report)
     if report.is_refusal():
         return _fail(program, "nothing could be loaded: every row is bad")
@@ -47,11 +55,11 @@ def _where_samples_are(files: tuple[str, ...]) -> str:
     return f"; there is {', '.join(samples)}" if samples else ""
 
 
-def _load(files: tuple[str, ...], strict: bool) -> LoadReport:
+def _load(files: tuple[str, ...], strict: bool, source: str | None, dry_run: bool) -> LoadReport:
     if not sys.stderr.isatty():
-        return importing.load(files, strict)
+        return importing.load(files, strict, None, source, dry_run)
     try:
-        return importing.load(files, strict, _show_progress)
+        return importing.load(files, strict, _show_progress, source, dry_run)
     finally:
         _show("")
 
@@ -68,8 +76,7 @@ def _show(line: str) -> None:
 def _print(report: LoadReport) -> None:
     for file in report.files:
         _print_bad_rows(file)
-        skipped = f" ({file.skipped} were there already)" if file.skipped else ""
-        click.echo(f"Loaded {file.created} rows into {file.kind.model}{skipped}")
+        click.echo(f"Loaded {file.created} rows into {file.kind.model}{_skipped(file)}")
     for note in report.notes:
         click.echo(note, err=True)
     if report.more_notes:
@@ -79,7 +86,20 @@ def _print(report: LoadReport) -> None:
     click.echo("Loaded " + ", ".join(f"{report.created(kind)} {kind.noun}" for kind in kinds))
 
 
+def _skipped(file: FileReport) -> str:
+    words = {
+        "were there already": file.skipped - file.conflicts,
+        "have codes of other links": file.conflicts,
+    }
+    said = ", ".join(f"{count} {why}" for why, count in words.items() if count)
+    return f" ({said})" if said else ""
+
+
 def _print_bad_rows(file: FileReport) -> None:
+    for bad in file.taken:
+        click.echo(f"{file.name}:{bad.line}: skipped: {bad.reason}: {bad.value}", err=True)
+    if file.conflicts > len(file.taken):
+        click.echo(f"{file.name}: ... and {file.conflicts - len(file.taken)} more", err=True)
     for bad in file.errors:
         click.echo(f"{file.name}:{bad.line}: skipped: {bad.reason}", err=True)
     if file.failed > len(file.errors):

@@ -80,6 +80,17 @@ class UrlTag(Table):
         primary_key = CompositeKey("tag", "url")
 
 
+class ImportedCount(Table):
+    """How many clicks of a link's imported count have no event here, which may be imported yet."""
+
+    url: Any = ForeignKeyField(Url, primary_key=True)
+    url_id: Any
+    clicks: Any = BigIntegerField()
+
+    class Meta:
+        table_name = "imported_counts"
+
+
 class Event(Table):
     id: Any = BigAutoField()
     url: Any = ForeignKeyField(Url, null=True)

@@ -93,7 +93,7 @@ def _describe(operation: Operation, schema_of: Json) -> Json:
         schema = schema_of[repr(declared.body)]
         described["requestBody"] = _body("application/json", {"schema": schema})
     if declared.upload:
-        described["requestBody"] = _body("multipart/form-data", interface.UPLOAD)
+        described["requestBody"] = _body("multipart/form-data", interface.UPLOADS[operation.name])
     if declared.secured:
         described["security"] = [{"chaos": []}]
     return described

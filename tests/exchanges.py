@@ -23,6 +23,7 @@ SHOWN_HEADERS = (
     "Cache-Control",
     "Retry-After",
     "Allow",
+    "Content-Disposition",
 )
 CONDITIONS = ("Idempotency-Key", "If-Match", "If-None-Match")
 _BLOCK = re.compile(r"```http\n(.*?)```\n\n```(?:http|json)?\n(.*?)```\n", re.DOTALL)

@@ -137,6 +137,7 @@ def test_what_killed_a_replica_after_it_could_not_be_sent_to_another_is_not_sent
         "/users/bulkx",
         "/users/bulk/",
         "/urls/bulk/",
+        "/urls/importx",
     ],
 )
 def test_json_may_have_64_kib(door: Door, path: str) -> None:
@@ -152,7 +153,9 @@ def test_json_may_have_64_kib(door: Door, path: str) -> None:
     assert times_sent(replicas) == sent
 
 
-@pytest.mark.parametrize("path", ["/users/bulk", "/users/bulk?x=1", "/users/bul%6b"])
+@pytest.mark.parametrize(
+    "path", ["/users/bulk", "/users/bulk?x=1", "/users/bul%6b", "/urls/import?source=yourls"]
+)
 def test_a_file_may_have_10_mib_with_what_a_form_puts_around_it(door: Door, path: str) -> None:
     nginx, replicas = door(answer)
     assert ask(nginx, path, "POST", size=LARGEST_FILE)[0] == 200

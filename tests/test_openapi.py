@@ -143,7 +143,7 @@ def test_booleans_and_numbers_of_queries_are_booleans_and_numbers(document: Docu
         | {"size", "border"},
         "string": {"event_type", "filter", "level", "from", "to", "tz", "by", "tag", "format"}
         | {"username", "email", "short_code", "q", "created_after", "created_before", "sort"}
-        | {"after_time", "before_time", "ids"},
+        | {"after_time", "before_time", "ids", "source"},
     }
 
 

@@ -29,6 +29,9 @@ STATISTICS = ("/urls/{url_id}/stats", "/stats")
 OF_THIS_MOMENT = [
     *STATISTICS,
     "/",
+    "/users.csv",
+    "/urls.csv",
+    "/events.csv",
     "/health",
     "/health/ready",
     "/ready",

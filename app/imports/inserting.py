@@ -15,6 +15,8 @@ from app.database import db
 from app.imports.columns import Kind
 
 NEW_ID = 0  # the target of a row that is to get an id that nobody has
+# Of a dry run. A sequence does not go back when its transaction is undone, so it stays untouched.
+_DRY_ID, _DRY_IDS = "coalesce(id, -n)", "UPDATE {staged} SET target = -n WHERE {which}"
 _LARGEST_KEPT_ID = 2**62  # a larger one is replaced, so that there are always ids left to give out
 
 
@@ -28,13 +30,14 @@ def has_any(kind: Kind, which: str) -> bool:
     return bool(run(kind, f"SELECT 1 FROM {{staged}} WHERE {which} LIMIT 1").fetchone())
 
 
-def store_at_once(kind: Kind) -> bool:
+def store_at_once(kind: Kind, dry_run: bool) -> bool:
     """Whether all rows were new and kept their ids: the usual case, and the cheapest to try."""
     largest = run(kind, "SELECT max(id) FROM {staged}").fetchone()[0] or 0
     if largest <= _LARGEST_KEPT_ID:
         with suppress(IntegrityError), db.atomic():
-            _pass_ids(kind, largest)
-            own_id = database.dialect().own_id.format(table=kind.table)
+            if not dry_run:
+                _pass_ids(kind, largest)
+            own_id = _DRY_ID if dry_run else database.dialect().own_id.format(table=kind.table)
             rows = f"SELECT {own_id}, {{columns}} FROM {{staged}}"
             run(kind, f"INSERT INTO {{table}} (id, {{columns}}) {rows}")
             return True
@@ -55,14 +58,14 @@ def find_new_ids(kind: Kind, fate: int) -> None:
     change_later_of_same(kind, "id", f"fate = {fate} AND target IS NULL", f"target = {NEW_ID}")
 
 
-def store(kind: Kind, fate: int) -> None:
+def store(kind: Kind, fate: int, dry_run: bool) -> None:
     """Inserts the rows of this fate; marked ones get new ids, behind those that are kept."""
     kept = f"SELECT max(id) FROM {{staged}} WHERE fate = {fate} AND target IS NULL"
     largest = run(kind, kept).fetchone()[0] or 0
-    if largest:
+    if largest and not dry_run:
         _pass_ids(kind, largest)
     which = f"fate = {fate} AND target = {NEW_ID}"
-    new_ids = database.dialect().new_ids
+    new_ids = _DRY_IDS if dry_run else database.dialect().new_ids
     db.execute_sql(
         new_ids.format(table=kind.table, staged=kind.staged, which=which, largest=largest)
     )

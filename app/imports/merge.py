@@ -6,10 +6,10 @@ Ids are kept when they are free. Rows of users come before links, and links befo
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import starmap
 
 from app import database
-from app.imports.columns import EVENTS, PRODUCTS, Kind
+from app.imports import links
+from app.imports.columns import EVENTS, PRODUCTS, URLS, Kind
 from app.imports.inserting import (
     NEW_ID,
     change_later_of_same,
@@ -21,23 +21,22 @@ from app.imports.inserting import (
     store_at_once,
 )
 from app.imports.staging import NEW, NEW_IN_CHAIN, PLACES, REPEAT, STORED
-from app.models import CLICK_TYPES
-from app.redirects.counting import Lines, count, line_of_event
-
-_CLICKS = ", ".join(f"'{name}'" for name in CLICK_TYPES)
 
 
-def merge(kind: Kind) -> dict[int, int]:
-    """Makes the rows that `kind`'s staging table asks for; by file, how many it has not made."""
+def merge(kind: Kind, dry_run: bool) -> dict[int, int]:
+    """Makes the rows that `kind`'s staging table asks for; by file, how many it has not made.
+
+    The caller undoes a `dry_run`, which gives no ids out.
+    """
     for column, owner in kind.references():
         _resolve(kind, column, owner)
         database.trust_references()  # they are looked up above: 0.8 of COPY, not 0.7
     has_identities = bool(kind.keys) or not has_any(kind, "id IS NULL")
-    at_once = has_identities and store_at_once(kind)
+    at_once = has_identities and store_at_once(kind, dry_run)
     if not at_once:
-        _OTHERWISE.get(kind, _merge_by_keys)(kind)
-    if kind is EVENTS:
-        _count_clicks(kind)
+        _OTHERWISE.get(kind, _merge_by_keys)(kind, dry_run)
+    if kind in _AFTERWARDS:
+        _AFTERWARDS[kind](kind)
     return {} if at_once else _skipped(kind)
 
 
@@ -69,17 +68,17 @@ def _resolve(kind: Kind, column: str, owner: str) -> None:
 # ---- users and links: a row is the same as another when a unique key says so ----
 
 
-def _merge_by_keys(kind: Kind) -> None:
+def _merge_by_keys(kind: Kind, dry_run: bool) -> None:
     """As if row after row were stored, unless one of its keys is: the first of a key is new."""
     _match(kind, NEW, STORED)
     for key in kind.keys:
         change_later_of_same(kind, key, "target IS NULL", f"fate = {REPEAT}")
     find_new_ids(kind, NEW)
-    store(kind, NEW)
+    store(kind, NEW, dry_run)
     _match(kind, REPEAT, REPEAT)
     if _choose_in_chains(kind):
         find_new_ids(kind, NEW_IN_CHAIN)
-        store(kind, NEW_IN_CHAIN)
+        store(kind, NEW_IN_CHAIN, dry_run)
         _match(kind, REPEAT, REPEAT)
 
 
@@ -127,7 +126,7 @@ def _keyed(table: str) -> str:
     return ", ".join(f"{part.format(table)} AS k{at}" for at, part in enumerate(_CONTENT))
 
 
-def _merge_events(kind: Kind) -> None:
+def _merge_events(kind: Kind, dry_run: bool) -> None:
     run(
         kind,
         f"UPDATE staged_events SET fate = {STORED} FROM events AS other "
@@ -137,7 +136,7 @@ def _merge_events(kind: Kind) -> None:
     if has_any(kind, _WITHOUT_ID):
         _find_repeats(kind)
         _find_stored(kind)
-    store(kind, NEW)
+    store(kind, NEW, dry_run)
 
 
 _SAME_CONTENT = f"({_content('staged_events')}) = ({_content('other')})"
@@ -175,37 +174,25 @@ def _find_stored(kind: Kind) -> None:
     )
 
 
-_NEW_CLICKS = (
-    f"SELECT n, url_id, timestamp, details FROM staged_events WHERE fate = {NEW} "
-    f"AND event_type IN ({_CLICKS}) AND url_id IS NOT NULL AND n > {{last}} ORDER BY n LIMIT 5000"
-)
-
-
-def _count_clicks(kind: Kind) -> None:
-    """Counts the clicks among the new events, some thousands at a time."""
-    database.lock("drain")  # which counts many links at once too, in another order
-    run(kind, "CREATE INDEX staged_events_n ON staged_events (n)")
-    last = -1
-    while rows := run(kind, _NEW_CLICKS.format(last=last)).fetchall():
-        count(Lines(starmap(line_of_event, (row[1:] for row in rows))))
-        last = rows[-1][0]
-
-
 # ---- products: a row is the same as another by its id, or else by its name and category ----
 
 
-def _merge_products(kind: Kind) -> None:
+def _merge_products(kind: Kind, dry_run: bool) -> None:
     stored = f"UPDATE {{staged}} SET fate = {STORED}, target = {{table}}.id FROM {{table}} WHERE"
     run(kind, f"{stored} {{table}}.id = {{staged}}.id")
     same = " AND ".join(f"{{table}}.{name} = {{staged}}.{name}" for name in ("name", "category"))
     run(kind, f"{stored} {{staged}}.id IS NULL AND {same}")
     find_new_ids(kind, NEW)
-    store(kind, NEW)
+    store(kind, NEW, dry_run)
 
 
-_OTHERWISE: dict[Kind, Callable[[Kind], None]] = {
+_OTHERWISE: dict[Kind, Callable[[Kind, bool], None]] = {
     EVENTS: _merge_events,
     PRODUCTS: _merge_products,
+}
+_AFTERWARDS: dict[Kind, Callable[[Kind], None]] = {
+    URLS: links.finish,
+    EVENTS: links.count_clicks,
 }
 
 
@@ -214,8 +201,11 @@ _OTHERWISE: dict[Kind, Callable[[Kind], None]] = {
 
 def _skipped(kind: Kind) -> dict[int, int]:
     """By file, how many rows were there already; notes those that repeat another row."""
-    note = "'is the same as an earlier row, merged into id ' || target"
-    repeats = f"SELECT n, 2, {note} FROM {{staged}} WHERE fate = {REPEAT}"
+    note = "'is the same as an earlier row, merged into ' || "
+    row = "CASE WHEN target > 0 THEN 'id ' || target ELSE 'a new row' END"
+    repeats = f"SELECT n, 2, {note}{row} FROM {{staged}} WHERE fate = {REPEAT}"
+    if kind is URLS:
+        repeats += links.NO_CONFLICT
     run(kind, f"INSERT INTO import_notes {repeats}")
     counts = (
         f"SELECT n / {PLACES}, count(*) FROM {{staged}} "

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from app.errors import InvalidInput
 from app.imports.columns import Kind
 from app.schemas import BadRow as BadRowShape
-from app.schemas import ImportReport, in_our_words
+from app.schemas import ImportedFile, ImportReport, in_our_words
 
 MOST_ERRORS = 100
 LONGEST_VALUE = 100
@@ -37,7 +37,10 @@ def bad_row(refusal: Refusal) -> BadRow:
 
 @dataclass
 class FileReport:
-    """What became of one file: `good` rows are `created` or `skipped` (there already)."""
+    """What became of one file: `good` rows are `created` or `skipped` (there already).
+
+    `conflicts` of the skipped ones have a code that another link has; `taken` are the first.
+    """
 
     name: str
     kind: Kind
@@ -45,6 +48,8 @@ class FileReport:
     skipped: int = 0
     failed: int = 0
     errors: list[BadRow] = field(default_factory=list)
+    conflicts: int = 0
+    taken: list[BadRow] = field(default_factory=list)
 
     @property
     def created(self) -> int:
@@ -58,17 +63,30 @@ class FileReport:
             self.errors += map(bad_row, sorted(refusals)[:room])
 
     def shown(self) -> ImportReport:
+        """In an answer, where a conflict is a failure."""
+        imported = self.good - self.conflicts
         return ImportReport(
-            imported=self.good,
-            count=self.good,
+            imported=imported,
+            count=imported,
             created=self.created,
-            skipped=self.skipped,
-            failed=self.failed,
+            skipped=self.skipped - self.conflicts,
+            failed=self.failed + self.conflicts,
             total=self.good + self.failed,
-            errors=[
-                BadRowShape(line=bad.line, error=bad.reason, value=bad.value) for bad in self.errors
-            ],
+            errors=_shown(sorted([*self.errors, *self.taken])[:MOST_ERRORS]),
         )
+
+    def shown_whole(self, notes: list[BadRow], dry_run: bool) -> ImportedFile:
+        return ImportedFile(
+            **dict(self.shown()),
+            kind=self.kind.table,  # type: ignore[arg-type]  # one of the four
+            conflicts=self.conflicts,
+            notes=_shown(notes),
+            dry_run=dry_run,
+        )
+
+
+def _shown(rows: list[BadRow]) -> list[BadRowShape]:
+    return [BadRowShape(line=row.line, error=row.reason, value=row.value) for row in rows]
 
 
 @dataclass

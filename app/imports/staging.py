@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from app import bulk, database
 from app.database import db
 from app.errors import InvalidInput
 from app.imports.columns import KINDS, Kind
-from app.imports.reader import Batch, CsvFile
+from app.imports.reader import Batch
 from app.imports.report import MOST_ERRORS, FileReport, bad_row
 
 STORED, NEW, REPEAT, NEW_IN_CHAIN = 0, 1, 2, 3
@@ -39,8 +39,20 @@ Progress = Callable[[str, int], None]
 
 
 class Options(NamedTuple):
+    """`strict`: the first bad row ends the import. `dry_run`: the import is undone at its end."""
+
     strict: bool = False
     progress: Progress | None = None
+    dry_run: bool = False
+
+
+class Rows(Protocol):
+    """A file: its name, its columns in lower case, and its rows, which are read once."""
+
+    name: str
+    columns: list[str]
+
+    def batches(self) -> Iterator[Batch]: ...
 
 
 def create() -> None:
@@ -57,14 +69,15 @@ def create() -> None:
     db.execute_sql("CREATE TEMPORARY TABLE import_notes (n BIGINT, step INTEGER, note TEXT)")
 
 
-def stage(number: int, file: CsvFile, report: FileReport, options: Options) -> None:
+def stage(number: int, file: Rows, report: FileReport, options: Options) -> None:
     """Copies the good rows of an import's file, and fills its report.
 
     Raises Stopped at a bad row if `options` say so.
     """
     kind = report.kind
-    rows = _good_rows(PLACES * number, file, report, options)
-    report.good = bulk.insert(kind.staged, ("n", *kind.names()), rows)
+    check = Checker(kind, file.columns)
+    rows = _good_rows(PLACES * number, file, report, options, check)
+    report.good = bulk.insert(kind.staged, ("n", *check.names), rows)
 
 
 Notes = tuple[list[tuple[int, int, str]], int]
@@ -79,9 +92,8 @@ def notes() -> Notes:
 
 
 def _good_rows(
-    start: int, file: CsvFile, report: FileReport, options: Options
+    start: int, file: Rows, report: FileReport, options: Options, check: Checker
 ) -> Iterator[tuple[Any, ...]]:
-    check = Checker(report.kind, file.columns)
     seen = 0
     for batch in file.batches():
         lines, *columns = check(batch)
@@ -96,13 +108,18 @@ def _good_rows(
 
 
 class Checker:
-    """Sorts the good rows of files with these column names from the bad ones."""
+    """Sorts the good rows of files with these column names from the bad ones.
+
+    `names` are the columns that it makes: all but optional ones that the files lack.
+    """
 
     def __init__(self, kind: Kind, names: list[str]) -> None:
         self._columns = [
             (column, names.index(column.name) if column.name in names else -1)
             for column in kind.columns
+            if column.name in names or not column.optional
         ]
+        self.names = [column.name for column, _ in self._columns]
         self._width = max(place for _, place in self._columns) + 1
         needed = [(place, column.name) for column, place in self._columns if column.required]
         self._missing = {  # the column that a row of so many fields lacks, if any

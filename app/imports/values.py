@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from app.database import now
-from app.schemas import LARGEST_ID, POSSIBLE_CODE, RESERVED, Title, details_text, text_rule
+from app.imports.formulas import undefused
+from app.schemas import (
+    LARGEST_ID,
+    POSSIBLE_CODE,
+    RESERVED,
+    Title,
+    WebAddress,
+    details_text,
+    linkrules,
+    text_rule,
+)
 
 _NO_VALUE = {"", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", r"\n"}
 """What spreadsheets, pandas and databases write for nothing where a text cannot stand."""
@@ -47,6 +59,18 @@ def stock(text: str) -> str:
     return str(number)
 
 
+def count(text: str) -> str:
+    return "0" if _is_nothing(text) else stock(text)
+
+
+def max_clicks(text: str) -> str | None:
+    return None if _is_nothing(text) else str(linkrules.max_clicks(_whole(text) or 0))
+
+
+def redirect_status(text: str) -> str:
+    return "302" if _is_nothing(text) else str(linkrules.redirect_status(_whole(text) or 0))
+
+
 def price(text: str) -> str:
     try:
         price = Decimal(text.strip()).quantize(Decimal("0.01"))
@@ -67,6 +91,10 @@ def moment(text: str) -> str:
         return str(now() if _is_nothing(text) else _moment(text))
     except (ValueError, OverflowError):
         raise ValueError("is not a date") from None
+
+
+def moment_or_none(text: str) -> str | None:
+    return None if _is_nothing(text) else moment(text)
 
 
 def _moment(text: str) -> datetime:
@@ -104,17 +132,34 @@ def boolean(text: str) -> str:
         raise ValueError("must be true or false") from None
 
 
+def flag(text: str) -> str:
+    """A boolean that nothing makes false."""
+    return "0" if _is_nothing(text) else boolean(text)
+
+
+def literal(rule: Callable[[str], str]) -> Callable[[str], str]:
+    """The rule of a text that an export may have defused."""
+    return lambda text: rule(undefused(text))
+
+
 def title(text: str) -> str | None:
-    return None if text.strip() in ("", r"\N") else _valid_title(text)
+    return None if text.strip() in ("", r"\N") else _valid_title(undefused(text))
 
 
 _valid_title = text_rule(Title)
 
 
+_valid_address = text_rule(WebAddress)
+
+
+def address_or_none(text: str) -> str | None:
+    return None if text.strip() in ("", r"\N") else _valid_address(text)
+
+
 def code(text: str) -> str:
-    code = text.strip()
+    code = undefused(text).strip()
     if not POSSIBLE_CODE.fullmatch(code):
-        raise ValueError("must be 1 to 32 letters, digits, - or _")
+        raise ValueError("must be 1 to 64 letters, digits, - or _")
     if code.lower() in RESERVED:
         raise ValueError("is the name of a route")
     return code
@@ -122,4 +167,29 @@ def code(text: str) -> str:
 
 def details(text: str) -> str:
     """A JSON object as it is; anything else is kept as what it was."""
-    return details_text(text) if text.strip() else "{}"
+    return details_text(undefused(text)) if text.strip() else "{}"
+
+
+# ---- tags ----
+
+
+def tags(text: str) -> str:
+    """A JSON array of texts, or texts between commas or bars, as a JSON array."""
+    if text.strip() in ("", r"\N"):
+        return "[]"
+    return json.dumps(linkrules.tags(list(map(_tag, _listed(undefused(text).strip())))))
+
+
+_tag = text_rule(linkrules.Tag)
+
+
+def _listed(text: str) -> list[str]:
+    try:
+        found: list[str] | None = json.loads(text) if text.startswith("[") else None
+    except (ValueError, RecursionError):
+        found = None
+    if found is None:
+        return [part for part in re.split("[,|]", text) if part.strip()]
+    if not all(isinstance(tag, str) for tag in found):
+        raise ValueError("must be a JSON array of texts")
+    return found

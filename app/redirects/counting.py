@@ -51,13 +51,18 @@ FROM more WHERE urls.id = more.id RETURNING urls.id, urls.user_id
 _NOTE = "INSERT INTO click_journal (entry) VALUES (?)"
 
 
-def count(lines: Lines) -> dict[int, int | None]:
-    """Counts clicks within the running transaction; the owner of each link that still exists."""
+def count(lines: Lines, included: Lines | None = None) -> dict[int, int | None]:
+    """Counts clicks within the running transaction; the owner of each link that still exists.
+
+    `included`: those of them that the links' own numbers have counted already.
+    """
     if not lines:
         return {}
     more: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for (url_id, _, kind), number in lines.items():
         more[url_id][kind[0]] += number
+    for (url_id, _, kind), number in (included or {}).items():
+        more[url_id][kind[0]] -= number
     # In the order of their ids, as all who lock many links.
     rows = ", ".join(f"({url_id}, {ps}, {rs})" for url_id, (ps, rs) in sorted(more.items()))
     owners: dict[int, int | None] = dict(db.execute_sql(_COUNT.format(rows)).fetchall())

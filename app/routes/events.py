@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response
 
+from app.imports import exporting
+from app.imports.columns import EVENTS
+from app.routes.downloads import csv_file
 from app.routes.inputs import Answer, created, declares, listing
-from app.schemas import Event, EventCreate, EventQuery, show_event
+from app.schemas import Event, EventCreate, EventFilters, EventQuery, show_event
 from app.services import events, paging
 
 bp = Blueprint("events", __name__)
@@ -18,6 +21,13 @@ bp = Blueprint("events", __name__)
 def list_events(query: EventQuery) -> Answer:
     """All events, newest first, every click answered so far among them."""
     return listing(paging.shown(events.page(query), show_event), query)
+
+
+@bp.get("/events.csv")
+@declares(query=EventFilters, answer=str, media="text/csv", headers=("Content-Disposition",))
+def export_events(query: EventFilters) -> Response:
+    """All events by id, or those of the filters, as the import takes them."""
+    return csv_file("events.csv", exporting.pieces(EVENTS, events.conditions(query)))
 
 
 @bp.post("/events")

@@ -6,15 +6,23 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from app.imports import exporting, importing
+from app.imports.columns import URLS
+from app.routes.downloads import csv_file
 from app.routes.inputs import Answer, base_url, created, declares, listing
 from app.routes.tags import precondition, tagged, unless_known, url_tag
+from app.routes.uploads import uploaded
 from app.schemas import (
     Event,
+    ImportedFile,
+    ImportQuery,
+    ImportRefusal,
     ListQuery,
     ShortenUrl,
     StatsQuery,
     Url,
     UrlCreate,
+    UrlFilters,
     UrlQuery,
     UrlStats,
     UrlUpdate,
@@ -56,6 +64,21 @@ def list_urls(query: UrlQuery) -> Answer:
     """All links by id; filters combine, and `sort` orders them otherwise."""
     base = base_url()
     return listing(paging.shown(finding.page(query), lambda url: show_url(url, base)), query)
+
+
+@bp.get("/urls.csv")
+@declares(query=UrlFilters, answer=str, media="text/csv", headers=("Content-Disposition",))
+def export_urls(query: UrlFilters) -> Response:
+    """All links by id, or those of the filters, as the import takes them."""
+    return csv_file("urls.csv", exporting.pieces(URLS, finding.searched(query)))
+
+
+@bp.post("/urls/import")
+@declares(query=ImportQuery, answer=ImportedFile, status=201, upload=True, refusal=ImportRefusal)
+def import_file(query: ImportQuery) -> ImportedFile:
+    """Import a CSV file of links, users or events, or another system's links."""
+    with uploaded("file") as stream:
+        return importing.import_file(stream, query)
 
 
 @bp.get("/urls/<id:url_id>")

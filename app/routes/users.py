@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.imports import importing
+from app.imports import exporting, importing
+from app.imports.columns import USERS
+from app.routes.downloads import csv_file
 from app.routes.inputs import Answer, base_url, created, declares, listing
 from app.routes.tags import precondition, tagged, unless_known, user_tag
 from app.routes.uploads import uploaded
@@ -15,6 +17,7 @@ from app.schemas import (
     Url,
     User,
     UserCreate,
+    UserFilters,
     UserQuery,
     UserUpdate,
     show_url,
@@ -40,6 +43,13 @@ def create_user(body: UserCreate) -> Answer:
 def list_users(query: UserQuery) -> Answer:
     """All users by id, or the one with this username or email."""
     return listing(paging.shown(users.page(query), show_user), query)
+
+
+@bp.get("/users.csv")
+@declares(query=UserFilters, answer=str, media="text/csv", headers=("Content-Disposition",))
+def export_users(query: UserFilters) -> Response:
+    """All users by id, as the import takes them."""
+    return csv_file("users.csv", exporting.pieces(USERS, users.conditions(query)))
 
 
 @bp.get("/users/<id:user_id>")

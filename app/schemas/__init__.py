@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.schemas import examples, interface
+from app.schemas import examples, interface, linkrules
 from app.schemas.addresses import OwnAddress, forwarded, is_host, location
 from app.schemas.checking import (
     check,
@@ -15,8 +15,11 @@ from app.schemas.checking import (
 from app.schemas.codes import POSSIBLE_CODE, RESERVED, ROUTE_NAMES, is_reserved
 from app.schemas.details import LONGEST_STORED_DETAILS, details_text
 from app.schemas.inputs import (
+    SOURCES,
     EventCreate,
+    EventFilters,
     EventQuery,
+    ImportQuery,
     ListQuery,
     LogQuery,
     QrQuery,
@@ -31,17 +34,15 @@ from app.schemas.inputs import (
     UrlsQuery,
     UrlUpdate,
     UserCreate,
+    UserFilters,
     UserQuery,
     UserUpdate,
 )
 from app.schemas.linkrules import MOST_TAGS
 from app.schemas.outputs import (
-    BadRow,
     Error,
     Event,
     Health,
-    ImportRefusal,
-    ImportReport,
     Index,
     LogEntry,
     LogSearch,
@@ -61,8 +62,10 @@ from app.schemas.outputs import (
     show_url,
     show_user,
 )
+from app.schemas.reports import BadRow, ImportedFile, ImportRefusal, ImportReport
 from app.schemas.rules import (
     LARGEST_ID,
+    LONGEST_TITLE,
     Details,
     Email,
     EventType,

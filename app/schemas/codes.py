@@ -9,8 +9,11 @@ POSSIBLE_CODE = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_CODE}}}")
 CODE_PATTERN = f"^{POSSIBLE_CODE.pattern}$"
 ROUTE_NAMES = (
     "users",
+    "users.csv",
     "urls",
+    "urls.csv",
     "events",
+    "events.csv",
     "logs",
     "products",
     "shorten",

@@ -6,6 +6,12 @@ from typing import Any
 
 FILE = "username,email\nada,ada@example.com\ngrace,grace@example.com\nlinus,linus\n"
 
+LINKS_FILE = (
+    "short_code,original_url,title,tags,click_count\n"
+    'spring,https://example.com/spring,Spring,"[""sale""]",120\n'
+    "spring,https://example.com/other,,,\n"
+)
+
 _TARGET, _TIME = "https://example.com/a/long/path", "2026-01-02T03:04:05"
 _BAD_EMAIL = "email: not a valid email address"
 _NEW_USER = {"username": "ada", "email": "ada@example.com"}
@@ -41,6 +47,7 @@ _STATISTICS: dict[str, Any] = {
     "devices": [{"value": "Pixel 8", "people": 2, "robots": 0}],
     "campaigns": [],
 }
+_CONFLICT = {"line": 3, "error": "short_code: is taken by another link", "value": "spring"}
 _COUNTS = {"imported": 2, "count": 2, "created": 1, "skipped": 1, "failed": 1, "total": 3}
 _LOG = {
     "timestamp": _TIME,
@@ -118,6 +125,16 @@ NOUNS: dict[str, dict[str, Any]] = {
     },
     "BadRow": _ROW,
     "ImportReport": {**_COUNTS, "errors": [_ROW]},
+    "ImportedFile": {
+        **dict.fromkeys(("imported", "count", "created", "failed"), 1),
+        "skipped": 0,
+        "total": 2,
+        "errors": [_CONFLICT],
+        "kind": "urls",
+        "conflicts": 1,
+        "notes": [],
+        "dry_run": False,
+    },
     "ImportRefusal": {
         **error(400, "Bad Request", _NOTHING),
         "errors": {"line 2": _WHY},
@@ -137,7 +154,10 @@ NOUNS: dict[str, dict[str, Any]] = {
     },
 }
 
-ANSWERS: dict[str, Any] = {"shorten_url": _URL | {"user_id": None, "title": None}}
+ANSWERS: dict[str, Any] = {
+    "shorten_url": _URL | {"user_id": None, "title": None},
+    "export_users": f"id,username,email,created_at\r\n1,ada,ada@example.com,{_TIME}\r\n",
+}
 """By operation, where the answer is not the example of its noun."""
 
 _BY_STATUS = {
@@ -164,6 +184,7 @@ _BY_OPERATION = {
     (400, "create_user"): _WHY,
     (400, "update_user"): _WHY,
     (400, "import_users"): _NO_FILE,
+    (400, "import_file"): _NO_FILE,
     (400, "create_url"): f"original_url: {_BAD_URL}",
     (400, "update_url"): f"original_url: {_BAD_URL}",
     **dict.fromkeys(
@@ -186,6 +207,7 @@ _BY_OPERATION = {
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
     (413, "import_users"): "The body is larger than 10 MiB",
+    (413, "import_file"): "The body is larger than 10 MiB",
     (503, "show_readiness"): _NOT_READY,
     (503, "show_ready"): _NOT_READY,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, WrapValidator
 
@@ -144,9 +144,15 @@ class ListQuery(Query):
     count: QueryBoolean = Field(False, description="adds X-Total-Count")
 
 
-class UserQuery(ListQuery):
+class UserFilters(Query):
+    """Which users: all filters that are given hold."""
+
     username: str | None = Field(None, description="exactly this one")
     email: str | None = Field(None, description="this one, in any case")
+
+
+class UserQuery(ListQuery, UserFilters):
+    pass
 
 
 class UrlFilters(Query):
@@ -188,7 +194,9 @@ class QrQuery(Query):
     level: Literal["L", "M", "Q", "H"] = Field("M", description="of error correction, at least")
 
 
-class EventQuery(ListQuery):
+class EventFilters(Query):
+    """Which events: all filters that are given hold."""
+
     after_time: Moment | None = Field(None, description="at this moment or later")
     before_time: Moment | None = Field(None, description="before this moment")
     url_id: QueryInteger | None = None
@@ -200,6 +208,10 @@ class EventQuery(ListQuery):
     )
 
 
+class EventQuery(ListQuery, EventFilters):
+    pass
+
+
 class LogQuery(Query):
     lines: LogLines = Field(100, description="how many, at most 1000; what is no number is 100")
     limit: LogLimit = Field(50, description="how many at most, up to 200; what is no number is 50")
@@ -208,3 +220,14 @@ class LogQuery(Query):
 
     def is_search(self) -> bool:
         return bool(self.model_fields_set & {"limit", "filter", "level"})
+
+
+_Source = Literal["yourls", "shlink", "kutt", "bitly", "dub", "shortio"]
+SOURCES: tuple[str, ...] = get_args(_Source)
+
+
+class ImportQuery(Query):
+    source: _Source | None = Field(
+        None, description="the system that exported the file; Holdfast without it"
+    )
+    dry_run: QueryBoolean = Field(False, description="reports everything and stores nothing")

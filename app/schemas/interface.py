@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.schemas.examples import FILE
+from app.schemas.examples import FILE, LINKS_FILE
 
 _ID = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _CODE = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
@@ -14,16 +14,27 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "event_id": {**_ID, "examples": [12]},
     "short_code": {**_CODE, "examples": ["aB3xY9"]},
 }
-_FILE = {
-    "type": "string",
-    "format": "binary",
-    "contentMediaType": "text/csv",
-    "description": "CSV in UTF-8: username, email, also id and created_at, in any order and case",
-    "examples": [FILE],
-}
-UPLOAD = {
-    "schema": {"type": "object", "required": ["file"], "properties": {"file": _FILE}},
-    "encoding": {"file": {"contentType": "text/csv"}},
+
+
+def _upload(description: str, example: str, media: str) -> dict[str, Any]:
+    file = {
+        "type": "string",
+        "format": "binary",
+        "contentMediaType": "text/csv",
+        "description": description,
+        "examples": [example],
+    }
+    return {
+        "schema": {"type": "object", "required": ["file"], "properties": {"file": file}},
+        "encoding": {"file": {"contentType": media}},
+    }
+
+
+_USERS = "CSV in UTF-8: username, email, also id and created_at, in any order and case"
+_ANY = "CSV in UTF-8 as the exports are, or another system's links: docs/moving.md"
+UPLOADS = {
+    "import_users": _upload(_USERS, FILE, "text/csv"),
+    "import_file": _upload(_ANY, LINKS_FILE, "text/csv, application/json"),
 }
 TEXT = {"type": "string"}
 
@@ -51,6 +62,7 @@ HEADERS = {
         "`private, no-store`, so that every click arrives; a picture may be kept"
     ),
     "X-Cache": _header("Whether the answer came from the cache", _HIT),
+    "Content-Disposition": _header("A file to be saved, and its name"),
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
     "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
     "Retry-After": _header("Seconds to wait", _NUMBER),

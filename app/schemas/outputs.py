@@ -98,22 +98,6 @@ class UrlsChanged(Out):
     dry_run: bool
 
 
-class BadRow(Out):
-    line: int
-    error: str
-    value: str
-
-
-class ImportReport(Out):
-    imported: int
-    count: int
-    created: int
-    skipped: int
-    failed: int
-    total: int
-    errors: list[BadRow]
-
-
 class _Stores(Out):
     database: Literal["connected", "refusing", "disconnected"]
     cache: Literal["connected", "disconnected", "disabled"]
@@ -159,17 +143,6 @@ class Error(Out):
     status: int
     request_id: str
     errors: dict[str, str] = Field(default_factory=dict, description="Each bad field, and why")
-
-
-class ImportRefusal(Error):
-    """The error of an import; with numbers when its rows were read and all of them were bad."""
-
-    imported: int = Field(default_factory=int)  # unlike None, it is no default in the schema
-    count: int = Field(default_factory=int)
-    created: int = Field(default_factory=int)
-    skipped: int = Field(default_factory=int)
-    failed: int = Field(default_factory=int)
-    total: int = Field(default_factory=int)
 
 
 class UrlsRefusal(Error):

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError, to_json
 from app.schemas.addresses import OwnAddress, is_printable, is_web_address
 
 LARGEST_ID = 2**63 - 1
+LONGEST_TITLE = 255
 LARGEST_DETAILS = 16 * 1024
 """Of an event, in bytes, as answers write them."""
 _DEEPEST = 32
@@ -186,8 +187,11 @@ _URL = "https://example.com/a/long/path"
 # The format is one that validators do not know: uri and iri refuse what browsers follow.
 WebAddress = Annotated[str, Text(2048, _URL, _web_address, _URL_PATTERN, "web-address")]
 Target = Annotated[WebAddress, AfterValidator(_not_ours)]
-Title = Annotated[str, Text(255, "An example")]
-_MAYBE_BLANK = {**Text(255, "An example", pattern=r"^[^\x00]*$").described(), "minLength": 0}
+Title = Annotated[str, Text(LONGEST_TITLE, "An example")]
+_MAYBE_BLANK = {
+    **Text(LONGEST_TITLE, "An example", pattern=r"^[^\x00]*$").described(),
+    "minLength": 0,
+}
 OptionalTitle = Annotated[
     Title | None,
     BeforeValidator(_blank_is_none),

@@ -15,7 +15,7 @@ from app.models import CLICK_TYPES, Event
 from app.redirects.counting import Lines, count, line_of_event
 from app.redirects.drain import drain
 from app.redirects.rollups import fold_sometimes
-from app.schemas import EventCreate, EventQuery, ListQuery
+from app.schemas import EventCreate, EventFilters, EventQuery, ListQuery
 from app.services import paging, tables, urls, users
 from app.services.paging import Page
 
@@ -123,15 +123,11 @@ def delete(event_id: int) -> None:
 def page(query: EventQuery) -> Page:
     """Newest first, after all clicks that were answered before have been counted."""
     drain.run()
-    if not (tables.possible(query.url_id) and tables.possible(query.user_id)):
+    wanted = conditions(query)
+    if wanted is None:
         return paging.nothing(query)
-    conditions = _filters(query)
-    if query.event_type is not None:
-        if "\x00" in query.event_type:
-            return paging.nothing(query)
-        conditions.update(_is_of_type(query.event_type))
     has_time = query.after_time is not None or query.before_time is not None
-    return paging.read(Event, conditions, query, _BY_TIME if has_time else paging.NEWEST_FIRST)
+    return paging.read(Event, wanted, query, _BY_TIME if has_time else paging.NEWEST_FIRST)
 
 
 _BY_TIME = paging.Order("timestamp", descending=True)
@@ -143,9 +139,19 @@ _FILTERS = {
 }
 
 
-def _filters(query: EventQuery) -> tables.Conditions:
+def conditions(query: EventFilters) -> tables.Conditions | None:
+    """The filters; None when nothing can match."""
+    if not (tables.possible(query.url_id) and tables.possible(query.user_id)):
+        return None
     given = {name: getattr(query, name) for name in _FILTERS}
-    return {_FILTERS[name]: (value,) for name, value in given.items() if value is not None}
+    found: tables.Conditions = {
+        _FILTERS[name]: (value,) for name, value in given.items() if value is not None
+    }
+    if query.event_type is not None:
+        if "\x00" in query.event_type:
+            return None
+        found.update(_is_of_type(query.event_type))
+    return found
 
 
 def _is_of_type(event_type: str) -> tables.Conditions:

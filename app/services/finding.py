@@ -100,6 +100,14 @@ def selected(selection: UrlSelection, most: int) -> Conditions | None:
     return wanted
 
 
+def searched(query: UrlFilters) -> Conditions | None:
+    """All filters and the search; None when nothing can match."""
+    wanted = conditions(query)
+    if wanted is None or query.q is None:
+        return wanted
+    return {**wanted, **_matching(query.q)}
+
+
 def _gathered(wanted: Conditions, query: UrlFilters) -> Conditions:
     """The same rows, by their ids; without an index for it the search goes through all of them."""
     searched, reason = {}, "sort"

@@ -12,7 +12,7 @@ from app.errors import Conflict, NotFound
 from app.models import Url, User
 from app.redirects.links import DELETED, Link, add_pending, deliver
 from app.redirects.rollups import forget_user
-from app.schemas import UserCreate, UserQuery, UserUpdate
+from app.schemas import UserCreate, UserFilters, UserQuery, UserUpdate
 from app.services import paging, tables
 from app.services.paging import Page
 from app.services.tables import Check
@@ -61,14 +61,20 @@ def get(user_id: int, lock: str = "") -> Any:
 
 
 def page(query: UserQuery) -> Page:
+    wanted = conditions(query)
+    return paging.nothing(query) if wanted is None else paging.read(User, wanted, query)
+
+
+def conditions(query: UserFilters) -> tables.Conditions | None:
+    """The filters; None when nothing can match."""
     if "\x00" in f"{query.username}{query.email}":
-        return paging.nothing(query)
-    conditions: tables.Conditions = {}
+        return None
+    found: tables.Conditions = {}
     if query.username is not None:
-        conditions["username = ?"] = (query.username,)
+        found["username = ?"] = (query.username,)
     if query.email is not None:
-        conditions["lower(email) = ?"] = (_ascii_lower(query.email),)
-    return paging.read(User, conditions, query)
+        found["lower(email) = ?"] = (_ascii_lower(query.email),)
+    return found
 
 
 def update(user_id: int, data: UserUpdate, check: Check | None = None) -> Any:

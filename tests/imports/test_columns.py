@@ -31,7 +31,7 @@ ODD = st.sampled_from(
             "2024-01-31T10:20:30",
             "1900-02-29 10:20:30",
         ),
-        *("users", "USERS", "Metrics", "metrics2", "a" * 32, "a" * 33, "a b", "\u212a"),
+        *("users", "USERS", "Metrics", "metrics2", "a" * 32, "a" * 64, "a" * 65, "a b", "\u212a"),
         *(
             "http://1.2.3.4",
             "http://x.0x1/",

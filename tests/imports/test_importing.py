@@ -230,9 +230,9 @@ def test_clicks_are_counted_under_each_of_their_names(load: Load, api: Api) -> N
 
 BAD_ROWS = {
     "11,x": "original_url: is missing",
-    "1,,https://example.com/,,": "short_code: must be 1 to 32 letters, digits, - or _",
-    "1,a b,https://example.com/,,": "short_code: must be 1 to 32 letters, digits, - or _",
-    f"1,{'a' * 33},https://example.com/,,": "short_code: must be 1 to 32 letters, digits, - or _",
+    "1,,https://example.com/,,": "short_code: must be 1 to 64 letters, digits, - or _",
+    "1,a b,https://example.com/,,": "short_code: must be 1 to 64 letters, digits, - or _",
+    f"1,{'a' * 65},https://example.com/,,": "short_code: must be 1 to 64 letters, digits, - or _",
     "1,metrics,https://example.com/,,": "short_code: is the name of a route",
     "1,x,example.com,,": "original_url: must be an absolute http or https URL",
     "1,x,javascript:alert(1),,": "original_url: must be an absolute http or https URL",

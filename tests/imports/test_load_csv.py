@@ -160,7 +160,7 @@ def test_strict_stops_at_the_first_bad_row_with_nothing_loaded(
         1,
         [],
         [
-            f"load_csv.py: {bad}:3: short_code: must be 1 to 32 letters, digits, - or _; "
+            f"load_csv.py: {bad}:3: short_code: must be 1 to 64 letters, digits, - or _; "
             "nothing was loaded"
         ],
     )

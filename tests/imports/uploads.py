@@ -23,15 +23,17 @@ TABLES = ("users", "urls", "events", "products")
 
 
 def post_csv(client: FlaskClient, content: str | bytes) -> TestResponse:
+    return post_file(client, "/users/bulk", content)
+
+
+def post_file(client: FlaskClient, path: str, content: str | bytes) -> TestResponse:
     file = FileStorage(
         BytesIO(content.encode() if isinstance(content, str) else content), "users.csv"
     )
     boundary, body = encode_multipart(
         {"file": file}
     )  # the client would leave a temporary file open
-    return client.post(
-        "/users/bulk", data=body, content_type=f"multipart/form-data; boundary={boundary}"
-    )
+    return client.post(path, data=body, content_type=f"multipart/form-data; boundary={boundary}")
 
 
 def tables() -> dict[str, list[Any]]:

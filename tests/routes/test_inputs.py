@@ -15,6 +15,10 @@ ROUTES = {
     "/": "GET",
     "/users": "GET POST",
     "/users/bulk": "POST",
+    "/users.csv": "GET",
+    "/urls.csv": "GET",
+    "/events.csv": "GET",
+    "/urls/import": "POST",
     "/users/{user}": "GET PUT DELETE",
     "/users/{user}/urls": "GET",
     "/urls": "GET POST PATCH",
@@ -89,7 +93,9 @@ def test_another_request_id_is_replaced(client: FlaskClient, request_id: str | N
     assert all(re.fullmatch("[0-9a-f]{16,}", identity) for identity in made)
 
 
-@pytest.mark.parametrize("path", ["/users", "/urls", "/events", "/shorten", "/users/bulk"])
+@pytest.mark.parametrize(
+    "path", ["/users", "/urls", "/events", "/shorten", "/users/bulk", "/urls/import"]
+)
 @pytest.mark.parametrize(
     "content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x"]
 )
