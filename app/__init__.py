@@ -17,6 +17,7 @@ from app.redirects import views
 from app.redirects.batching import LoopRedis
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
+from app.redirects.front import Front
 from app.redirects.links import cache, handshake
 from app.redirects.visits import addresses
 from app.services import health
@@ -131,7 +132,7 @@ def _answered() -> None:
     logs.request_lines.write()
 
 
-def create_asgi() -> views.Front:
+def create_asgi() -> Front:
     """What Gunicorn serves: the application behind its front, which is idle without Redis."""
     settings = Settings.from_env()
     flask = create_app(settings)
@@ -139,7 +140,7 @@ def create_asgi() -> views.Front:
     threaded = ThreadedWsgi(flask, settings.web_threads, settings.web_queue, _answered)
     has_front = settings.redis_url and settings.front
     redis = LoopRedis(redis_connection) if has_front else None
-    front = views.Front(threaded, redis, settings.trusted_proxies)
+    front = Front(threaded, redis, settings.trusted_proxies)
     front.deactivated_status = settings.deactivated_status
     if not settings.redis_url:  # else the worker does it
         start_retention()

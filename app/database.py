@@ -219,9 +219,6 @@ def without_timeouts() -> Iterator[None]:
                 db.lift_timeouts(False)
 
 
-patience = without_timeouts  # the name that app/imports still uses
-
-
 def clean_up(*statements: str) -> None:
     """Runs them unless the connection is lost or its transaction failed, which undoes as much."""
     with suppress(PeeweeException, DatabaseUnavailable):

@@ -7,7 +7,7 @@ from collections import Counter
 
 import click
 
-from app.database import patience, released
+from app.database import released, without_timeouts
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.visits import shortened
@@ -17,7 +17,7 @@ from app.services.erasure import Subject
 
 def erase(address: str, user: str, link: str, apply: bool) -> None:
     """Exactly one of the first three is given. Without `apply` nothing changes."""
-    with released(), patience():
+    with released(), without_timeouts():
         _drain()
         subject = _subject(address, user, link)
         _say("Removed" if apply else "Would remove", subject.erase() if apply else _show(subject))

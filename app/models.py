@@ -126,9 +126,6 @@ class KeyValue(Table):
         table_name = "facts"
 
 
-Fact = KeyValue  # the name that app/redirects and app/imports still use
-
-
 class ClickClaim(Table):
     """Ids of stored clicks that the stream may still bring: a sender and its clicks' `numbers`."""
 

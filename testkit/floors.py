@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from app.asgi import ThreadedWsgi
-from app.redirects.views import Front
+from app.redirects.front import Front
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LOCATION = "https://example.com/constant"

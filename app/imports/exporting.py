@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app import database
-from app.database import db, patience, released
+from app.database import db, released, without_timeouts
 from app.imports.columns import KINDS, Kind
 from app.imports.formulas import defused
 from app.models import Event, Product, Url, User
@@ -37,7 +37,7 @@ def export(folder: Path) -> dict[str, int]:
     folder.mkdir(parents=True, exist_ok=True)
     with released():
         drain.run()
-    with released(), patience(), db.atomic(database.dialect().snapshot):
+    with released(), without_timeouts(), db.atomic(database.dialect().snapshot):
         return {f"{kind.table}.csv": _write(folder, kind) for kind in KINDS}
 
 

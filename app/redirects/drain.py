@@ -21,7 +21,7 @@ from typing import Any
 
 from app import bulk, database
 from app.database import db, now
-from app.models import ClickClaim, Fact
+from app.models import ClickClaim, KeyValue
 from app.redirects.clicks import Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
 from app.redirects.counting import Lines, count, line_of
@@ -167,14 +167,14 @@ def _numbers(stream_id: str) -> list[int]:
 
 
 def get_position() -> Position:
-    fact = Fact.get_or_none(Fact.name == "clicks")
-    return json.loads(fact.value) if fact else {"epoch": "", "last": "0-0", "drained": 0}
+    stored = KeyValue.get_or_none(KeyValue.name == "clicks")
+    return json.loads(stored.value) if stored else {"epoch": "", "last": "0-0", "drained": 0}
 
 
 def _keep_position(position: Position) -> None:
     value = json.dumps(position)
-    Fact.insert(name="clicks", value=value).on_conflict(
-        conflict_target=[Fact.name], update={Fact.value: value}
+    KeyValue.insert(name="clicks", value=value).on_conflict(
+        conflict_target=[KeyValue.name], update={KeyValue.value: value}
     ).execute()
 
 

@@ -181,7 +181,7 @@ _FORGET = "DELETE FROM click_hours WHERE hour <= {}"
 def compact() -> None:
     """Makes days of the hours that are no longer kept, one hour after the other."""
     while (oldest := db.execute_sql(_OLDEST).fetchone()[0]) is not None and oldest < first_hour():
-        with database.patience(), db.atomic():
+        with database.without_timeouts(), db.atomic():
             database.lock("rollups")
             days = _BY_DAY.format("click_hours", f"hour <= {oldest}")
             _add_rows("click_days", "url_id, day", days)

@@ -17,8 +17,8 @@ from app import logs
 from app.asgi import ThreadedWsgi
 from app.redirects.batching import LoopRedis
 from app.redirects.connection import RedisConnection
+from app.redirects.front import Front
 from app.redirects.links import handshake
-from app.redirects.views import Front
 from testkit.servers import HANGS_SECONDS, Postgres, Redis, Silent, free_port
 from tests.conftest import Api
 from tests.logbook import Log
