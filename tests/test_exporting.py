@@ -9,12 +9,14 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from app.database import now
 from app.models import Url
 from app.services.exports import LinksFile
 from testkit.servers import HANGS_SECONDS, ROOT, Missing, Server
@@ -178,7 +180,9 @@ def test_many_long_addresses_under_codes_alike_are_told_apart(app: Flask, serve:
 
 @pytest.mark.services
 def test_inactive_deleted_and_unknown_links_lead_nowhere(api: Api, serve: Serve) -> None:
-    live, inactive, deleted = api.url(), api.url(), api.url()
+    live, inactive, deleted = api.url(), api.url(), api.url(expires_at="2099-01-02")
+    soon = now() + timedelta(hours=2)
+    limited, ending = api.url(max_clicks=9), api.url(expires_at=soon.isoformat())
     api.client.put(f"/urls/{inactive['id']}", json={"is_active": False})
     api.client.delete(f"/urls/{deleted['id']}")
     nginx = serve()
@@ -186,6 +190,8 @@ def test_inactive_deleted_and_unknown_links_lead_nowhere(api: Api, serve: Serve)
     for code in (
         inactive["short_code"],
         deleted["short_code"],
+        limited["short_code"],
+        ending["short_code"],
         live["short_code"].swapcase() + "x",
         "",
         "users",

@@ -9,8 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.models import Url
-from app.redirects.links import cache
-from app.services import urls
+from app.redirects.links import cache, link_of
 from tests.answers import check
 from tests.conftest import Api
 
@@ -255,6 +254,6 @@ def test_a_link_stored_under_older_rules_is_still_followed(
 ) -> None:
     url = api.url("http://example.com/")
     Url.update(original_url=stored, version=2).where(Url.id == url["id"]).execute()
-    link = urls.as_link(Url.get_by_id(url["id"]))
+    link = link_of(Url.get_by_id(url["id"]))
     cache.put_links([(url["short_code"], link.entry())])
     assert check(client.get(f"/{url['short_code']}"), 302).headers["Location"] == location

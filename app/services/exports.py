@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from app import database
-from app.database import db, released, without_timeouts
+from app.database import db, now, released, without_timeouts
 from app.models import Url
 from app.schemas import location
 from app.services import tables
 
 _BATCH = 1000
-_LIVE: tables.Conditions = {"is_active": (), "deleted_at IS NULL": ()}
+_OUTAGE = timedelta(days=1)
 _LONGEST = 3500
 """Nginx reads no parameter of more than 4,096 bytes."""
 
@@ -78,9 +79,19 @@ def _joined(pieces: list[str]) -> Iterator[str]:
     yield text
 
 
+def _live() -> tables.Conditions:
+    """Links that still work in a day, when the file may still be used; Nginx counts no limit."""
+    return {
+        "is_active": (),
+        "deleted_at IS NULL": (),
+        "max_clicks IS NULL": (),
+        "(expires_at IS NULL OR expires_at > ?)": (now() + _OUTAGE,),
+    }
+
+
 def _shared_keys() -> list[str]:
     """The keys that several live codes share."""
-    rows = tables.select("lower(short_code)", Url, _LIVE, "GROUP BY 1 HAVING count(*) > 1")
+    rows = tables.select("lower(short_code)", Url, _live(), "GROUP BY 1 HAVING count(*) > 1")
     return [key for (key,) in rows.fetchall()]
 
 
@@ -88,7 +99,7 @@ def _live_urls() -> Iterator[Any]:
     last = 0
     while True:
         order = f"ORDER BY id LIMIT {_BATCH}"
-        batch = tables.read(Url, {**_LIVE, "id > ?": (last,)}, order)
+        batch = tables.read(Url, {**_live(), "id > ?": (last,)}, order)
         yield from batch
         if len(batch) < _BATCH:
             return
