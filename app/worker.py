@@ -8,7 +8,7 @@ import threading
 import time
 from types import FrameType
 
-from app.database import DatabaseUnavailable, released
+from app.database import DatabaseUnavailable, released, without_timeouts
 from app.migrations import indexes, schema
 from app.redirects import rollups
 from app.redirects.connection import redis_connection
@@ -76,7 +76,8 @@ class Worker:
         """Seldom: many clicks of a link together cost as much as one."""
         if time.monotonic() - self.folded_at >= _SECONDS_BETWEEN_FOLDS:
             self.folded_at = time.monotonic()
-            rollups.fold()
+            with without_timeouts():  # a fold that a timeout ends would be tried again for ever
+                rollups.fold()
 
 
 if __name__ == "__main__":

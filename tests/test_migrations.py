@@ -15,6 +15,7 @@ from playhouse.migrations import Runner
 from app import database, migrations
 from app.database import db, released
 from app.migrations import schema
+from app.models import KeyValue
 from app.redirects.connection import RedisConnection, RedisUnavailable, Script
 from app.redirects.drain import drain
 from app.services import backups
@@ -105,6 +106,22 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]
 def tables() -> list[str]:
     with released():
         return list(db.get_tables())
+
+
+@pytest.mark.services
+def test_the_last_click_that_no_statistics_count_is_noted(
+    bound: Bound, new_url: Callable[[], str]
+) -> None:
+    api = bound(database_url=new_url(), redis_url="")
+    event = api.event("click", url_id=api.url()["id"])
+    with released():
+        runner = Runner(db.obj, str(Path(migrations.__file__).parent))
+        while any(step.applied and step.name >= "0003" for step in runner.status()):
+            runner.down()
+    assert "0003_statistics" in migrations.apply()
+    assert KeyValue.get(KeyValue.name == "uncounted").value == str(event["id"])
+    assert api.client.delete(f"/events/{event['id']}").status_code == 204
+    assert api.get("/stats")["totals"] == {"people": 0, "robots": 0}
 
 
 @pytest.mark.services

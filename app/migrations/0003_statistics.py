@@ -34,14 +34,20 @@ CREATE TABLE click_values (
     PRIMARY KEY (url_id, dimension, value)
 )
 """
+# Clicks that are stored by now are not counted, and deleting one takes nothing away.
+LAST_UNCOUNTED = (
+    "INSERT INTO facts (name, value) SELECT 'uncounted', max(id) FROM events HAVING max(id) > 0"
+)
 
 
 def up(_migrator: Any, db: Any) -> None:
     kinds = dialect()
     for statement in TABLES.split(";"):
         db.execute_sql(statement.format(identity=kinds.identity, text=kinds.text))
+    db.execute_sql(LAST_UNCOUNTED)
 
 
 def down(_migrator: Any, db: Any) -> None:
+    db.execute_sql("DELETE FROM facts WHERE name = 'uncounted'")
     for table in ("click_values", "click_hours", "click_days", "click_journal"):
         db.execute_sql(f"DROP TABLE {table}")

@@ -70,6 +70,23 @@ def count(lines: Lines, included: Lines | None = None) -> dict[int, int | None]:
     return owners
 
 
+def uncount(event: Any) -> None:
+    """Counts a click less that is being deleted, a row of `events`."""
+    if event.id > _last_uncounted():
+        count(Lines({line_of_event(event.url_id, event.timestamp, event.details): -1}))
+    else:
+        db.execute_sql(_COUNT_ONE_LESS.replace("?", db.param), [event.url_id])
+
+
+_COUNT_ONE_LESS = "UPDATE urls SET click_count = click_count - 1 WHERE id = ?"
+
+
+def _last_uncounted() -> int:
+    """The last event from before there were statistics; migration 0003 noted it."""
+    found = db.execute_sql("SELECT value FROM facts WHERE name = 'uncounted'").fetchone()
+    return int(found[0]) if found else 0
+
+
 def note_orphans(visits: Mapping[int, int]) -> None:
     """Notes how many visits of each hour led to no link."""
     _note(Lines({(NO_LINK, hour, NOBODY): n for hour, n in visits.items()}), (NO_LINK,))

@@ -31,7 +31,7 @@ from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
-from app.redirects.counting import Lines, count, line_of_event, orphans
+from app.redirects.counting import orphans, uncount
 from app.redirects.drain import claim_alone, moment
 from app.redirects.links import (
     ACTIVE,
@@ -186,7 +186,7 @@ def _delete_event(click: Click) -> None:
     for event in Event.select().where(alike) if url else ():
         if event.details.endswith(stored(click.visitor)[1:]):
             Event.delete().where(Event.id == event.id).execute()
-            count(Lines({line_of_event(url.id, event.timestamp, event.details): -1}))
+            uncount(event)
             return
 
 

@@ -22,7 +22,7 @@ ALL_LINKS = 0
 HOURS_KEPT_DAYS = 14
 MOST_VALUES = 1000
 """Of one dimension of one link; further ones are counted as "other"."""
-_ENTRIES, _STORED = 50, 100
+_ENTRIES, _STORED = 20, 100
 
 Line = tuple[int, int, Kind, int]
 Counts = dict[tuple[Any, ...], list[int]]

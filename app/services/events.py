@@ -12,7 +12,7 @@ from peewee import IntegrityError
 from app.database import db, now
 from app.errors import Conflict, NotFound
 from app.models import CLICK_TYPES, Event
-from app.redirects.counting import Lines, count, line_of_event
+from app.redirects.counting import Lines, count, line_of_event, uncount
 from app.redirects.drain import drain
 from app.redirects.rollups import fold_sometimes
 from app.schemas import EventCreate, EventFilters, EventQuery, ListQuery
@@ -29,7 +29,9 @@ def create(data: EventCreate) -> Any:
             event = _insert(data) if known else None
             if event is None:
                 raise _missing(data)
-            _count(event, +1)
+            if _is_click(event):
+                count(Lines((line_of_event(event.url_id, event.timestamp, event.details),)))
+                fold_sometimes()
             return event
     except IntegrityError:
         raise _vanished() from None
@@ -92,11 +94,8 @@ def _at_once(event_type: str) -> Iterator[None]:
         yield
 
 
-def _count(event: Any, clicks_more: int) -> None:
-    if event.event_type in CLICK_TYPES and event.url_id is not None:
-        line = line_of_event(event.url_id, event.timestamp, event.details)
-        count(Lines({line: clicks_more}))
-        fold_sometimes()
+def _is_click(event: Any) -> bool:
+    return event.event_type in CLICK_TYPES and event.url_id is not None
 
 
 def get(event_id: int) -> Any:
@@ -117,7 +116,8 @@ def delete(event_id: int) -> None:
     with _at_once(event.event_type):
         if not tables.delete(Event, event_id):
             raise NotFound(f"Event {event_id} not found")
-        _count(event, -1)
+        if _is_click(event):
+            uncount(event)
 
 
 def page(query: EventQuery) -> Page:

@@ -7,13 +7,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from testkit.load import Client, click_events, slow_postgres
+from testkit.rollups import miscounted
 from tests.failures.conftest import Installation
 
 pytestmark = pytest.mark.services
@@ -128,6 +131,14 @@ def test_no_wrong_redirect_no_lost_and_no_double_click(installation: Installatio
     for link in links:
         counted = installation.client.json("GET", f"/urls/{link.url['id']}/stats")["redirect_count"]
         assert counted == events[link.url["id"]] == link.clicks()
+    address = installation.app.environ["DATABASE_URL"].replace("+pool", "")
+    with closing(psycopg2.connect(address)) as connection, connection.cursor() as cursor:
+
+        def rows(sql: str) -> list[Any]:
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+        assert miscounted(rows) == []
 
 
 class Owner(threading.Thread):

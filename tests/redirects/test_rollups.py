@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.database import db
-from app.models import ClickDay, ClickHour, ClickJournal, ClickValue, Event
+from app.models import ClickDay, ClickHour, ClickJournal, ClickValue, Event, KeyValue, Url
 from app.redirects import rollups
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.counting import DIMENSIONS
@@ -156,3 +156,17 @@ def test_hours_are_kept_for_14_days_and_days_made_of_them(api: Api) -> None:
     assert days == {kept // 24 - 1: (12, 4), kept // 24 - 3: (1, 2)}
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     assert kept * 3600 == (today - timedelta(days=14)).timestamp()
+
+
+def test_a_click_from_before_there_were_statistics_takes_nothing_away(api: Api) -> None:
+    url = api.url()
+    event = api.event("click", url_id=url["id"])
+    for table in (ClickJournal, ClickHour, ClickValue):
+        table.delete().execute()
+    Url.update(people_count=0).execute()  # as the migration finds it
+    KeyValue.create(name="uncounted", value=str(event["id"]))
+    follow(api, url, 0)
+    assert api.client.delete(f"/events/{event['id']}").status_code == 204
+    stats = api.get(f"/urls/{url['id']}/stats")
+    assert (stats["redirect_count"], stats["totals"]) == (1, {"people": 1, "robots": 0})
+    check()
