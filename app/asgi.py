@@ -84,12 +84,14 @@ class _Threads:
         self, calls: SimpleQueue[Call], settle: Callable[[Any], None], outcome: Any
     ) -> None:
         """In the event loop: hands the outcome over, and gives the thread its next call."""
-        if self._waiting:
-            calls.put(self._waiting.popleft())
-        else:
-            self._idle.append(calls)
         with suppress(asyncio.InvalidStateError):  # the client has left
             settle(outcome)
+        while self._waiting:
+            call = self._waiting.popleft()
+            if not call[0].cancelled():
+                calls.put(call)
+                return
+        self._idle.append(calls)
 
 
 class ThreadedWsgi:

@@ -299,6 +299,22 @@ def test_what_breaks_below_flask_reaches_the_server_and_a_client_that_left_harms
     assert asked == ["/broken", "/slow", "/next"]
 
 
+def test_one_request_after_the_other_is_answered_by_one_thread() -> None:
+    threads: list[int] = []
+
+    def application(_environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        threads.append(threading.get_ident())
+        start("200 OK", [])
+        return [b""]
+
+    async def main(app: ThreadedWsgi) -> None:
+        for _ in range(10):
+            await ask(app, scope("GET", "/urls"))
+
+    asyncio.run(main(ThreadedWsgi(application, 8)))
+    assert len(set(threads)) == 1
+
+
 def test_lines_are_written_together_and_that_a_request_started_while_it_still_runs(
     front: Callable[..., Front], log: Log
 ) -> None:
