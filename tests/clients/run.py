@@ -54,7 +54,8 @@ def _make(document: Path) -> None:
     for old in ("python", "hey", "built"):
         shutil.rmtree(BUILD / old, ignore_errors=True)
     python = (PYTHON.parent / "openapi-python-client", "generate", "--fail-on-warning")
-    _clean(*python, "--path", document, "--output-path", BUILD / "python")
+    config = ("--config", HERE / "python.yaml")
+    _clean(*python, *config, "--path", document, "--output-path", BUILD / "python")
     _clean(PROGRAMS / "openapi-typescript", document, "--output", BUILD / "schema.d.ts")
     _clean(PROGRAMS / "openapi-ts", "--input", document, "--output", BUILD / "hey")
     _clean(PROGRAMS / "tsc", "--project", BUILD)
