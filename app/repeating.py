@@ -37,6 +37,9 @@ class UntilDone:
                 self._running = True
                 threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
+    def is_running(self) -> bool:
+        return self._running
+
     def _run(self) -> None:
         while self._is_due():
             time.sleep(_PAUSE_SECONDS)

@@ -37,8 +37,9 @@ from app.models import (
     Url,
     User,
 )
+from app.redirects.rollups import folding
 from app.services import products
-from testkit.servers import Postgres, Redis
+from testkit.servers import Postgres, Redis, wait_for
 from tests.logbook import Log
 
 Command = Callable[..., Result]
@@ -117,6 +118,7 @@ def holdfast(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Co
     """Runs `python -m app ...` on the tests' servers, or on others."""
 
     def run(*arguments: object, **changes: str) -> Result:
+        finish_folding()
         given = {"database_url": settings.database_url, "redis_url": settings.redis_url, **changes}
         for name, value in given.items():
             monkeypatch.setenv(name.upper(), value)
@@ -183,6 +185,7 @@ def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]
 
     def bind_to(empty_it: bool = True, **changes: Any) -> Api:
         other = replace(settings, **changes)
+        finish_folding()
         release()
         bind(other)
         schema.ensure()
@@ -192,8 +195,14 @@ def bound(session_app: Flask, settings: Settings) -> Iterator[Callable[..., Api]
         return Api(session_app.test_client())
 
     yield bind_to
+    finish_folding()
     release()
     bind(settings)
+
+
+def finish_folding() -> None:
+    """A transaction of another thread would stay open when its database is exchanged."""
+    wait_for(lambda: not folding.is_running(), what="the end of the fold")
 
 
 def pause_over() -> None:

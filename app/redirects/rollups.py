@@ -44,14 +44,14 @@ def _fold_and_compact() -> None:
     compact()
 
 
-_folding = UntilDone(_fold_and_compact, "folding the journal of clicks")
+folding = UntilDone(_fold_and_compact, "folding the journal of clicks")
 _stored = itertools.count(1)
 
 
 def fold_sometimes() -> None:
     """Called for each click that is stored alone: so that the journal stays short everywhere."""
     if next(_stored) % _STORED == 0:
-        _folding.start()
+        folding.start()
 
 
 _TAKE = """
