@@ -143,8 +143,6 @@ def erase(address: str, user: str, link: str, apply: bool) -> None:
 
     Without --apply it changes nothing and prints each row as JSON. docs/privacy.md has more.
     """
-    if sum(map(bool, (address, user, link))) != 1:
-        raise click.UsageError("Give one of --address, --user and --link")
     _connect()
     erasing.erase(address, user, link, apply)
 

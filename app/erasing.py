@@ -16,7 +16,9 @@ from app.services.erasure import Subject
 
 
 def erase(address: str, user: str, link: str, apply: bool) -> None:
-    """Exactly one of the first three is given. Without `apply` nothing changes."""
+    """Of the first three exactly one must be given. Without `apply` nothing changes."""
+    if sum(map(bool, (address, user, link))) != 1:
+        raise click.UsageError("Give one of --address, --user and --link")
     with released(), without_timeouts():
         _drain()
         subject = _subject(address, user, link)

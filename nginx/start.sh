@@ -20,12 +20,12 @@ write_settings() {
   echo "real_ip_recursive on;"
   for cidr in ${TRUSTED_PROXY_CIDR:-}; do echo "set_real_ip_from $cidr;"; done
   echo "geo \$realip_remote_addr \$from_proxy { default 0; $(for cidr in ${TRUSTED_PROXY_CIDR:-}; do printf '%s 1; ' "$cidr"; done)}"
-  write_visitors
+  write_kept_address
   echo "map \"\$from_proxy \$http_x_forwarded_proto\" \$client_scheme { \"1 https\" https; \"1 http\" http; default \$scheme; }"
 }
 
-# What the access log keeps of visitors, as app/redirects/visits.py does.
-write_visitors() {
+# What the access log keeps of addresses, as app/redirects/visits.py does.
+write_kept_address() {
   case ${VISITOR_ADDRESS:-short} in
     full) kept="default \$remote_addr;" ;;
     none) kept='default "";' ;;
@@ -35,9 +35,6 @@ write_visitors() {
       ;;
   esac
   echo "map \$remote_addr \$kept_address { $kept }"
-  echo "map \"\$http_dnt \$http_sec_gpc\" \$is_private { \"~^1\" 1; \"~ 1\" 1; default 0; }"
-  echo "map \$is_private \$visitor { 1 \"\"; default \$kept_address; }"
-  echo "map \$is_private \$visitor_agent { 1 \"\"; default \$http_user_agent; }"
 }
 
 # All addresses of a name; musl's getent may know no ahostsv4, then BusyBox answers.

@@ -26,9 +26,6 @@ limit_req_zone $binary_remote_addr zone=clients:10m rate=20000r/s;
 limit_req zone=clients burst=20000 nodelay;
 map "" $client_scheme {{ default $scheme; }}
 map $remote_addr $kept_address {{ "~^(?<four>[0-9]+\.[0-9]+\.[0-9]+)\." $four.0; default ::; }}
-map "$http_dnt $http_sec_gpc" $is_private {{ "~^1" 1; "~ 1" 1; default 0; }}
-map $is_private $visitor {{ 1 ""; default $kept_address; }}
-map $is_private $visitor_agent {{ 1 ""; default $http_user_agent; }}
 upstream app {{
     zone app 128k; least_conn; {servers}
     keepalive 64; keepalive_requests 1000000; keepalive_timeout 5s;

@@ -18,8 +18,8 @@ from testkit.webserver import WebServer
 from tests.conftest import Api, Command
 
 NAMES = [
-    "serve", "worker", "migrate", "seed", "import", "export", "warm-up", "links", "backup",
-    "restore", "settle",
+    "serve", "worker", "migrate", "seed", "import", "export", "erase", "warm-up", "links",
+    "backup", "restore", "settle",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from click.testing import Result
 
 from app.models import Event, Url, UrlTag, User
 from app.services.erasure import ERASED_URL
+from testkit.servers import ROOT
 from tests.conftest import Api, Command
-from tests.redirects.test_rollups import counted
+from tests.services.test_retention import counted
 
 
 def rows_of(said: Result) -> list[dict[str, Any]]:
@@ -148,3 +150,17 @@ def test_a_wrong_request_is_refused(
 def test_it_refuses_while_redis_is_away(holdfast: Command) -> None:
     said = holdfast("erase", "--address", "192.0.2.7", redis_url="redis://127.0.0.1:1/0")
     assert (said.exit_code, "Redis does not answer" in said.output) == (1, True)
+
+
+def test_the_commands_of_the_page_work_as_they_stand(api: Api, holdfast: Command) -> None:
+    page = (ROOT / "docs" / "privacy.md").read_text()
+    commands = re.findall(r"^\.venv/bin/holdfast (.*)$", page, re.MULTILINE)
+    assert len(commands) == 6
+    user = api.user("ada")
+    api.url(user_id=user["id"])
+    visit(api, api.url(short_code="launch"), "192.0.2.77")
+    for command in commands:
+        said = holdfast(*command.split())
+        assert said.exit_code == 0, said.output
+        assert " 0 events" not in said.stderr, command
+    assert (User.select().count(), Event.select().count()) == (0, 0)

@@ -16,13 +16,13 @@ import pytest
 from peewee import fn
 
 from app.database import db, now
-from app.models import Event, KeyValue
+from app.models import ClickDay, ClickHour, ClickValue, Event, KeyValue, Url
 from app.redirects.drain import drain
+from app.redirects.rollups import fold
 from app.services.retention import BATCH, retention
 from testkit.servers import ROOT, Postgres, Redis, wait_for
 from testkit.webserver import WebServer
 from tests.conftest import Api
-from tests.redirects.test_rollups import counted
 
 DAYS = 30
 
@@ -43,6 +43,15 @@ def run_pass() -> int:
         if retention.step() > 10:
             return batches
     raise AssertionError("it does not end")
+
+
+def counted() -> list[list[tuple[Any, ...]]]:
+    """All counters and statistics."""
+    drain.run()
+    fold()
+    counters = Url.select(Url.id, Url.click_count, Url.people_count, Url.robot_count)
+    tables = [table.select() for table in (ClickDay, ClickHour, ClickValue)]
+    return [sorted(rows.tuples()) for rows in (counters, *tables)]
 
 
 @pytest.fixture
