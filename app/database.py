@@ -66,7 +66,7 @@ class Dialect:
     typed: bool  # whether the driver returns timestamps and booleans as such
     locks_rows: bool  # whether SELECT ... FOR UPDATE exists; else BEGIN locks the database
     lock: str  # takes a named lock until the transaction ends
-    turn: str  # the same, with a longer lock timeout than the statements after it
+    briefly: str  # the same, with a longer lock timeout than the statements after it
     trusting: str  # the transaction writes references without checks, where the role may
     snapshot: str  # the BEGIN of a transaction that reads the state of one moment
     keep_out: str  # locks the tables against other writers until the transaction ends
@@ -88,7 +88,7 @@ DIALECTS = {
         typed=True,
         locks_rows=True,
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
-        turn="SET LOCAL lock_timeout = 4000; "
+        briefly="SET LOCAL lock_timeout = 4000; "
         "SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); "
         "SET LOCAL lock_timeout = {then_ms}",
         trusting="SELECT set_config('session_replication_role', 'replica', true) "
@@ -115,7 +115,7 @@ DIALECTS = {
         typed=False,
         locks_rows=False,
         lock="SELECT 1",  # BEGIN IMMEDIATE is one
-        turn="SELECT 1",
+        briefly="SELECT 1",
         trusting="SELECT 1",
         snapshot="DEFERRED",
         keep_out="SELECT 1",  # BEGIN IMMEDIATE does
@@ -188,9 +188,9 @@ def lock(*names: str) -> None:
     db.execute_sql(dialect().lock.format(name=names[-1]))
 
 
-def take_turn(name: str, then_ms: int = _LOCK_MS) -> None:
+def lock_briefly(name: str, then_ms: int = _LOCK_MS) -> None:
     """As `lock`, waiting up to 4 s; `then_ms` is the lock timeout of the statements after it."""
-    db.execute_sql(dialect().turn.format(name=name, then_ms=then_ms))
+    db.execute_sql(dialect().briefly.format(name=name, then_ms=then_ms))
 
 
 def trust_references() -> None:

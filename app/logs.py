@@ -123,7 +123,6 @@ class RequestLines:
 
 
 request_lines = RequestLines()
-notes = request_lines  # the name that app/redirects still uses
 
 
 def _write_lines(lines: Sequence[Line]) -> None:

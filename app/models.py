@@ -127,10 +127,10 @@ class KeyValue(Table):
 
 
 class ClickClaim(Table):
-    """Ids of stored clicks that the stream may still bring: a sender and its clicks' `numbers`."""
+    """Ids of stored clicks that the stream may still bring: a process and its clicks' `numbers`."""
 
     id: Any = BigAutoField()
-    sender: Any = CharField(max_length=40)
+    process: Any = CharField(max_length=40, column_name="sender")
     lowest: Any = BigIntegerField()
     highest: Any = BigIntegerField()
     numbers: Any = TextField()  # a JSON array, ascending
@@ -212,7 +212,7 @@ class CacheUpdate(Table):
 
     id: Any = BigAutoField()
     short_code: Any = CharField(max_length=64)
-    entry: Any = TextField()
+    link: Any = TextField(column_name="entry")
 
     class Meta:
         table_name = "cache_updates"

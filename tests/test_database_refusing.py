@@ -214,7 +214,7 @@ def test_delivering_pending_updates_ends_where_they_cannot_be_deleted(
 ) -> None:
     bound(database_url=database, redis_url=redis_server.url)
     CacheUpdate.insert_many(
-        [{"short_code": f"code{number}", "entry": "d 1 1 "} for number in range(500)]
+        [{"short_code": f"code{number}", "link": "d 1 1 "} for number in range(500)]
     ).execute()
     with read_only(database):
         db.obj.close_all()

@@ -255,5 +255,5 @@ def test_a_link_stored_under_older_rules_is_still_followed(
     url = api.url("http://example.com/")
     Url.update(original_url=stored, version=2).where(Url.id == url["id"]).execute()
     link = link_of(Url.get_by_id(url["id"]))
-    cache.put_links([(url["short_code"], link.entry())])
+    cache.put_links([(url["short_code"], link.text())])
     assert check(client.get(f"/{url['short_code']}"), 302).headers["Location"] == location

@@ -23,7 +23,7 @@ _ids: list[Iterator[str]] = []
 
 
 def _renew_ids() -> None:
-    """Click ids are unique over all processes, forked ones too: a random sender and a number."""
+    """Click ids are unique over all processes, forked ones too: a random name and a number."""
     _ids[:] = [map((secrets.token_hex(6) + "{:x}").format, itertools.count())]
 
 

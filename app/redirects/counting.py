@@ -48,7 +48,7 @@ WITH more (id, people, robots) AS (VALUES {}) UPDATE urls SET
     people_count = people_count + more.people, robot_count = robot_count + more.robots
 FROM more WHERE urls.id = more.id RETURNING urls.id, urls.user_id
 """
-_NOTE = "INSERT INTO click_journal (entry) VALUES (?)"
+_ADD = "INSERT INTO click_journal (entry) VALUES (?)"
 
 
 def count(lines: Lines, included: Lines | None = None) -> dict[int, int | None]:
@@ -66,7 +66,7 @@ def count(lines: Lines, included: Lines | None = None) -> dict[int, int | None]:
     # In the order of their ids, as all who lock many links.
     rows = ", ".join(f"({url_id}, {ps}, {rs})" for url_id, (ps, rs) in sorted(more.items()))
     owners: dict[int, int | None] = dict(db.execute_sql(_COUNT.format(rows)).fetchall())
-    _note(lines, owners)
+    _add(lines, owners)
     return owners
 
 
@@ -89,10 +89,10 @@ def _last_uncounted() -> int:
 
 def note_orphans(visits: Mapping[int, int]) -> None:
     """Notes how many visits of each hour led to no link."""
-    _note(Lines({(NO_LINK, hour, NOBODY): n for hour, n in visits.items()}), (NO_LINK,))
+    _add(Lines({(NO_LINK, hour, NOBODY): n for hour, n in visits.items()}), (NO_LINK,))
 
 
-def _note(lines: Lines, url_ids: Container[int]) -> None:
+def _add(lines: Lines, url_ids: Container[int]) -> None:
     """One row of the journal, sent with the next statement of the running transaction.
 
     It is a JSON array: the kinds, and the lines, in which a kind is its place among the kinds.
@@ -105,7 +105,7 @@ def _note(lines: Lines, url_ids: Container[int]) -> None:
     ]
     if placed:
         entry = json.dumps([list(kinds), placed])
-        db.execute_later(_NOTE.replace("?", db.param), [entry])
+        db.execute_later(_ADD.replace("?", db.param), [entry])
 
 
 def lines_of(entry: str) -> Iterator[tuple[int, int, Kind, int]]:

@@ -33,10 +33,10 @@ _TRIES, _PAUSE_SECONDS = 20, 0.25
 _LOCK_TIMEOUT_MS = 200  # while draining; short, so that waiting requests fail within 1 s
 
 # How long a click's other copy may take to arrive. A request that takes a minute is killed;
-# a Redis that was away may come back with what it held.
-_SENDER_MAY_COME = timedelta(minutes=10)
+# a Redis that was unavailable may come back with what it held.
+_REQUEST_MAY_COME = timedelta(minutes=10)
 STREAM_MAY_COME = timedelta(days=30)
-_SENDER_LENGTH = 12
+_PROCESS_LENGTH = 12
 
 Position = dict[str, Any]
 """The stream's epoch, its last id that was drained, and how many entries were drained ever."""
@@ -91,7 +91,7 @@ class Drain:
         position, moved = get_position(), 0
         if not _is_past(position, epoch, last):
             with db.atomic():
-                database.take_turn("drain", _LOCK_TIMEOUT_MS)
+                database.lock_briefly("drain", _LOCK_TIMEOUT_MS)
                 position = get_position()
                 if not _is_past(position, epoch, last):  # another process may have drained them
                     position, moved = _store_next(position)
@@ -114,7 +114,7 @@ class Drain:
     def waiting(self) -> int:
         """How many clicks wait. A Redis that is just starting is asked for some seconds.
 
-        0 when it stays away.
+        0 when it stays unavailable.
         """
         for _ in range(_TRIES if redis_connection.url else 0):
             with suppress(RedisUnavailable):
@@ -195,7 +195,7 @@ def store(batch: Sequence[Click]) -> None:
     )
     database.trust_references()  # count() holds the links' rows, and with them their owners
     bulk.insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
-    claim([click.id for click in clicks], _SENDER_MAY_COME)
+    claim([click.id for click in clicks], _REQUEST_MAY_COME)
 
 
 def moment(ms: int) -> datetime:
@@ -210,7 +210,7 @@ def _moment(seconds: int) -> datetime:
 
 def claim_alone(click_id: str) -> bool:
     """Claims one id in the running transaction; False when it is claimed. Waits for a drain."""
-    database.take_turn("drain")
+    database.lock_briefly("drain")
     if click_id in _claimed([click_id]):
         return False
     claim([click_id], STREAM_MAY_COME)
@@ -218,10 +218,10 @@ def claim_alone(click_id: str) -> bool:
 
 
 def claim(ids: Iterable[str], keep: timedelta) -> None:
-    """One row for each sender: its numbers, so that claims cost next to nothing."""
+    """One row for each process: its numbers, so that claims cost next to nothing."""
     rows = [
-        (sender, numbers[0], numbers[-1], json.dumps(numbers), now() + keep)
-        for sender, numbers in _by_sender(ids).items()
+        (process, numbers[0], numbers[-1], json.dumps(numbers), now() + keep)
+        for process, numbers in _by_process(ids).items()
     ]
     if rows:
         ClickClaim.insert_many(rows, ClickClaim._meta.sorted_fields[1:]).execute()
@@ -230,24 +230,24 @@ def claim(ids: Iterable[str], keep: timedelta) -> None:
 def _claimed(ids: Iterable[str]) -> set[str]:
     """Those of `ids` that are claimed."""
     overlapping = [
-        (ClickClaim.sender == sender)
+        (ClickClaim.process == process)
         & (ClickClaim.highest >= numbers[0])
         & (ClickClaim.lowest <= numbers[-1])
-        for sender, numbers in _by_sender(ids).items()
+        for process, numbers in _by_process(ids).items()
     ]
     if not overlapping:
         return set()
-    claims = ClickClaim.select(ClickClaim.sender, ClickClaim.numbers).where(
+    claims = ClickClaim.select(ClickClaim.process, ClickClaim.numbers).where(
         reduce(operator.or_, overlapping)
     )
-    return {f"{each.sender}{number:x}" for each in claims for number in json.loads(each.numbers)}
+    return {f"{each.process}{number:x}" for each in claims for number in json.loads(each.numbers)}
 
 
-def _by_sender(ids: Iterable[str]) -> dict[str, list[int]]:
+def _by_process(ids: Iterable[str]) -> dict[str, list[int]]:
     numbers = defaultdict(list)
     for click_id in ids:
-        numbers[click_id[:_SENDER_LENGTH]].append(int(click_id[_SENDER_LENGTH:], 16))
-    return {sender: sorted(of_sender) for sender, of_sender in numbers.items()}
+        numbers[click_id[:_PROCESS_LENGTH]].append(int(click_id[_PROCESS_LENGTH:], 16))
+    return {process: sorted(of_process) for process, of_process in numbers.items()}
 
 
 def forget_claims() -> int:

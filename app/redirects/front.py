@@ -27,7 +27,7 @@ from app.redirects.links import Link, link_key
 from app.redirects.visits import ASKING, extras
 from app.schemas import POSSIBLE_CODE, RESERVED
 
-_NOTE_SECONDS = 0.05
+_REPORT_SECONDS = 0.05
 
 
 class Front:
@@ -38,7 +38,7 @@ class Front:
     def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
         self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
         self._seconds: list[float] = []
-        self._note_is_due = False
+        self._report_is_due = False
         self._with_flask = 0  # requests that it has not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,19 +53,19 @@ class Front:
     async def _live(self, receive: Receive, send: Send) -> None:
         for step in ("startup", "shutdown"):
             await receive()
-            self._note()
+            self._report()
             await send({"type": f"lifespan.{step}.complete"})
         if self._redis:
             self._redis.close()
 
     async def _ask_flask(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._with_flask += 1
-        self._note_soon()
+        self._report_soon()
         try:
             await self._flask(scope, receive, send)
         finally:
             self._with_flask -= 1
-            self._note_soon()
+            self._report_soon()
 
     async def _answer(self, scope: Scope, send: Send) -> bool:
         """Answers plain requests; for others Flask does, with what is in `scope` by then."""
@@ -93,13 +93,13 @@ class Front:
         else:
             metrics.observe_request("GET", "redirects.follow_code", answer.status, seconds)
         line = logs.Line(time.time(), request_id, scope["path"], seconds, status=answer.status)
-        logs.notes.add(line)
-        self._note_soon()
+        logs.request_lines.add(line)
+        self._report_soon()
         return True
 
     def _click(self, scope: Scope, said: dict[bytes, str]) -> Click:
-        sender, hops = (scope["client"] or ("",))[0], self._trusted_proxies
-        ip = client_address(said.get(b"x-forwarded-for", ""), sender, hops)
+        peer, hops = (scope["client"] or ("",))[0], self._trusted_proxies
+        ip = client_address(said.get(b"x-forwarded-for", ""), peer, hops)
         agent, referrer = said.get(b"user-agent", ""), said.get(b"referer", "")
         more = extras(said, scope["query_string"])
         return Click(scope["path"][1:], visitor(ip, agent, referrer, more))
@@ -111,21 +111,21 @@ class Front:
             return None
         return await self._flask.run(_resolved_answer, (scope, request_id, self.deactivated_status))
 
-    def _note_soon(self) -> None:
-        if not self._note_is_due:
-            self._note_is_due = True
-            asyncio.get_running_loop().call_later(_NOTE_SECONDS, self._note)
+    def _report_soon(self) -> None:
+        if not self._report_is_due:
+            self._report_is_due = True
+            asyncio.get_running_loop().call_later(_REPORT_SECONDS, self._report)
 
-    def _note(self) -> None:
+    def _report(self) -> None:
         """Counts and logs what was answered since the last time, all in one go."""
-        self._note_is_due = False
+        self._report_is_due = False
         if self._seconds:
             metrics.observe_cached_redirects(self._seconds)
             self._seconds = []
         metrics.write()
-        logs.notes.write()
+        logs.request_lines.write()
         if self._with_flask:
-            self._note_soon()
+            self._report_soon()
 
 
 def _may_be_code(path: str) -> bool:

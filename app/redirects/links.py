@@ -38,7 +38,7 @@ class Link(NamedTuple):
     forwards: bool = False
     expires: int = 0
 
-    def entry(self) -> str:
+    def text(self) -> str:
         return f"{self._state()} {self.version} {self.url_id} {self.original_url}"
 
     def _state(self) -> str:
@@ -47,10 +47,10 @@ class Link(NamedTuple):
         return f"x{self.status}{'q' if self.forwards else ''},{self.expires}"
 
     @classmethod
-    def parse(cls, entry: bytes | None) -> Link | None:
+    def parse(cls, held: bytes | None) -> Link | None:
         """The cached link; None for none, and for a text that is no link."""
         try:
-            text = entry.decode() if entry else ""
+            text = held.decode() if held else ""
             state, version, url_id, original_url = text.split(" ", 3)
             options: tuple[int, bool, int] = _PLAIN
             if match := _OPTIONS.fullmatch(state):
@@ -106,16 +106,16 @@ class Cache:
     def bind(self, ttl_seconds: int) -> None:
         self.ttl_seconds = ttl_seconds
 
-    def put_links(self, entries: Sequence[tuple[str, str]], insist: bool = False) -> bool:
-        """Caches (short_code, entry) pairs unless Redis holds newer ones; whether it did.
+    def put_links(self, texts: Sequence[tuple[str, str]], insist: bool = False) -> bool:
+        """Caches (short_code, text) pairs unless Redis holds newer ones; whether it did.
 
         Within a transaction it does so after the commit, and returns True.
         """
         if db.in_transaction():
-            db.after_commit(partial(self.put_links, entries, insist))
+            db.after_commit(partial(self.put_links, texts, insist))
             return True
         try:
-            redis_connection.call_all(put_commands(entries), insist)
+            redis_connection.call_all(put_commands(texts), insist)
             return True
         except RedisUnavailable:
             return False
@@ -131,22 +131,21 @@ class Cache:
 cache = Cache()
 
 
-def put_commands(entries: Iterable[tuple[str, str]]) -> list[Command]:
-    """The commands that cache (short_code, entry) pairs, on a Redis without the script too."""
+def put_commands(texts: Iterable[tuple[str, str]]) -> list[Command]:
+    """The commands that cache (short_code, text) pairs, on a Redis without the script too."""
     puts: list[Command] = [
-        ("EVALSHA", PUT.sha, 1, link_key(code), entry, cached_until(entry))
-        for code, entry in entries
+        ("EVALSHA", PUT.sha, 1, link_key(code), text, cached_until(text)) for code, text in texts
     ]
     return [("SCRIPT", "LOAD", PUT.text), *puts] if puts else []
 
 
-def cached_until(entry: str) -> int:
+def cached_until(text: str) -> int:
     """Until when Redis keeps it, in milliseconds since 1970: by the TTL, or the link's end.
 
     Absolute, because a command may be on its way for a while.
     """
     ends = time.time_ns() // 1_000_000 + cache.ttl_seconds * 1000
-    options = _OPTIONS.match(entry)
+    options = _OPTIONS.match(text)
     if options is None or options[3] == "0":
         return ends
     # The last millisecond in which Redis returns it.
@@ -159,7 +158,7 @@ def add_pending(changes: Sequence[tuple[str, Link]]) -> list[CacheUpdate]:
         return []
     added: list[CacheUpdate] = []
     for batch in _batches(changes):
-        rows = [{"short_code": short_code, "entry": link.entry()} for short_code, link in batch]
+        rows = [{"short_code": short_code, "link": link.text()} for short_code, link in batch]
         added += CacheUpdate.insert_many(rows).returning(CacheUpdate).execute()
     return added
 
@@ -174,14 +173,14 @@ def deliver(updates: Sequence[CacheUpdate]) -> int:
         return 0
     delivered = 0
     for batch in _batches(updates):
-        entries = [(update.short_code, update.entry) for update in batch]
-        if not cache.put_links(entries, insist=True) or not _forget(batch):
+        texts = [(update.short_code, update.link) for update in batch]
+        if not cache.put_links(texts, insist=True) or not _delete(batch):
             break  # after a failed delete deliver_pending would never end
         delivered += len(batch)
     return delivered
 
 
-def _forget(updates: Sequence[CacheUpdate]) -> bool:
+def _delete(updates: Sequence[CacheUpdate]) -> bool:
     try:
         CacheUpdate.delete().where(CacheUpdate.id.in_([update.id for update in updates])).execute()
         return True
@@ -206,11 +205,11 @@ def deliver_pending() -> int:
 
 
 def handshake() -> list[Command]:
-    """What a new connection sends first: all pending updates; none while the database is away."""
+    """What a new connection sends first: all pending updates; none without the database."""
     was_closed = db.is_closed()
     try:
         pending = CacheUpdate.select().order_by(CacheUpdate.id)
-        return put_commands([(update.short_code, update.entry) for update in pending])
+        return put_commands([(update.short_code, update.link) for update in pending])
     except DatabaseUnavailable:
         if db.in_transaction():
             raise  # it has failed with this query

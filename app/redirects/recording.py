@@ -121,7 +121,7 @@ def _follow_in_database(click: Click, link: Link | None) -> Found | None:
 def _cache(short_code: str, link: Link | None) -> Found | None:
     """Caches deleted links too: after this answer no slower reader puts an old link there."""
     if link:
-        cache.put_links([(short_code, link.entry())])
+        cache.put_links([(short_code, link.text())])
     return Found(link, cached=False) if link else None
 
 
@@ -130,8 +130,8 @@ def record(click: Click, link: Link) -> None:
     if click.outcome is not Outcome.UNKNOWN:
         try:
             keys = link_key(click.short_code), STREAM
-            entry = link.entry()
-            redis_connection.run(PUT, keys, entry, cached_until(entry), click.line())
+            text = link.text()
+            redis_connection.run(PUT, keys, text, cached_until(text), click.line())
             click.outcome = Outcome.RECORDED
             return
         except RedisUnavailable as error:

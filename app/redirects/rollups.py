@@ -34,7 +34,7 @@ def fold() -> int:
     total = 0
     while db.execute_sql("SELECT 1 FROM click_journal LIMIT 1").fetchone():
         with db.atomic():
-            database.take_turn("rollups")
+            database.lock_briefly("rollups")
             total += _fold_some()
     return total
 

@@ -45,7 +45,7 @@ def create(given: Sequence[UrlCreate | ApiError], all_or_nothing: bool = False) 
     metrics.urls_created.inc(len(rows))
     if redis_connection.url:
         for batch in _batches(rows):
-            cache.put_links([(row.short_code, link_of(row).entry()) for row in batch])
+            cache.put_links([(row.short_code, link_of(row).text()) for row in batch])
     return outcomes
 
 

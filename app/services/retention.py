@@ -60,7 +60,7 @@ class Retention:
             return _IDLE_SECONDS
         began = time.monotonic()
         with db.atomic():
-            database.take_turn("retention", _LOCK_TIMEOUT_MS)
+            database.lock_briefly("retention", _LOCK_TIMEOUT_MS)
             state = self._current()
             wait: float = state["not_before"] - time.time()
             if 0 < wait <= _IDLE_SECONDS:  # another process did it; later: the clock was set back

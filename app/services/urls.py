@@ -39,7 +39,7 @@ def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Any:
     url = _insert_own_code(data) if data.short_code else _insert_new_code(data, code)
     metrics.urls_created.inc()
     if redis_connection.url:
-        cache.put_links([(url.short_code, link_of(url).entry())])
+        cache.put_links([(url.short_code, link_of(url).text())])
     return url
 
 
@@ -76,7 +76,7 @@ def _insert(data: UrlCreate, short_code: str) -> Any:
         raise IntegrityError(f"{short_code} is reserved")
     with db.atomic():
         url = _insert_of_user(values_of(data, short_code))
-        _note(url, "created", {"short_code": short_code, "original_url": url.original_url})
+        _add_events(url, "created", {"short_code": short_code, "original_url": url.original_url})
         linkrules.tag_later(url.id, data.tags or ())
     return url
 
@@ -111,7 +111,7 @@ def _insert_of_user(values: dict[str, Any]) -> Any:
     return url
 
 
-def _note(url: Any, event_type: str, *details: dict[str, Any]) -> None:
+def _add_events(url: Any, event_type: str, *details: dict[str, Any]) -> None:
     """One event for each of `details`, sent with the next statement of the transaction."""
     about = {"url_id": url.id, "user_id": url.user_id, "event_type": event_type, "timestamp": now()}
     tables.insert_later(Event, [{**about, "details": json.dumps(each)} for each in details])
@@ -153,7 +153,7 @@ def update(url_id: int, data: UrlUpdate, check: Check | None = None) -> Any:
             check(url)
         changes = linkrules.changes(url, data)
         if changes:
-            _note(url, "updated", *linkrules.details_of(changes))
+            _add_events(url, "updated", *linkrules.details_of(changes))
             url, updates = _save(url, {**changes, "updated_at": now()})
     deliver(updates)
     if "max_clicks" in changes:
@@ -171,7 +171,7 @@ def delete(url_id: int, check: Check | None = None) -> None:
         url = require(url_id, "FOR UPDATE")
         if check:
             check(url)
-        _note(url, "deleted", {"reason": "user_requested"})
+        _add_events(url, "deleted", {"reason": "user_requested"})
         _, updates = _save(url, {"deleted_at": now()})
     deliver(updates)
 
@@ -205,14 +205,14 @@ def count_active() -> int:
 
 def warm_up() -> int:
     """Puts all active links into Redis, many in one write; returns how many."""
-    last = told = 0
+    last = cached = 0
     order = f"ORDER BY id LIMIT {_WARM_UP_BATCH}"
     while True:
         batch = tables.read(Url, {_LIVE: (), "is_active": (), "id > ?": (last,)}, order)
-        entries = [(url.short_code, link_of(url).entry()) for url in batch]
-        if not batch or not cache.put_links(entries):
-            return told
-        last, told = batch[-1].id, told + len(batch)
+        texts = [(url.short_code, link_of(url).text()) for url in batch]
+        if not batch or not cache.put_links(texts):
+            return cached
+        last, cached = batch[-1].id, cached + len(batch)
 
 
 _WARM_UP_BATCH = 1000

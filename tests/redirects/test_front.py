@@ -104,7 +104,7 @@ def test_all_requests_of_a_moment_are_answered_and_each_is_a_click(
         answers = await asyncio.gather(
             *(ask(app, scope("GET", f"/{link['short_code']}")) for link in links * 4)
         )
-        app._note()
+        app._report()
         return list(answers)
 
     answers = run(front(), main)

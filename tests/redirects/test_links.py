@@ -226,7 +226,7 @@ def test_the_warm_up_command_puts_all_active_links_into_redis(
 def test_a_warm_up_never_puts_an_old_link_back(shared: Api) -> None:
     url = shared.url("https://example.com/a")
     newer = Link(ACTIVE, 99, url["id"], "https://example.com/newer")
-    cache.put_links([(url["short_code"], newer.entry())])
+    cache.put_links([(url["short_code"], newer.text())])
     assert urls.warm_up() == 1
     assert cache.get_link(url["short_code"]) == newer
 

@@ -83,7 +83,7 @@ def test_what_redis_does_not_confirm_stays_pending(bound: Bound, redis_server: R
     assert (deliver(kept), deliver_pending()) == (0, 0)
     (_, _, script), (*put, until) = handshake()
     assert script == PUT.text
-    assert put == ["EVALSHA", PUT.sha, 1, "link:abcdef", LINK.entry()]
+    assert put == ["EVALSHA", PUT.sha, 1, "link:abcdef", LINK.text()]
     assert int(until) > time.time() * 1000
     redis_server.start()
     assert deliver_pending() == 1
@@ -96,8 +96,8 @@ def test_a_new_connection_tells_all_that_is_due_before_it_asks(
 ) -> None:
     bound(redis_url=redis_server.url)
     CacheUpdate.insert_many(
-        [(f"code{number}", LINK.entry()) for number in range(1200)],
-        [CacheUpdate.short_code, CacheUpdate.entry],
+        [(f"code{number}", LINK.text()) for number in range(1200)],
+        [CacheUpdate.short_code, CacheUpdate.link],
     ).execute()
     assert cache.get_link("code1199") == LINK
 
@@ -132,7 +132,7 @@ def test_a_slow_reader_never_puts_an_old_link_back(shared: Api) -> None:
     old = cache.get_link(url["short_code"])
     assert old is not None
     shared.client.put(f"/urls/{url['id']}", json={"original_url": "https://example.com/new"})
-    assert cache.put_links([(url["short_code"], old.entry())])
+    assert cache.put_links([(url["short_code"], old.text())])
     assert follow(shared, url["short_code"]) == (302, "https://example.com/new")
 
 
@@ -145,7 +145,7 @@ def test_a_slow_reader_never_brings_a_deleted_link_back(shared: Api) -> None:
     assert shared.client.delete(f"/urls/{other['id']}").status_code == 204
     for code, link in old.items():
         assert link is not None
-        cache.put_links([(code, link.entry())])
+        cache.put_links([(code, link.text())])
         assert follow(shared, code)[0] == 404
 
 
@@ -161,7 +161,7 @@ def test_a_deleted_link_that_was_not_cached_is_dead_for_slow_readers_too(
     shared.client.delete(f"/urls/{url['id']}")
     held.flushall()  # as if that were still to be told
     assert shared.client.open(f"/{url['short_code']}", method=method).status_code == 404
-    cache.put_links([(url["short_code"], old.entry())])
+    cache.put_links([(url["short_code"], old.text())])
     assert follow(shared, url["short_code"]) == (404, None)
 
 

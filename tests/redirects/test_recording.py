@@ -184,7 +184,7 @@ def is_refused() -> bool:
 def test_claims_are_deleted_when_no_copy_can_arrive_any_more(api: Api) -> None:
     for numbers, keep in (([1], timedelta(days=-1)), ([2], timedelta(days=1))):
         ClickClaim.create(
-            sender="0" * 12,
+            process="0" * 12,
             lowest=numbers[0],
             highest=numbers[-1],
             numbers=json.dumps(numbers),
