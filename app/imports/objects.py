@@ -39,9 +39,11 @@ class Objects:
         self._go(self._at + inside)
         if not inside and not self._text.startswith("{", self._at):
             raise InvalidInput(f"{self.name} is not a JSON file")
-        while inside or self._find_list():
+        if not inside and not self._find_list():
+            raise InvalidInput(f"{self.name} has no list named data")
+        yield from self._items_of_list()
+        while self._find_list():
             yield from self._items_of_list()
-            inside = False
 
     def _items_of_list(self) -> Iterator[Item]:
         while True:

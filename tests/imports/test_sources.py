@@ -167,6 +167,7 @@ def test_items_may_be_cut_anywhere_between_two_readings(api: Api) -> None:
 
 
 BROKEN = {
+    "without a list": '{"links": []}',
     "not closed": f'{{"data": [{ITEM % 1}',
     "no JSON": f'{{"data": [{ITEM % 1}, oops]}}',
     "too deep": '{"data": [' + "[" * 100_000 + "]" * 100_000 + "]}",
