@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from app.errors import phrase
-from app.schemas import Error, ListQuery, definitions, examples, interface
+from app.schemas import Error, ListQuery, definitions, examples, interface, linkrules
 from app.version import VERSION
 
 Json = dict[str, Any]
@@ -143,6 +143,7 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
     bad_page = (400,) if _is_list(operation) else ()
     responses = {str(declared.status): _success(operation, schema_of)}
     if declared.status == 302:
+        responses |= {str(status): _success(operation, schema_of, status) for status in _OTHERS}
         responses["2XX"] = interface.OTHER_SITE
     heeded = _heeded(operation)
     if "If-None-Match" in heeded:
@@ -157,12 +158,16 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
     return responses
 
 
-def _success(operation: Operation, schema_of: Json) -> Json:
+_OTHERS = tuple(status for status in linkrules.REDIRECT_STATUSES if status != 302)
+"""What a link may redirect with instead."""
+
+
+def _success(operation: Operation, schema_of: Json, status: int = 0) -> Json:
     declared = operation.declared
     paging = ("Link", "X-Total-Count") if _is_list(operation) else ()
     tag = ("ETag",) if declared.tagged and declared.answer else ()
     headers = _headers(*declared.headers, *paging, *tag, *_replayed(operation))
-    described = {"description": phrase(declared.status), "headers": headers}
+    described = {"description": phrase(status or declared.status), "headers": headers}
     if declared.answer is None:
         return described
     shown = {"schema": schema_of[repr(declared.answer)]}

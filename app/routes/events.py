@@ -24,7 +24,13 @@ def list_events(query: EventQuery) -> Answer:
 
 
 @bp.get("/events.csv")
-@declares(query=EventFilters, answer=str, media="text/csv", headers=("Content-Disposition",))
+@declares(
+    query=EventFilters,
+    answer=str,
+    media="text/csv",
+    errors=(400,),
+    headers=("Content-Disposition",),
+)
 def export_events(query: EventFilters) -> Response:
     """All events by id, or those of the filters, as the import takes them."""
     return csv_file("events.csv", exporting.pieces(EVENTS, events.conditions(query)))

@@ -67,7 +67,9 @@ def list_urls(query: UrlQuery) -> Answer:
 
 
 @bp.get("/urls.csv")
-@declares(query=UrlFilters, answer=str, media="text/csv", headers=("Content-Disposition",))
+@declares(
+    query=UrlFilters, answer=str, media="text/csv", errors=(400,), headers=("Content-Disposition",)
+)
 def export_urls(query: UrlFilters) -> Response:
     """All links by id, or those of the filters, as the import takes them."""
     return csv_file("urls.csv", exporting.pieces(URLS, finding.searched(query)))
