@@ -225,6 +225,8 @@ def test_a_changed_row_is_412_as_shown(client: Client, document: Document, api: 
 
 
 BAD = {
+    "export_urls": {"query_string": "user_id=two"},
+    "export_events": {"query_string": "user_id=two"},
     "create_user": {"json": {"username": "ada", "email": "ada"}},
     "update_user": {"json": {"email": "ada"}},
     "create_url": {"json": {"original_url": "hello"}},

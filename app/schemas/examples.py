@@ -179,6 +179,7 @@ _NOT_FOUND = {
 }
 _NO_FILE = "The request must be multipart/form-data with a CSV file in its field file"
 _NOT_READY = "This replica is not ready: database disconnected, cache connected, schema applied"
+_NO_NUMBER = "user_id: must be an integer (got 'two')"
 _TAKEN = "Short code summer-sale is taken, or was once"
 _BY_OPERATION = {
     (400, "create_user"): _WHY,
@@ -199,6 +200,8 @@ _BY_OPERATION = {
     (400, "get_stats"): "from: must be a date such as 2026-01-31 (got 'yesterday')",
     (404, "list_urls"): "after: there is nothing with the id 12",
     (404, "list_events"): "after: there is nothing with the id 12",
+    (400, "export_urls"): _NO_NUMBER,
+    (400, "export_events"): _NO_NUMBER,
     (404, "create_url"): "User 1 not found",
     (404, "create_event"): "User 1 not found",
     (409, "create_user"): "Username already exists: ada",
