@@ -11,7 +11,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from statistics import median
 
@@ -31,7 +31,7 @@ _INDEXES = (
     "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('urls',"
     " 'events') AND indexname NOT LIKE '%_pkey'"
 )
-_FILL = (
+ROWS = (
     """INSERT INTO users (username, email, created_at)
        SELECT 'user' || n, 'user' || n || '@example.com', now()
        FROM generate_series(1, {users}) AS n""",
@@ -46,6 +46,8 @@ _FILL = (
        '{{"short_code": "g", "original_url": "https://example.com/page", '
        '"ip": "127.0.0.1", "user_agent": "probe", "referrer": ""}}'
        FROM generate_series(1, {events}::bigint) AS n""",
+)
+_STATISTICS = (
     """INSERT INTO click_days (url_id, day, people, robots)
        SELECT 1 + n % {links}, extract(epoch FROM now())::int / 86400 - n / {links}, 3, 1
        FROM generate_series(0, 2 * {links} - 1) AS n
@@ -79,7 +81,7 @@ class Service:
         self.stack.replicas(["-c", "python:app.serving"], [self.environment])
         self.start_seconds = time.monotonic() - began
         self.dsn = f"host=127.0.0.1 port={postgres.port} user=holdfast dbname=holdfast"
-        self.fill_seconds = _fill(self.dsn, links, events)
+        self.fill_seconds = fill(self.dsn, links, events, (*ROWS, *_STATISTICS))
         self.stack.watch("postgres", postgres.process.pid)
         self.stack.watch("redis", redis.process.pid)
         self.client = http.client.HTTPConnection("127.0.0.1", self.stack.replica_ports[0])
@@ -107,7 +109,7 @@ class Service:
         ) / requests * 1e6, took / requests * 1e3
 
 
-def _fill(dsn: str, links: int, events: int) -> float:
+def fill(dsn: str, links: int, events: int, rows: Sequence[str]) -> float:
     """Makes the rows without indexes and the indexes afterwards, as a restore does.
 
     Returns the seconds that it took.
@@ -122,7 +124,7 @@ def _fill(dsn: str, links: int, events: int) -> float:
         definitions = [row[0] for row in cursor.fetchall()]
         for definition in definitions:
             cursor.execute(f"DROP INDEX {definition.split(' INDEX ')[1].split(' ON ')[0]}")
-        for statement in _FILL:
+        for statement in rows:
             cursor.execute(
                 statement.format(
                     links=links,

@@ -1,0 +1,114 @@
+"""Watches a service while it changes: redirects at a steady rate, and the locks on its tables."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import psycopg2
+
+from testkit.load import Client
+
+_THREADS = 8
+_SECONDS_BETWEEN_SAMPLES = 0.004
+_STRONG = """
+SELECT c.relname, l.mode, l.granted FROM pg_locks l
+JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ('users', 'urls', 'events',
+    'cache_updates') AND a.backend_type = 'client backend'
+AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
+"""
+
+
+class Followed(NamedTuple):
+    """One redirect: when it began (monotonic), how long it took, and what was wrong with it."""
+
+    began: float
+    seconds: float
+    wrong: str
+
+
+class Visitors:
+    """Follow links at `rate` per second until the block ends.
+
+    `pick` returns a path and where it leads.
+    """
+
+    def __init__(self, port: int, rate: int, pick: Callable[[], tuple[str, str]]) -> None:
+        self.answers: list[Followed] = []
+        self._port, self._period, self._pick = port, _THREADS / rate, pick
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._follow) for _ in range(_THREADS)]
+
+    def __enter__(self) -> Visitors:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _follow(self) -> None:
+        due = time.monotonic() + random.random() * self._period
+        with closing(Client(self._port)) as client:
+            while not self._over.wait(max(0.0, due - time.monotonic())):
+                due += self._period
+                path, leads_to = self._pick()
+                began = time.monotonic()
+                status, location, _ = client.request("GET", path)
+                took = time.monotonic() - began
+                right = (status, location) == (302, leads_to)
+                wrong = "" if right else f"{path}: {status} {location}"
+                self.answers.append(Followed(began, took, wrong))
+
+    def between(self, began: float, ended: float) -> list[Followed]:
+        return [each for each in self.answers if began <= each.began <= ended]
+
+    def failed(self) -> list[str]:
+        return [each.wrong for each in self.answers if each.wrong]
+
+
+class Locks:
+    """Samples the locks that keep writers out of the large tables, until the block ends."""
+
+    def __init__(self, address: dict[str, Any]) -> None:
+        self._address = address
+        self._seconds: dict[tuple[str, str, str], float] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+
+    def __enter__(self) -> Locks:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        with closing(psycopg2.connect(**self._address)) as connection:
+            connection.autocommit = True
+            cursor, last = connection.cursor(), time.monotonic()
+            while not self._over.wait(_SECONDS_BETWEEN_SAMPLES):
+                cursor.execute(_STRONG)
+                held = {(table, mode, _how(granted)) for table, mode, granted in cursor}
+                now = time.monotonic()
+                for key in held:
+                    self._seconds[key] = self._seconds.get(key, 0.0) + now - last
+                last = now
+
+    def lines(self) -> list[str]:
+        return [
+            f"{table:16}{mode:28}{how:10}{seconds * 1000:10,.0f} ms"
+            for (table, mode, how), seconds in sorted(self._seconds.items())
+        ]
+
+
+def _how(granted: bool) -> str:
+    return "held" if granted else "waited"
