@@ -174,6 +174,8 @@ def _upgrade(installation: Installation) -> int:
     _print_phases(visitors, marks)
     failed, answered = visitors.failed(), len(visitors.answers)
     print(f"{len(failed)} of {answered:,} redirects failed", *failed[:10], sep="\n  ")
+    wrong = [each for each in visitors.writes if each]
+    print(f"{len(wrong)} of {len(visitors.writes):,} writes failed", *wrong[:10], sep="\n  ")
     right = answered - len(failed)
     print(f"{right:,} clicks answered, {events:,} stored, {counters:,} counted")
     return len(failed) + abs(events - right) + abs(counters - right)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -14,6 +15,7 @@ import psycopg2
 from testkit.load import Client
 
 _THREADS = 8
+_SECONDS_BETWEEN_WRITES = 0.2
 _SECONDS_BETWEEN_SAMPLES = 0.004
 _STRONG = """
 SELECT c.relname, l.mode, l.granted FROM pg_locks l
@@ -33,16 +35,18 @@ class Followed(NamedTuple):
 
 
 class Visitors:
-    """Follow links at `rate` per second until the block ends.
+    """Follow links at `rate` per second until the block ends; one makes and changes links.
 
     `pick` returns a path and where it leads.
     """
 
     def __init__(self, port: int, rate: int, pick: Callable[[], tuple[str, str]]) -> None:
         self.answers: list[Followed] = []
+        self.writes: list[str] = []  # what was wrong with each, or ""
         self._port, self._period, self._pick = port, _THREADS / rate, pick
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._follow) for _ in range(_THREADS)]
+        self._threads.append(threading.Thread(target=self._write))
 
     def __enter__(self) -> Visitors:
         for thread in self._threads:
@@ -59,13 +63,35 @@ class Visitors:
         with closing(Client(self._port)) as client:
             while not self._over.wait(max(0.0, due - time.monotonic())):
                 due += self._period
-                path, leads_to = self._pick()
-                began = time.monotonic()
-                status, location, _ = client.request("GET", path)
-                took = time.monotonic() - began
-                right = (status, location) == (302, leads_to)
-                wrong = "" if right else f"{path}: {status} {location}"
-                self.answers.append(Followed(began, took, wrong))
+                self._ask(client, *self._pick())
+
+    def _ask(self, client: Client, path: str, leads_to: str) -> None:
+        began = time.monotonic()
+        status, location, _ = client.request("GET", path)
+        took = time.monotonic() - began
+        right = (status, location) == (302, leads_to)
+        wrong = "" if right else f"{path}: {status} {location}"
+        self.answers.append(Followed(began, took, wrong))
+
+    def _write(self) -> None:
+        with closing(Client(self._port)) as client:
+            while not self._over.wait(_SECONDS_BETWEEN_WRITES):
+                link = {"original_url": "https://example.com/new"}
+                made = self._change(client, "POST", "/urls", link, 201)
+                if made is not None:
+                    path, link = (
+                        f"/urls/{made['id']}",
+                        {"original_url": "https://example.com/newer"},
+                    )
+                    if self._change(client, "PUT", path, link, 200) is not None:
+                        self._ask(client, f"/{made['short_code']}", link["original_url"])
+
+    def _change(self, client: Client, method: str, path: str, body: Any, expected: int) -> Any:
+        """The answer; None for another status."""
+        status, _, content = client.request(method, path, body)
+        right = status == expected
+        self.writes.append("" if right else f"{method} {path}: {status} {content[:200]!r}")
+        return json.loads(content) if right else None
 
     def between(self, began: float, ended: float) -> list[Followed]:
         return [each for each in self.answers if began <= each.began <= ended]
