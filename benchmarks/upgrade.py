@@ -170,15 +170,28 @@ def _upgrade(installation: Installation) -> int:
     statements = installation.statements()[earlier:]
     print("Migrations:", *_by_migration(statements), sep="\n  ")
     print("Slowest statements:", *_slowest(statements), sep="\n  ")
+    _print_locks(locks, visitors, marks)
+    failed, right = _print_failures(visitors)
+    print(f"{right:,} clicks answered, {events:,} stored, {counters:,} counted")
+    return failed + abs(events - right) + abs(counters - right)
+
+
+def _print_locks(locks: Locks, visitors: Visitors, marks: list[float]) -> None:
     print("Locks on large tables:", *locks.lines(), sep="\n  ")
     _print_phases(visitors, marks)
+    if locks.closed:
+        during = visitors.under_way(min(locks.closed), max(locks.closed))
+        longest = max((each.seconds for each in during), default=0) * 1000
+        print(f"{len(during)} redirects during ACCESS EXCLUSIVE, longest {longest:,.0f} ms")
+
+
+def _print_failures(visitors: Visitors) -> tuple[int, int]:
+    """Returns how many redirects failed, and how many did not."""
     failed, answered = visitors.failed(), len(visitors.answers)
     print(f"{len(failed)} of {answered:,} redirects failed", *failed[:10], sep="\n  ")
     wrong = [each for each in visitors.writes if each]
     print(f"{len(wrong)} of {len(visitors.writes):,} writes failed", *wrong[:10], sep="\n  ")
-    right = answered - len(failed)
-    print(f"{right:,} clicks answered, {events:,} stored, {counters:,} counted")
-    return len(failed) + abs(events - right) + abs(counters - right)
+    return len(failed), answered - len(failed)
 
 
 def _slowest(statements: list[tuple[float, str]]) -> list[str]:

@@ -96,6 +96,10 @@ class Visitors:
     def between(self, began: float, ended: float) -> list[Followed]:
         return [each for each in self.answers if began <= each.began <= ended]
 
+    def under_way(self, began: float, ended: float) -> list[Followed]:
+        """Those of which any part was between the two moments."""
+        return [a for a in self.answers if a.began <= ended and a.began + a.seconds >= began]
+
     def failed(self) -> list[str]:
         return [each.wrong for each in self.answers if each.wrong]
 
@@ -104,6 +108,7 @@ class Locks:
     """Samples the locks that keep writers out of the large tables, until the block ends."""
 
     def __init__(self, address: dict[str, Any]) -> None:
+        self.closed: list[float] = []  # moments when nobody else could read one of the tables
         self._address = address
         self._seconds: dict[tuple[str, str, str], float] = {}
         self._over = threading.Event()
@@ -125,6 +130,8 @@ class Locks:
                 cursor.execute(_STRONG)
                 held = {(table, mode, _how(granted)) for table, mode, granted in cursor}
                 now = time.monotonic()
+                if any(mode == "AccessExclusiveLock" for _, mode, _ in held):
+                    self.closed += [last, now]
                 for key in held:
                     self._seconds[key] = self._seconds.get(key, 0.0) + now - last
                 last = now
