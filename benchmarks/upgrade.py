@@ -21,7 +21,7 @@ import psycopg2
 import redis as redis_client
 
 from benchmarks.compare import checkout
-from benchmarks.growth import ROWS, fill
+from benchmarks.rows import ROWS, fill
 from benchmarks.watching import Locks, Visitors
 from testkit.load import Client
 from testkit.servers import ROOT, Missing, free_port, wait_for

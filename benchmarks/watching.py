@@ -21,7 +21,7 @@ _STRONG = """
 SELECT c.relname, l.mode, l.granted FROM pg_locks l
 JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ('users', 'urls', 'events',
-    'cache_updates') AND a.backend_type = 'client backend'
+    'cache_updates') AND a.backend_type = 'client backend' AND l.locktype = 'relation'
 AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
 """
 
