@@ -14,7 +14,7 @@ endef
 .PHONY: help run
 .PHONY: test test-services lint format schemathesis clients lock
 .PHONY: stack stack-down backup restore stack-test stack-swarm drill lint-stack dashboards
-.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-endurance bench-growth explain load
+.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-endurance bench-growth bench-upgrade explain load
 
 ##@ Start
 
@@ -114,6 +114,9 @@ bench-endurance: $(VENV)/development ## redirects at full speed for MINUTES=60, 
 
 bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10000000 links
 	$(BIN)/python -m benchmarks.growth
+
+bench-upgrade: $(VENV)/development ## upgrade from OLD=<commit> under redirects, with LINKS=1000000 EVENTS=5000000
+	$(BIN)/python -m benchmarks.upgrade $(OLD)
 
 explain: $(VENV)/development ## the plan of every query on a million rows of PostgreSQL
 	$(BIN)/python -m testkit.with_services $(BIN)/python -m benchmarks.explain

@@ -47,7 +47,8 @@ def _cost(ground: Ground, sender: Sender) -> float:
 
 
 @contextmanager
-def _checkout(commit: str) -> Iterator[Path]:
+def checkout(commit: str) -> Iterator[Path]:
+    """A tree of the commit, in a folder of its own."""
     git = ["git", "-C", str(_ROOT), "worktree"]
     with tempfile.TemporaryDirectory(prefix="holdfast-old-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
@@ -78,7 +79,7 @@ def _line(name: str, old: list[float], new: list[float]) -> str:
 def compare(commit: str) -> list[str]:
     """The table's lines, after ROUNDS rounds of the old commit and this tree in turn."""
     rounds: list[tuple[Costs, Costs]] = []
-    with _checkout(commit) as tree:
+    with checkout(commit) as tree:
         for number in range(ROUNDS):
             rounds.append((_round(tree), _round(_ROOT)))
             print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)

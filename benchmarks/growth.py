@@ -12,12 +12,11 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from statistics import median
 
-import psycopg2
-
 from benchmarks.removing import measure
+from benchmarks.rows import ROWS, fill
 from testkit.servers import Missing, Postgres, Redis
 from testkit.stack import Stack
 
@@ -27,25 +26,7 @@ SMALL_LINKS, SMALL_EVENTS = 10_000, 50_000
 REQUESTS = int(os.environ.get("REQUESTS", "400"))
 ROUNDS = 5
 
-_INDEXES = (
-    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename IN ('urls',"
-    " 'events') AND indexname NOT LIKE '%_pkey'"
-)
-_FILL = (
-    """INSERT INTO users (username, email, created_at)
-       SELECT 'user' || n, 'user' || n || '@example.com', now()
-       FROM generate_series(1, {users}) AS n""",
-    """INSERT INTO urls (user_id, short_code, original_url, title, is_active,
-           created_at, updated_at, click_count)
-       SELECT 1 + n % {users}, 'g' || lpad(n::text, 9, '0'), 'https://example.com/page/' || n,
-           'Page ' || n, n % 6 <> 0, now(), now(), {clicks}
-       FROM generate_series(1, {links}) AS n""",
-    """INSERT INTO events (url_id, user_id, event_type, timestamp, details)
-       SELECT 1 + n % {links}, 1 + n % {links} % {users},
-           CASE WHEN n % 10 = 0 THEN 'created' ELSE 'clicked' END, now(),
-       '{{"short_code": "g", "original_url": "https://example.com/page", '
-       '"ip": "127.0.0.1", "user_agent": "probe", "referrer": ""}}'
-       FROM generate_series(1, {events}::bigint) AS n""",
+_STATISTICS = (
     """INSERT INTO click_days (url_id, day, people, robots)
        SELECT 1 + n % {links}, extract(epoch FROM now())::int / 86400 - n / {links}, 3, 1
        FROM generate_series(0, 2 * {links} - 1) AS n
@@ -57,7 +38,6 @@ _FILL = (
        UNION ALL SELECT 0, dimension, 'value ' || n, n, 1
        FROM generate_series(1, 1000) AS n, unnest({dimensions}) AS dimension""",
 )
-_DIMENSIONS = "ARRAY['browser', 'system', 'device', 'referrer', 'campaign']"
 
 
 class Service:
@@ -79,7 +59,7 @@ class Service:
         self.stack.replicas(["-c", "python:app.serving"], [self.environment])
         self.start_seconds = time.monotonic() - began
         self.dsn = f"host=127.0.0.1 port={postgres.port} user=holdfast dbname=holdfast"
-        self.fill_seconds = _fill(self.dsn, links, events)
+        self.fill_seconds = fill(self.dsn, links, events, (*ROWS, *_STATISTICS))
         self.stack.watch("postgres", postgres.process.pid)
         self.stack.watch("redis", redis.process.pid)
         self.client = http.client.HTTPConnection("127.0.0.1", self.stack.replica_ports[0])
@@ -105,39 +85,6 @@ class Service:
         return (
             sum(self.stack.cpu_seconds().values()) - before
         ) / requests * 1e6, took / requests * 1e3
-
-
-def _fill(dsn: str, links: int, events: int) -> float:
-    """Makes the rows without indexes and the indexes afterwards, as a restore does.
-
-    Returns the seconds that it took.
-    """
-    began = time.monotonic()
-    with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SET maintenance_work_mem = '1GB'; SET synchronous_commit = off; SET"
-            " session_replication_role = replica"
-        )
-        cursor.execute(_INDEXES)
-        definitions = [row[0] for row in cursor.fetchall()]
-        for definition in definitions:
-            cursor.execute(f"DROP INDEX {definition.split(' INDEX ')[1].split(' ON ')[0]}")
-        for statement in _FILL:
-            cursor.execute(
-                statement.format(
-                    links=links,
-                    events=events,
-                    users=max(1, links // 10),
-                    clicks=events // links,
-                    dimensions=_DIMENSIONS,
-                )
-            )
-        for definition in definitions:
-            cursor.execute(definition)
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True  # as the with of a connection is a transaction
-        connection.cursor().execute("VACUUM ANALYZE")
-    return time.monotonic() - began
 
 
 _PAGE = 100_000

@@ -32,9 +32,10 @@ ready() {
   done
 }
 
+# The worker first: it understands clicks of older replicas, an older one does not understand all of newer replicas' clicks.
 roll_out() {
   local replaced=()
-  for service in $(new config --services | grep '^app[0-9]' | sort) worker alert-relay; do
+  for service in worker $(new config --services | grep '^app[0-9]' | sort) alert-relay; do
     replaced=("$service" "${replaced[@]}")
     ready new "$service" || roll_back "${replaced[@]}"
     say "$service is ready"

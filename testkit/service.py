@@ -85,7 +85,9 @@ class Served:
         migration = [PYTHON, "-m", "app", "migrate"]
         environment = {**os.environ, **shared, "AUTO_SEED": "true"}
         subprocess.run(migration, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        settings = [_replica(stack.folder, shared, number) for number in range(1, REPLICAS + 1)]
+        settings = [
+            replica_settings(stack.folder, shared, number) for number in range(1, REPLICAS + 1)
+        ]
         stack.replicas(["-c", "python:app.serving"], settings)
         stack.run("worker", [PYTHON, "-m", "app", "worker"], {**shared, "INSTANCE": "worker"})
         wait_for(lambda: "warmed the cache up" in log.read_text(), what="the cache's warm-up")
@@ -96,7 +98,8 @@ def _pid(server: Postgres | Redis) -> int:
     return server.process.pid
 
 
-def _replica(folder: Path, shared: dict[str, str], number: int) -> dict[str, str]:
+def replica_settings(folder: Path, shared: dict[str, str], number: int) -> dict[str, str]:
+    """The environment of one replica, as in docker-compose.yml."""
     metrics = folder / f"metrics-{number}"
     metrics.mkdir()
     compose = {

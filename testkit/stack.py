@@ -71,11 +71,19 @@ class Stack:
         self.replica_ports: list[int] = []
 
     def run(
-        self, name: str, command: Sequence[str], environment: dict[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str] | None = None,
+        folder: Path | None = None,
     ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, env={**os.environ, **(environment or {})}, stdout=log, stderr=log
+                command,
+                env={**os.environ, **(environment or {})},
+                stdout=log,
+                stderr=log,
+                cwd=folder,
             )
         self.watch(name, process.pid)
         self._cleanup.callback(_end, process)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 import redis
+from peewee import IntegrityError
 from playhouse.migrations import Runner
 
 from app import database, migrations
@@ -83,6 +88,52 @@ def test_the_command_says_what_it_did(holdfast: Command, tmp_path: Path) -> None
         "The schema is up to date",
         "Loaded the sample data",
     ]
+
+
+# ---- an upgrade under load ----
+
+
+def read_patiently_for(seconds: float, url: str) -> None:
+    """Reads links again and again with the lock timeout of a redirect."""
+    with closing(psycopg2.connect(url.replace("+pool", ""))) as reader:
+        reader.autocommit = True
+        cursor, ends = reader.cursor(), time.monotonic() + seconds
+        cursor.execute("SET lock_timeout = 800")
+        while time.monotonic() < ends:
+            cursor.execute("SELECT short_code FROM urls LIMIT 1")
+
+
+@pytest.mark.services
+def test_links_can_be_read_while_a_migration_waits_for_a_backup(
+    bound: Bound, postgres_server: Postgres
+) -> None:
+    url = postgres_server.another_database()
+    bound(database_url=url, redis_url="")
+    with released():
+        runner = Runner(db.obj, str(Path(migrations.__file__).parent))
+        runner.down("0002_links")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        closing(psycopg2.connect(url.replace("+pool", ""))) as backup,
+    ):
+        backup.cursor().execute("SELECT count(*) FROM urls")
+        applied = pool.submit(migrations.apply)
+        read_patiently_for(2, url)
+        assert not applied.done()
+        backup.rollback()
+        assert "0002_links" in applied.result(60)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    "wrong", ["redirect_status = 200", "max_clicks = 0", "expired_url = 'short'"]
+)
+def test_the_database_refuses_wrong_rules_of_links(
+    bound: Bound, new_url: Callable[[], str], wrong: str
+) -> None:
+    bound(database_url=new_url(), redis_url="").url()
+    with released(), pytest.raises(IntegrityError):
+        db.execute_sql(f"UPDATE urls SET {wrong}")
 
 
 # ---- a database that was lost ----

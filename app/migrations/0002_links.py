@@ -6,15 +6,37 @@ from app.database import dialect
 
 COLUMNS = {
     "expires_at": "TIMESTAMP",
-    "expired_url": "TEXT CHECK (length(expired_url) BETWEEN 8 AND 2048)",
-    "max_clicks": "BIGINT CHECK (max_clicks >= 1)",
-    "redirect_status": "SMALLINT DEFAULT 302 NOT NULL "
-    "CHECK (redirect_status IN (301, 302, 307, 308))",
+    "expired_url": "TEXT",
+    "max_clicks": "BIGINT",
+    "redirect_status": "SMALLINT DEFAULT 302 NOT NULL",
     "forward_query": "BOOLEAN DEFAULT FALSE NOT NULL",
     "tags": "TEXT DEFAULT '[]' NOT NULL",
     "people_count": "BIGINT DEFAULT 0 NOT NULL",
     "robot_count": "BIGINT DEFAULT 0 NOT NULL",
 }
+CHECKS = {
+    "expired_url": "CHECK (length(expired_url) BETWEEN 8 AND 2048)",
+    "max_clicks": "CHECK (max_clicks >= 1)",
+    "redirect_status": "CHECK (redirect_status IN (301, 302, 307, 308))",
+}
+
+# A lock that waits makes all later statements wait, redirects too: each try is a short one.
+LOCK = """
+DO $$ BEGIN
+    FOR attempt IN 1..600 LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', '150', true);
+            LOCK TABLE urls, users, cache_updates IN ACCESS EXCLUSIVE MODE;
+            PERFORM set_config('lock_timeout', '0', true);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.5);
+        END;
+    END LOOP;
+    RAISE lock_not_available USING MESSAGE = 'urls, users or cache_updates is in use'
+        ' all the time, perhaps by a backup: migrate after it';
+END $$
+"""
 
 TABLES = """
 CREATE TABLE url_tags (
@@ -58,8 +80,15 @@ ALTER TABLE urls ADD CONSTRAINT urls_short_code_check
 
 
 def up(_migrator: Any, db: Any) -> None:
+    typed = dialect().typed
+    if typed:
+        db.execute_sql(LOCK)
     for name, kind in COLUMNS.items():
-        db.execute_sql(f"ALTER TABLE urls ADD COLUMN {name} {kind}")
+        check = "" if typed else CHECKS.get(name, "")
+        db.execute_sql(f"ALTER TABLE urls ADD COLUMN {name} {kind} {check}")
+    # With its column, a check would read all rows while nobody else may.
+    for name, check in CHECKS.items() if typed else ():
+        db.execute_sql(f"ALTER TABLE urls ADD CONSTRAINT urls_{name}_check {check} NOT VALID")
     db.execute_sql("ALTER TABLE users ADD COLUMN version BIGINT DEFAULT 1 NOT NULL")
     _run(db, LONGER_CODES[_engine()])
     _run(db, TABLES)
