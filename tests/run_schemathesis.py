@@ -15,6 +15,7 @@ from testkit.webserver import ROOT, WebServer
 # Every check runs. What it must be told of this service:
 # - a deactivated link answers 410 to a request in which nothing is wrong;
 # - GET /logs refuses nothing: what is no number counts as the default;
+# - statistics are of a bounded span, in days that the calendar has, in a zone that exists;
 # - POST /urls/bulk is 400 when not one link could be made, also for a code that is taken;
 # - an invented If-Match is 412, and a key that came with another request 422;
 # - links between operations are found by their fields, not by the addresses in answers as well: it
@@ -32,6 +33,14 @@ expected-statuses = ["2xx", "3xx", "401", "404", "409", "410", "412", "422"]
 [[operations]]
 include-path = "/logs"
 checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-path = "/stats"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-path = "/urls/{url_id}/stats"
+checks.positive_data_acceptance.enabled = false
 
 [[operations]]
 include-path = "/urls/bulk"
