@@ -32,7 +32,7 @@ def check_error(answer: tuple[int, bytes, Any], status: int) -> None:
     require(headers["Content-Type"] == "application/json", headers["Content-Type"])
     error = json.loads(body)
     require(
-        set(error) == {"error", "message", "status", "request_id"}
+        set(error) - {"reason"} == {"error", "message", "status", "request_id"}
         and error["status"] == status
         and error["message"],
         error,
