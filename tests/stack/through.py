@@ -34,6 +34,8 @@ _OTHERWISE = {
     "test_a_browser_gets_a_dead_link_as_a_page_and_nobody_keeps_it[/%00]": (
         "Nginx refuses the path by itself, and has no page"
     ),
+    "test_visits_that_lead_nowhere_are_orphans": "each replica notes them up to a second later",
+    "test_orphans_are_noted_without_anybody_asking": "so do those of the tests before it",
     "test_an_odd_path_is_not_found_and_never_tidied['']": "not HTTP",
     "test_an_odd_path_is_not_found_and_never_tidied['*']": "not HTTP",
     "test_odd_headers_change_nothing['Host'-'']": "not HTTP",
@@ -47,6 +49,9 @@ _OTHERWISE = {
     ),
 }
 """Tests that find something else behind Nginx, and what."""
+
+
+_PRINTABLE = "".join(map(chr, range(33, 127)))
 
 
 class _Connection(HTTPConnection):
@@ -78,7 +83,7 @@ class Through(FlaskClient):
 
 def _answer(connection: HTTPConnection, environ: dict[str, Any]) -> HTTPResponse:
     path = quote(environ["PATH_INFO"].encode("latin-1"), safe="/:;,=!$&'()*+@~")
-    query = environ.get("QUERY_STRING", "")
+    query = quote(environ.get("QUERY_STRING", "").encode("latin-1"), safe=_PRINTABLE)
     connection.putrequest(
         environ["REQUEST_METHOD"],
         f"{path}?{query}" if query else path,
