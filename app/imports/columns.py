@@ -74,23 +74,24 @@ class Kind:
         return ((column.name, column.refers_to) for column in self.columns if column.refers_to)
 
 
+# Groups are not possessive, single characters are: with groups Python 3.11.2 matches too much.
 def _lines(pattern: str, longest: int = 32) -> re.Pattern[str]:
     """Matches any number of lines, each of which is the pattern, up to `longest` characters."""
-    return re.compile(rf"(?:(?=[^\n]{{1,{longest}}}\n){pattern}\n)*+")
+    return re.compile(rf"(?:(?=[^\n]{{1,{longest}}}\n){pattern}\n)*")
 
 
 _WORD = r"[^\s\0\ud800-\udfff]++"
-_TEXT = rf"{_WORD}(?: {_WORD})*+"
+_TEXT = rf"{_WORD}(?: {_WORD})*"
 _ATOM = "[A-Za-z0-9_+-]++"
-_LABEL = "[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+"
-_HOST = r"(?=[^/\n]{1,63}[/\n])(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]++"
+_LABEL = "[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*"
+_HOST = r"(?=[^/\n]{1,63}[/\n])(?:[a-z0-9]++(?:-[a-z0-9]++)*\.)+[a-z]++"
 _DAY = (
     "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     "|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
 _IDS = _lines("[1-9][0-9]*+", 18)
 _MOMENTS = _lines(f"(?:19|20)[0-9][0-9]-{_DAY} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]")
-_EMAILS = _lines(rf"{_ATOM}(?:\.{_ATOM})*+@{_LABEL}(?:\.{_LABEL})++", 255)
+_EMAILS = _lines(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})+", 255)
 _CODES = _lines(rf"(?!(?i:{'|'.join(map(re.escape, RESERVED))})\n)[A-Za-z0-9_-]++", 64)
 _ADDRESSES = _lines(rf"https?://{_HOST}(?:/[!-~]*+)?", 2048)
 _TITLES = _lines(rf"(?!\\N\n|'){_TEXT}", 255)

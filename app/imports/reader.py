@@ -21,8 +21,8 @@ _LONGEST_HEADER = 10_000
 _LONGEST_ROW = 2**20  # a list of a row's fields takes up to 20 times as much memory as the row
 _PIECE_CHARACTERS, _ROWS = 2**15, 500  # of a batch: with more, memory is slower
 _BROKEN = re.compile("[\x00\udc80-\udcff]")
-_NOTHING = re.compile(r'(?:[\s,;\ufeff]++|"")*+')
-_SEP_LINE = re.compile(r'\ufeff?"?sep=(?P<sep>[^\w\s"]|\t)"?(?P=sep)*+\s*+', re.IGNORECASE)
+_NOTHING = re.compile(r'(?:[\s,;\ufeff]++|"")*')
+_SEP_LINE = re.compile(r'\ufeff?"?sep=(?P<sep>[^\w\s"]|\t)"?(?P=sep)*\s*+', re.IGNORECASE)
 
 
 class Batch(NamedTuple):
