@@ -17,6 +17,7 @@ import redis
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings as hypothesis_settings
 
 from app import bind, create_app, logs
 from app.__main__ import main
@@ -41,6 +42,10 @@ from app.redirects.rollups import folding
 from app.services import products
 from testkit.servers import Postgres, Redis, wait_for
 from tests.logbook import Log
+
+# A deadline is an absolute time, which a busy machine misses.
+hypothesis_settings.register_profile("holdfast", deadline=None)
+hypothesis_settings.load_profile("holdfast")
 
 Command = Callable[..., Result]
 CLICKS = (ClickJournal, ClickDay, ClickHour, ClickValue)

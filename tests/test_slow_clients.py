@@ -476,7 +476,8 @@ def test_clients_that_keep_the_server_waiting_keep_nobody_else_waiting(server: R
         for path in ("/health", "/urls", "/health/ready", "/metrics", "/health"):
             assert server.get(path).status == 200
         assert server.get("/shorten", "POST", body={"url": "https://example.com/"}).status == 201
-        assert _threads(server) == before
+        # A thread that works now and then, such as the one that counts, may have ended meanwhile.
+        assert _threads(server) <= before
 
 
 def test_more_connections_than_there_may_be_make_room_for_the_next(server: Run) -> None:

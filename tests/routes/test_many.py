@@ -250,5 +250,5 @@ def test_changes_that_redis_did_not_confirm_wait_for_it(shared: Api, redis_serve
     redis_server.stop()
     query = f"ids={made[0]['id']},{made[1]['id']}&dry_run=false"
     assert change(shared.client, query, "delete")["changed"] == 2
-    waiting = [Link.parse(row.entry.encode()) for row in CacheUpdate.select()]
+    waiting = [Link.parse(row.link.encode()) for row in CacheUpdate.select()]
     assert [(link and link.state, link and link.version) for link in waiting] == [("d", 2)] * 2
