@@ -1,7 +1,7 @@
 """Finds links: the filters, the search and the orders of their lists.
 
 Plain filters in the order of ids or creation walk along an index, at the same cost at any depth.
-A search, or another order, first gathers the ids that match: at most 100,000, so that a request's
+A search, or another order, first gathers the rows that match: at most 100,000, so that a request's
 work is bounded; more are refused.
 """
 
@@ -19,7 +19,7 @@ from app.services import paging, tables, users
 from app.services.paging import Order, Page
 from app.services.tables import Conditions
 
-MOST = 100_000
+MOST = tables.MOST_FIRST
 _ORDERS = {
     "id": Order("id"),
     "created_at": Order("created_at"),
@@ -41,12 +41,12 @@ def page(query: UrlQuery) -> Page:
     wanted = conditions(query)
     if wanted is None:
         return paging.nothing(query)
-    order = _order(query)
+    order, first = _order(query), None
     if query.q is None and not order.keyed:
         _refuse_many(wanted, "sort")
     elif query.q is not None or not _walks(query, order):
-        wanted = _gathered(wanted, query)
-    return paging.read(Url, wanted, query, order)
+        first, wanted = _gathered(wanted, query)
+    return paging.read(Url, wanted, query, order, first)
 
 
 def page_of_user(user_id: int, query: ListQuery) -> Page:
@@ -92,7 +92,8 @@ def selected(selection: UrlSelection, most: int) -> Conditions | None:
     if selection.ids is not None:
         wanted[f"id IN ({tables.marks(selection.ids)})"] = selection.ids
     if selection.q is not None:
-        wanted = _gathered(wanted, selection)
+        first, searched = _gathered(wanted, selection)
+        wanted = {**first, **searched}
     number = tables.count(Url, wanted, MOST)
     if number > most:
         shown = f"{number:,}" if number <= MOST else f"more than {MOST:,}"
@@ -108,15 +109,15 @@ def searched(query: UrlFilters) -> Conditions | None:
     return {**wanted, **_matching(query.q)}
 
 
-def _gathered(wanted: Conditions, query: UrlFilters) -> Conditions:
-    """The same rows, by their ids; without an index for it the search goes through all of them."""
+def _gathered(wanted: Conditions, query: UrlFilters) -> tuple[Conditions, Conditions]:
+    """What to find first, and what to look for in it; without an index the search is the latter."""
     searched, reason = {}, "sort"
     if query.q is not None:
         searched, reason = _matching(query.q), "q"
         if _has_index(query.q):
             wanted, searched = {**wanted, **searched}, {}
     _refuse_many(wanted, reason)
-    return {**tables.among(Url, wanted, MOST), **searched}
+    return wanted, searched
 
 
 def _refuse_many(wanted: Conditions, name: str) -> None:

@@ -39,12 +39,16 @@ class Page(NamedTuple):
 
 
 def read(
-    model: type[Table], conditions: Conditions, query: ListQuery, order: Order = OLDEST_FIRST
+    model: type[Table],
+    conditions: Conditions,
+    query: ListQuery,
+    order: Order = OLDEST_FIRST,
+    first: Conditions | None = None,
 ) -> Page:
-    """The page of `model`'s rows that `query` asks for."""
+    """The page of `model`'s rows that `query` asks for. `first`: as in tables.select."""
     total = None
     if query.count:
-        total = int(tables.select("count(*)", model, conditions).fetchone()[0])
+        total = int(tables.select("count(*)", model, conditions, "", first).fetchone()[0])
     per_page, offset = size(query), 0
     if query.after is not None:
         conditions = {**conditions, **_behind(model, query.after, order)}
@@ -53,7 +57,7 @@ def read(
     if offset > LARGEST_ID:
         return Page([], False, total)
     rest = f"{order.sql()} LIMIT {per_page + 1} OFFSET {offset}"
-    rows = tables.read(model, conditions, rest)
+    rows = tables.read(model, conditions, rest, first)
     return Page(rows[:per_page], len(rows) > per_page, total)
 
 

@@ -15,6 +15,7 @@ from app.schemas import LARGEST_ID, LONGEST_STORED_DETAILS
 Conditions = dict[str, tuple[Any, ...]]
 """SQL that is true of the wanted rows, each with the values of its question marks."""
 
+MOST_FIRST = 100_000
 
 Check = Callable[[Any], None]
 """Raises an error when a row is not to be changed."""
@@ -34,9 +35,14 @@ def find(model: type[Table], identity: int, *conditions: str, lock: str = "") ->
     return rows[0] if rows else None
 
 
-def read(model: type[Table], conditions: Conditions, rest: str) -> list[Any]:
-    """All rows of which `conditions` are true; `rest` is the SQL after WHERE."""
-    return _rows(model, select(_shape(model).columns, model, conditions, rest))
+def read(
+    model: type[Table], conditions: Conditions, rest: str, first: Conditions | None = None
+) -> list[Any]:
+    """All rows of which `conditions` are true; `rest` is the SQL after WHERE.
+
+    `first`: as in select.
+    """
+    return _rows(model, select(_shape(model).columns, model, conditions, rest, first))
 
 
 def count(model: type[Table], conditions: Conditions, most: int) -> int:
@@ -44,12 +50,6 @@ def count(model: type[Table], conditions: Conditions, most: int) -> int:
     few = _few("1", model, conditions, most + 1)
     sql = " ".join(("SELECT count(*) FROM (", few, ") AS few"))
     return int(execute(sql, values_of(conditions)).fetchone()[0])
-
-
-def among(model: type[Table], conditions: Conditions, most: int) -> Conditions:
-    """What is true of the same rows, which are at most `most`: a plan finds these first."""
-    few = _few("id", model, conditions, most)
-    return {f"id IN ({few})": tuple(values_of(conditions))}
 
 
 def _few(what: str, model: type[Table], conditions: Conditions, most: int) -> str:
@@ -65,10 +65,24 @@ def values_of(conditions: Conditions) -> list[Any]:
     return [value for values in conditions.values() for value in values]
 
 
-def select(what: str, model: type[Table], conditions: Conditions, rest: str = "") -> Any:
-    """A cursor over `what` of the rows of which `conditions` are true."""
-    sql = " ".join(("SELECT", what, "FROM", model._meta.table_name, _where(conditions), rest))
-    return execute(sql, values_of(conditions))
+def select(
+    what: str,
+    model: type[Table],
+    conditions: Conditions,
+    rest: str = "",
+    first: Conditions | None = None,
+) -> Any:
+    """A cursor over `what` of the rows of which `conditions` are true.
+
+    The rows of which `first` is true, which are at most MOST_FIRST, are found before the others
+    are looked at or ordered, whatever the planner expects.
+    """
+    table, values = model._meta.table_name, values_of(conditions)
+    source = table
+    if first is not None:
+        source = f"({_few('*', model, first, MOST_FIRST)}) AS {table}"
+        values = values_of(first) + values
+    return execute(" ".join(("SELECT", what, "FROM", source, _where(conditions), rest)), values)
 
 
 def insert(
