@@ -108,6 +108,7 @@ def start_log(settings: Settings) -> None:
 def _for_routes(settings: Settings) -> dict[str, Any]:
     """What answers depend on besides the request; .env.example describes each."""
     return {
+        "AUTH": settings.auth,
         "BASE_URL": settings.base_url.rstrip("/"),
         "CHAOS_TOKEN": settings.chaos_token,
         "DEACTIVATED_STATUS": settings.deactivated_status,

@@ -138,6 +138,7 @@ class Settings:
     deactivated_status: int = _one_of(404, 410, default=410)
     visitor_address: str = _one_of("short", "full", "none", default="short")
     event_retention_days: int = _between(0, 36_500, 0)
+    auth: str = _one_of("off", "on", "create", default="off")
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)
     log_file: str = "var/holdfast.log"

@@ -207,6 +207,36 @@ class IdempotencyKey(Table):
         table_name = "idempotency_keys"
 
 
+class ApiKey(Table):
+    """`hash`: SHA-256 of the secret. `old_hash`: the secret's before the rotation, until then."""
+
+    id: Any = BigAutoField()
+    name: Any = CharField(max_length=100)
+    scope: Any = CharField(max_length=10)
+    user_id: Any = BigIntegerField(null=True)
+    hash: Any = CharField(max_length=64)
+    old_hash: Any = CharField(max_length=64, null=True)
+    old_until: Any = DateTimeField(null=True)
+    created_at: Any = DateTimeField(default=now)
+    expires_at: Any = DateTimeField(null=True)
+    revoked_at: Any = DateTimeField(null=True)
+    used_at: Any = DateTimeField(null=True)  # to the hour
+
+    class Meta:
+        table_name = "api_keys"
+
+
+class UrlKey(Table):
+    """The links that API keys of the scope `create` made, which see no others."""
+
+    key_id: Any = BigIntegerField()
+    url_id: Any = BigIntegerField()
+
+    class Meta:
+        table_name = "url_keys"
+        primary_key = CompositeKey("key_id", "url_id")
+
+
 class CacheUpdate(Table):
     """Pending cache updates: changes of links that Redis has not confirmed."""
 

@@ -46,6 +46,8 @@ TABLES = {
     "click_hours",
     "click_values",
     "idempotency_keys",
+    "api_keys",
+    "url_keys",
 }
 
 

@@ -24,7 +24,9 @@ bp = Blueprint("redirects", __name__)
 
 
 @bp.get("/<code:short_code>")
-@declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
+@declares(
+    status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"), scope="public"
+)
 def follow_code(short_code: str) -> Response:
     """Follow a short link; each GET that is answered with 302 is one click."""
     deactivated_status = current_app.config["DEACTIVATED_STATUS"]
@@ -38,14 +40,18 @@ def follow_code(short_code: str) -> Response:
 
 
 @bp.get("/urls/<code:short_code>/redirect")
-@declares(status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"))
+@declares(
+    status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"), scope="public"
+)
 def follow_url(short_code: str) -> Response:
     """The same as GET /{short_code}."""
     return follow_code(short_code=short_code)
 
 
 @bp.get("/<code:short_code>+")
-@declares(answer=Preview, page=True, errors=(404, 410), headers=("Cache-Control", "Vary"))
+@declares(
+    answer=Preview, page=True, errors=(404, 410), headers=("Cache-Control", "Vary"), scope="public"
+)
 def preview_code(short_code: str) -> Response | Answer:
     """Where a short link leads, without following it; no click."""
     found = recording.peek(short_code) if POSSIBLE_CODE.fullmatch(short_code) else None

@@ -17,7 +17,7 @@ bp = Blueprint("events", __name__)
 
 
 @bp.get("/events")
-@declares(query=EventQuery, answer=list[Event], errors=(404,))
+@declares(query=EventQuery, answer=list[Event], errors=(404,), scope="read")
 def list_events(query: EventQuery) -> Answer:
     """All events, newest first, every click answered so far among them."""
     return listing(paging.shown(events.page(query), show_event), query)
@@ -30,6 +30,7 @@ def list_events(query: EventQuery) -> Answer:
     media="text/csv",
     errors=(400,),
     headers=("Content-Disposition",),
+    scope="admin",
 )
 def export_events(query: EventFilters) -> Response:
     """All events by id, or those of the filters, as the import takes them."""
@@ -37,7 +38,14 @@ def export_events(query: EventFilters) -> Response:
 
 
 @bp.post("/events")
-@declares(body=EventCreate, answer=Event, status=201, errors=(404, 409), headers=("Location",))
+@declares(
+    body=EventCreate,
+    answer=Event,
+    status=201,
+    errors=(404, 409),
+    headers=("Location",),
+    scope="write",
+)
 def create_event(body: EventCreate) -> Answer:
     """Record an event of the client's own."""
     event = events.create(body)
@@ -45,14 +53,14 @@ def create_event(body: EventCreate) -> Answer:
 
 
 @bp.get("/events/<id:event_id>")
-@declares(answer=Event, errors=(404,))
+@declares(answer=Event, errors=(404,), scope="read")
 def get_event(event_id: int) -> dict[str, Any]:
     """One event."""
     return show_event(events.get(event_id))
 
 
 @bp.delete("/events/<id:event_id>")
-@declares(status=204, errors=(404,))
+@declares(status=204, errors=(404,), scope="write")
 def delete_event(event_id: int) -> None:
     """Delete an event."""
     events.delete(event_id)

@@ -109,10 +109,15 @@ def _before(path: str) -> str:
     return f"{base}{path}" if base.count("/") > 2 else path
 
 
+SCOPES = ("public", "create", "see", "read", "write", "admin")
+"""What an endpoint asks of a caller. `see`: keys that may create see what they made."""
+
+
 @dataclass(frozen=True)
 class Declaration:
-    """What the OpenAPI document says of an endpoint."""
+    """What the OpenAPI document says of an endpoint; `scope` is one of SCOPES."""
 
+    scope: str
     answer: Any = None
     status: int = 200
     body: type[Any] | None = None
@@ -138,6 +143,8 @@ class Answer(NamedTuple):
 def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """The view gets `body` and `query` as declared; its result becomes the JSON answer."""
     declared = Declaration(**declaration)
+    if declared.scope not in SCOPES:
+        raise ValueError(f"The scope {declared.scope} is none of {', '.join(SCOPES)}")
 
     def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(view)

@@ -15,7 +15,7 @@ bp = Blueprint("logs", __name__)
 
 
 @bp.get("/logs")
-@declares(query=LogQuery, answer=list[LogEntry] | LogSearch)
+@declares(query=LogQuery, answer=list[LogEntry] | LogSearch, scope="admin")
 def list_logs(query: LogQuery) -> Any:
     """The newest entries, oldest first; with limit, filter or level matching ones and a count."""
     request_lines.write()

@@ -29,7 +29,14 @@ _MOST_ERRORS = 100
 
 
 @bp.post("/urls/bulk")
-@declares(query=UrlsQuery, body=UrlsCreate, answer=UrlsCreated, status=201, refusal=UrlsRefusal)
+@declares(
+    query=UrlsQuery,
+    body=UrlsCreate,
+    answer=UrlsCreated,
+    status=201,
+    refusal=UrlsRefusal,
+    scope="create",
+)
 def create_urls(query: UrlsQuery, body: UrlsCreate) -> dict[str, Any]:
     """Make up to 1,000 short links, with an outcome for each, or with `atomic` all or none."""
     links = _checked(body.urls)
@@ -99,7 +106,7 @@ class _Undone(ApiError):
 
 
 @bp.patch("/urls")
-@declares(query=UrlSelection, body=UrlsChange, answer=UrlsChanged, strict=True)
+@declares(query=UrlSelection, body=UrlsChange, answer=UrlsChanged, strict=True, scope="write")
 def update_urls(query: UrlSelection, body: UrlsChange) -> UrlsChanged:
     """Activate, deactivate, tag, untag or delete the selected links, all or none of them."""
     _refuse_repeated()

@@ -19,14 +19,14 @@ bp = Blueprint("ops", __name__)
 
 
 @bp.get("/health")
-@declares(answer=Health)
+@declares(answer=Health, scope="public")
 def show_health() -> dict[str, str]:
     """Whether this process lives; 200 as long as it can say so."""
     return health.alive()
 
 
 @bp.get("/health/ready")
-@declares(answer=Readiness, errors=(503,))
+@declares(answer=Readiness, errors=(503,), scope="public")
 def show_readiness() -> Response | dict[str, Any]:
     """Whether this replica can serve traffic."""
     state = health.ready()
@@ -36,14 +36,14 @@ def show_readiness() -> Response | dict[str, Any]:
 
 
 @bp.get("/ready")
-@declares(answer=Readiness, errors=(503,))
+@declares(answer=Readiness, errors=(503,), scope="public")
 def show_ready() -> Response | dict[str, Any]:
     """The same as GET /health/ready."""
     return show_readiness()
 
 
 @bp.get("/metrics")
-@declares(answer=str, media="text/plain")
+@declares(answer=str, media="text/plain", scope="public")
 def show_metrics() -> Response:
     """Prometheus' text format, over all worker processes of this replica."""
     health.note_connections()
@@ -52,7 +52,7 @@ def show_metrics() -> Response:
 
 
 @bp.get("/chaos")
-@declares(status=204, errors=(401,), secured=True)
+@declares(status=204, errors=(401,), secured=True, scope="admin")
 def stop_replica() -> Response:
     """End this replica, to see it come back: needs the header X-Chaos-Token."""
     offered = request.headers.get("X-Chaos-Token", "").encode("utf-8", "replace")
@@ -65,14 +65,14 @@ def stop_replica() -> Response:
 
 
 @bp.get("/openapi.json")
-@declares(answer=dict[str, Any])
+@declares(answer=dict[str, Any], scope="public")
 def show_openapi() -> dict[str, Any]:
     """This interface as an OpenAPI 3.1 document."""
     return openapi.document(current_app, current_app.config["BASE_URL"] or "/")
 
 
 @bp.get("/")
-@declares(answer=Index, page=True, headers=("Vary",))
+@declares(answer=Index, page=True, headers=("Vary",), scope="public")
 def show_index() -> Response | Answer:
     """What this is and where to go from here."""
     index = {

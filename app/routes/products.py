@@ -12,7 +12,7 @@ bp = Blueprint("products", __name__)
 
 
 @bp.get("/products")
-@declares(query=ListQuery, answer=list[Product], headers=("X-Cache",))
+@declares(query=ListQuery, answer=list[Product], headers=("X-Cache",), scope="read")
 def list_products(query: ListQuery) -> Answer:
     """All products, as they were at most a minute ago."""
     page, cached = products.page(query)

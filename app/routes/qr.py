@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 from flask import Blueprint, Response, request
 
@@ -12,7 +13,8 @@ from app.services import qr, urls
 
 bp = Blueprint("qr", __name__)
 _TYPES = {"svg": "image/svg+xml", "png": "image/png"}
-_picture = declares(
+_picture = partial(
+    declares,
     query=QrQuery,
     answer=bytes,
     media=tuple(_TYPES.values()),
@@ -23,14 +25,14 @@ _picture = declares(
 
 
 @bp.get("/urls/<id:url_id>/qr")
-@_picture
+@_picture(scope="see")
 def get_url_qr(url_id: int, query: QrQuery) -> Response:
     """A link's short URL as a QR code; looking at it is no click."""
     return _drawn(urls.code_of(url_id), query)
 
 
 @bp.get("/<code:short_code>.qr")
-@_picture
+@_picture(scope="public")
 def get_code_qr(short_code: str, query: QrQuery) -> Response:
     """The same by the short code."""
     urls.require_code(short_code)

@@ -14,7 +14,7 @@ bp = Blueprint("stats", __name__)
 
 
 @bp.get("/stats")
-@declares(query=AllStatsQuery, answer=Stats, errors=(400,))
+@declares(query=AllStatsQuery, answer=Stats, errors=(400,), scope="read")
 def get_stats(query: AllStatsQuery) -> dict[str, Any]:
     """How often all links were followed, by whom, or those of a tag or user."""
     return stats.of_all(query)

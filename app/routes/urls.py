@@ -36,7 +36,13 @@ bp = Blueprint("urls", __name__)
 
 @bp.post("/urls")
 @declares(
-    body=UrlCreate, answer=Url, status=201, errors=(404, 409), headers=("Location",), tagged=True
+    body=UrlCreate,
+    answer=Url,
+    status=201,
+    errors=(404, 409),
+    headers=("Location",),
+    tagged=True,
+    scope="create",
 )
 def create_url(body: UrlCreate) -> Answer:
     """Make a short link; the same URL twice makes two."""
@@ -45,7 +51,13 @@ def create_url(body: UrlCreate) -> Answer:
 
 @bp.post("/shorten")
 @declares(
-    body=ShortenUrl, answer=Url, status=201, errors=(409,), headers=("Location",), tagged=True
+    body=ShortenUrl,
+    answer=Url,
+    status=201,
+    errors=(409,),
+    headers=("Location",),
+    tagged=True,
+    scope="create",
 )
 def shorten_url(body: ShortenUrl) -> Answer:
     """Make a short link from nothing but a URL."""
@@ -59,7 +71,7 @@ def _make(data: UrlCreate) -> Answer:
 
 
 @bp.get("/urls")
-@declares(query=UrlQuery, answer=list[Url], errors=(404,))
+@declares(query=UrlQuery, answer=list[Url], errors=(404,), scope="see")
 def list_urls(query: UrlQuery) -> Answer:
     """All links by id; filters combine, and `sort` orders them otherwise."""
     base = base_url()
@@ -68,7 +80,12 @@ def list_urls(query: UrlQuery) -> Answer:
 
 @bp.get("/urls.csv")
 @declares(
-    query=UrlFilters, answer=str, media="text/csv", errors=(400,), headers=("Content-Disposition",)
+    query=UrlFilters,
+    answer=str,
+    media="text/csv",
+    errors=(400,),
+    headers=("Content-Disposition",),
+    scope="see",
 )
 def export_urls(query: UrlFilters) -> Response:
     """All links by id, or those of the filters, as the import takes them."""
@@ -76,7 +93,14 @@ def export_urls(query: UrlFilters) -> Response:
 
 
 @bp.post("/urls/import")
-@declares(query=ImportQuery, answer=ImportedFile, status=201, upload=True, refusal=ImportRefusal)
+@declares(
+    query=ImportQuery,
+    answer=ImportedFile,
+    status=201,
+    upload=True,
+    refusal=ImportRefusal,
+    scope="write",
+)
 def import_file(query: ImportQuery) -> ImportedFile:
     """Import a CSV file of links, users or events, or another system's links."""
     with uploaded("file") as stream:
@@ -84,7 +108,7 @@ def import_file(query: ImportQuery) -> ImportedFile:
 
 
 @bp.get("/urls/<id:url_id>")
-@declares(answer=Url, errors=(404,), tagged=True)
+@declares(answer=Url, errors=(404,), tagged=True, scope="see")
 def get_url(url_id: int) -> Answer | Response:
     """One link, with its exact number of clicks."""
     url = urls.get(url_id)
@@ -92,7 +116,7 @@ def get_url(url_id: int) -> Answer | Response:
 
 
 @bp.put("/urls/<id:url_id>")
-@declares(body=UrlUpdate, answer=Url, errors=(404,), tagged=True)
+@declares(body=UrlUpdate, answer=Url, errors=(404,), tagged=True, scope="write")
 def update_url(url_id: int, body: UrlUpdate) -> Answer:
     """Change the title, the target, or whether the link works."""
     url = urls.update(url_id, body, precondition(url_tag))
@@ -100,14 +124,14 @@ def update_url(url_id: int, body: UrlUpdate) -> Answer:
 
 
 @bp.delete("/urls/<id:url_id>")
-@declares(status=204, errors=(404,), tagged=True)
+@declares(status=204, errors=(404,), tagged=True, scope="write")
 def delete_url(url_id: int) -> None:
     """Delete a link for good; its events stay, its code is never given out again."""
     urls.delete(url_id, precondition(url_tag))
 
 
 @bp.get("/urls/<id:url_id>/stats")
-@declares(query=StatsQuery, answer=UrlStats, errors=(400, 404))
+@declares(query=StatsQuery, answer=UrlStats, errors=(400, 404), scope="see")
 def get_url_stats(url_id: int, query: StatsQuery) -> dict[str, Any]:
     """How often a link was followed, by whom, by day or hour."""
     found = stats.of_url(url_id, query)
@@ -115,7 +139,7 @@ def get_url_stats(url_id: int, query: StatsQuery) -> dict[str, Any]:
 
 
 @bp.get("/urls/<id:url_id>/events")
-@declares(query=ListQuery, answer=list[Event], errors=(404,))
+@declares(query=ListQuery, answer=list[Event], errors=(404,), scope="read")
 def list_url_events(url_id: int, query: ListQuery) -> Answer:
     """What happened to a link, newest first."""
     return listing(paging.shown(events.page_of_url(url_id, query), show_event), query)

@@ -30,7 +30,13 @@ bp = Blueprint("users", __name__)
 
 @bp.post("/users")
 @declares(
-    body=UserCreate, answer=User, status=201, errors=(409,), headers=("Location",), tagged=True
+    body=UserCreate,
+    answer=User,
+    status=201,
+    errors=(409,),
+    headers=("Location",),
+    tagged=True,
+    scope="write",
 )
 def create_user(body: UserCreate) -> Answer:
     """Make a user. A taken username or email is refused."""
@@ -39,21 +45,23 @@ def create_user(body: UserCreate) -> Answer:
 
 
 @bp.get("/users")
-@declares(query=UserQuery, answer=list[User])
+@declares(query=UserQuery, answer=list[User], scope="read")
 def list_users(query: UserQuery) -> Answer:
     """All users by id, or the one with this username or email."""
     return listing(paging.shown(users.page(query), show_user), query)
 
 
 @bp.get("/users.csv")
-@declares(query=UserFilters, answer=str, media="text/csv", headers=("Content-Disposition",))
+@declares(
+    query=UserFilters, answer=str, media="text/csv", headers=("Content-Disposition",), scope="read"
+)
 def export_users(query: UserFilters) -> Response:
     """All users by id, as the import takes them."""
     return csv_file("users.csv", exporting.pieces(USERS, users.conditions(query)))
 
 
 @bp.get("/users/<id:user_id>")
-@declares(answer=User, errors=(404,), tagged=True)
+@declares(answer=User, errors=(404,), tagged=True, scope="read")
 def get_user(user_id: int) -> Answer | Response:
     """One user."""
     user = users.get(user_id)
@@ -61,7 +69,7 @@ def get_user(user_id: int) -> Answer | Response:
 
 
 @bp.put("/users/<id:user_id>")
-@declares(body=UserUpdate, answer=User, errors=(404, 409), tagged=True)
+@declares(body=UserUpdate, answer=User, errors=(404, 409), tagged=True, scope="write")
 def update_user(user_id: int, body: UserUpdate) -> Answer:
     """Change the username, the email or both."""
     user = users.update(user_id, body, precondition(user_tag))
@@ -69,14 +77,14 @@ def update_user(user_id: int, body: UserUpdate) -> Answer:
 
 
 @bp.delete("/users/<id:user_id>")
-@declares(status=204, errors=(404,), tagged=True)
+@declares(status=204, errors=(404,), tagged=True, scope="write")
 def delete_user(user_id: int) -> None:
     """Delete a user with its links and their events; its short links are dead at once."""
     users.delete(user_id, precondition(user_tag))
 
 
 @bp.get("/users/<id:user_id>/urls")
-@declares(query=ListQuery, answer=list[Url], errors=(404,))
+@declares(query=ListQuery, answer=list[Url], errors=(404,), scope="see")
 def list_user_urls(user_id: int, query: ListQuery) -> Answer:
     """A user's links by id."""
     base = base_url()
@@ -86,7 +94,7 @@ def list_user_urls(user_id: int, query: ListQuery) -> Answer:
 
 
 @bp.post("/users/bulk")
-@declares(answer=ImportReport, status=201, upload=True, refusal=ImportRefusal)
+@declares(answer=ImportReport, status=201, upload=True, refusal=ImportRefusal, scope="write")
 def import_users() -> ImportReport:
     """Import users from a CSV file; bad rows are reported and the rest is imported."""
     with uploaded("file") as stream:
