@@ -77,7 +77,7 @@ class Connection(Reader):
         if task and task.cancelling():
             self.transport.abort()
         else:
-            self.transport.write(heads.refusal(500, "An unexpected error; the log has it"))
+            self._write_refusal(500, "An unexpected error; the log has it")
             self.linger()
 
     def begin_answer(self, after_body: bool) -> None:
@@ -113,9 +113,13 @@ class Connection(Reader):
             self.transport.abort()
         else:
             if status not in (408, 503):
-                log.warning("Invalid request from ip=%s: %s", (self.client or ("",))[0], why)
-            self.transport.write(heads.refusal(status, why))
+                log.warning("Invalid request: %s", why)  # not from whom: see VISITOR_ADDRESS
+            self._write_refusal(status, why)
             self.linger()
+
+    def _write_refusal(self, status: int, why: str) -> None:
+        accept = heads.accepted(self.headers or [], self._raw)
+        self.transport.write(heads.refusal(status, why, accept))
 
     def linger(self) -> None:
         """Closes once the client has closed: closing at once could discard the answer unread."""

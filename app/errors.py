@@ -11,6 +11,7 @@ from flask import Flask, Response, g, render_template, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
+from app import problems
 from app.database import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ class ApiError(Exception):
     """An error answer: its status, and a message that names the value."""
 
     status = 500
+    problem_type = problems.NO_TYPE  # a URI where the status says too little
 
     def __init__(self, message: str, errors: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -116,14 +118,34 @@ class Ready(Response):
 
 
 def render(error: ApiError) -> Response:
+    """In the form that the client accepts: a page, problem details, or our own JSON."""
     body = body_of(error, g.get("request_id", ""))
-    if isinstance(error, DeadLink) and prefers_html():
-        text, kind = render_template("dead_link.html", **body), "text/html"
-    else:
-        text, kind = text_of(body), "application/json"
+    accept = request.environ.get("HTTP_ACCEPT", "")
+    is_page = isinstance(error, DeadLink) and prefers_html()
+    if is_page and not problems.is_wanted(accept, "text/html"):
+        return _response(error, render_template("dead_link.html", **body), "text/html")
+    return _response(error, *in_form(body, accept, error.problem_type))
+
+
+def render_json(error: ApiError) -> Response:
+    """In our own JSON, whoever asks."""
+    return _response(error, text_of(body_of(error, g.get("request_id", ""))), problems.JSON)
+
+
+def _response(error: ApiError, text: str, kind: str) -> Response:
     response = Ready(text, error.status, mimetype=kind)
-    response.headers.extend(error.headers)
+    response.headers["Vary"] = "Accept"
+    response.headers.update(error.headers)
     return response
+
+
+def in_form(
+    body: dict[str, Any], accept: str, problem_type: str = problems.NO_TYPE
+) -> tuple[str, str]:
+    """An error's text and media type: problem details for who accepts them, else our own JSON."""
+    if problems.is_wanted(accept):
+        return text_of(problems.of(body, problem_type)), problems.MEDIA
+    return text_of(body), problems.JSON
 
 
 def text_of(body: dict[str, Any]) -> str:

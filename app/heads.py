@@ -10,6 +10,8 @@ from itertools import chain
 
 import httptools
 
+from app import problems
+
 MOST_URL_BYTES, MOST_HEAD_BYTES, MOST_HEADERS = 8190, 32 * 1024, 100
 LONG_URL = (414, "The address is too long")
 LONG_HEAD = (431, "The headers are too long")
@@ -19,6 +21,7 @@ Problem = tuple[int, str]
 """The status of a refusal, and why."""
 
 _METHOD = re.compile(rb"[A-Z][A-Z0-9$_.-]{0,199}(?= )")
+_ACCEPT = re.compile(rb"\naccept:([^\r\n]*)", re.IGNORECASE)
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -68,15 +71,24 @@ def without_upgrade(raw: bytes) -> bytes:
     return _UPGRADE.sub(b"\r\nx-upgrade:", head) + end + body
 
 
-def refusal(status: int, why: str) -> bytes:
-    """The whole response, with the JSON body that all errors have."""
+def refusal(status: int, why: str, accept: str = "") -> bytes:
+    """The whole response, with the body that all errors have; `accept` is the request's header."""
     # Python before 3.13 has another phrase for 414.
     phrase = "URI Too Long" if status == 414 else HTTPStatus(status).phrase
     request_id = secrets.token_hex(8)
     error = {"error": phrase, "message": why, "status": status, "request_id": request_id}
+    kind = problems.JSON
+    if problems.is_wanted(accept):
+        error, kind = problems.of(error), problems.MEDIA
     body = json.dumps(error) + "\n"
     return (
-        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\n"
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {kind}\r\n"
         f"Content-Length: {len(body)}\r\nX-Request-ID: {request_id}\r\n"
-        f"Connection: close\r\n\r\n{body}"
+        f"Vary: Accept\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n{body}"
     ).encode()
+
+
+def accepted(headers: Headers, raw: bytes) -> str:
+    """The Accept header of a request; the parser may not have told the last one in `raw` yet."""
+    found = [value for name, value in headers if name == b"accept"] or _ACCEPT.findall(raw)[-1:]
+    return b",".join(found).decode("latin-1")

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from flask import Flask
 
+from app import problems
 from app.errors import phrase
-from app.schemas import Error, ListQuery, definitions, examples, interface, linkrules
+from app.schemas import Error, ListQuery, Problem, definitions, examples, interface, linkrules
 from app.version import VERSION
 
 Json = dict[str, Any]
@@ -55,7 +56,7 @@ def _operations(app: Flask) -> Iterator[Operation]:
 def _document(operations: list[Operation]) -> Json:
     declared = [operation.declared for operation in operations]
     used = [shape for each in declared for shape in (each.answer, each.body, each.refusal)]
-    shapes = [Error, *(shape for shape in used if shape is not None)]
+    shapes = [Error, Problem, *(shape for shape in used if shape is not None)]
     schemas, named = definitions(shapes)
     schema_of = {repr(shape): schemas[place] for place, shape in enumerate(shapes)}
     paths: Json = {}
@@ -154,7 +155,8 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
     also = {status for name in heeded for status in _STATUSES[name]}
     for status in sorted({*declared.errors, *bad_input, *bad_page, *also, 429, 503}):
         shape = declared.refusal if status == 400 and declared.refusal else Error
-        responses[str(status)] = _failure(status, operation, schema_of[repr(shape)])
+        schemas = schema_of[repr(shape)], schema_of[repr(Problem)]
+        responses[str(status)] = _failure(status, operation, *schemas)
     return responses
 
 
@@ -177,7 +179,7 @@ def _success(operation: Operation, schema_of: Json, status: int = 0) -> Json:
     return {**described, "content": {**dict.fromkeys(kinds, shown), **_page(declared.page)}}
 
 
-def _failure(status: int, operation: Operation, schema: Json) -> Json:
+def _failure(status: int, operation: Operation, schema: Json, problem: Json) -> Json:
     words = phrase(status)
     message = examples.message(status, operation.name, operation.path)
     shown = {"schema": schema, "example": examples.error(status, words, message)}
@@ -186,7 +188,7 @@ def _failure(status: int, operation: Operation, schema: Json) -> Json:
     headers += ["Cache-Control", "Vary"] if is_dead_link else []
     headers += ["X-Cache"] if operation.path == "/products" and status != 429 else []
     headers += _replayed(operation) if status < 429 else []
-    content = {"application/json": shown, **_page(is_dead_link)}
+    content = {problems.JSON: shown, problems.MEDIA: {"schema": problem}, **_page(is_dead_link)}
     return {"description": words, "headers": _headers(*headers), "content": content}
 
 

@@ -153,8 +153,30 @@ def test_broken_http_is_refused_and_logged_without_what_it_contained(
 ) -> None:
     before = len(entries_of(server))
     assert b" 400 " in send(server, request_bytes).split(b"\r\n")[0]
-    assert entries_of(server)[before]["message"].startswith("Invalid request from ip=127.0.0.1: ")
+    assert entries_of(server)[before]["message"].startswith("Invalid request: ")
     assert "hemlig" not in server.output() + server.log_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /a HTTP/1.1\r\nHost: h\r\nHost: h\r\nAccept: %b\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nAccept: %b\r\nX-Chaos-Token : x\r\n\r\n", 400),
+        (b"GET /%b HTTP/1.1\r\nHost: h\r\nAccept: %%b\r\n\r\n" % (b"a" * 9000), 414),
+        (b"GET /a HTTP/1.1\r\nAccept: %%b\r\nX: %b\r\n\r\n" % (b"a" * 40_000), 431),
+    ],
+)
+def test_broken_http_is_a_problem_to_who_accepts_that(
+    server: WebServer, request_bytes: bytes, status: int
+) -> None:
+    problem = b"application/problem+json"
+    head, _, body = send(server, request_bytes % problem).partition(b"\r\n\r\n")
+    assert b"\r\nContent-Type: application/problem+json\r\n" in head
+    assert b"\r\nX-Content-Type-Options: nosniff\r\n" in head
+    found = json.loads(body)
+    assert (found["status"], found["type"]) == (status, "about:blank")
+    assert found["instance"] == f"urn:holdfast:request:{found['request_id']}"
+    assert b"\r\nContent-Type: application/json\r\n" in send(server, request_bytes % b"*/*")
 
 
 def test_the_address_of_a_request_that_broke_loses_its_query_string() -> None:

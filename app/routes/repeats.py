@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from app.errors import InvalidInput, TooLarge, render, text_of
+from app.errors import InvalidInput, TooLarge, in_form, render_json
 from app.services import idempotency
 from app.services.idempotency import Kept
 
@@ -44,7 +44,7 @@ def _once(respond: Callable[[], Response]) -> Response:
     """What `respond` answers, or what it has answered to this request with this key before."""
     name = _key(request.environ["HTTP_IDEMPOTENCY_KEY"])
     kept = idempotency.once(
-        name, _fingerprint(), lambda: _keep(respond()), lambda error: _keep(render(error))
+        name, _fingerprint(), lambda: _keep(respond()), lambda error: _keep(render_json(error))
     )
     return _answer(kept)
 
@@ -112,13 +112,16 @@ def _keep(response: Response) -> Kept:
 
 def _answer(kept: Kept) -> Response:
     """The answer to this request; of a repeated error all but the request id is the first one's."""
-    body = kept.body
-    if kept.again and kept.status >= 400:
-        body = text_of(json.loads(body) | {"request_id": g.get("request_id", "")})
     response = Response(status=kept.status)
     response.headers.clear()
     response.headers.extend(kept.headers)
-    response.set_data(body)
+    if kept.status >= 400:
+        body = json.loads(kept.body) | {"request_id": g.get("request_id", "")}
+        text, kind = in_form(body, request.environ.get("HTTP_ACCEPT", ""))
+        response.headers["Content-Type"] = kind
+        response.set_data(text)
+    else:
+        response.set_data(kept.body)
     if kept.again:
         response.headers["Idempotent-Replayed"] = "true"
     return response

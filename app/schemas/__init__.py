@@ -47,6 +47,7 @@ from app.schemas.outputs import (
     LogEntry,
     LogSearch,
     Preview,
+    Problem,
     Product,
     Readiness,
     Url,

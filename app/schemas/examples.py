@@ -114,6 +114,14 @@ NOUNS: dict[str, dict[str, Any]] = {
         "forward_query": False,
         "expires_at": None,
     },
+    "Problem": {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "User 1 not found",
+        "instance": "urn:holdfast:request:4f1f0a5b9c3d2e17",
+        "request_id": "4f1f0a5b9c3d2e17",
+    },
     "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
     "EventCreate": _NEW_EVENT,
     "Product": {

@@ -145,6 +145,18 @@ class Error(Out):
     errors: dict[str, str] = Field(default_factory=dict, description="Each bad field, and why")
 
 
+class Problem(Out):
+    """An error for clients that accept application/problem+json (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: dict[str, str] = Field(default_factory=dict, description="Each bad field, and why")
+
+
 class UrlsRefusal(Error):
     """No link was made; with the outcome of each when they were read."""
 
