@@ -25,6 +25,7 @@ from app.config import Settings
 from app.database import db, release, without_timeouts
 from app.migrations import schema
 from app.models import (
+    ApiKey,
     CacheUpdate,
     ClickClaim,
     ClickDay,
@@ -36,6 +37,7 @@ from app.models import (
     KeyValue,
     Product,
     Url,
+    UrlKey,
     User,
 )
 from app.redirects.rollups import folding
@@ -49,7 +51,8 @@ hypothesis_settings.load_profile("holdfast")
 
 Command = Callable[..., Result]
 CLICKS = (ClickJournal, ClickDay, ClickHour, ClickValue)
-TABLES = (IdempotencyKey, CacheUpdate, ClickClaim, *CLICKS, KeyValue, Event, Url, User, Product)
+KEYS = (ApiKey, UrlKey, IdempotencyKey)
+TABLES = (*KEYS, CacheUpdate, ClickClaim, *CLICKS, KeyValue, Event, Url, User, Product)
 
 
 def _server(name: str) -> str:

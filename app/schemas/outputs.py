@@ -165,16 +165,16 @@ class UrlsRefusal(Error):
     results: list[UrlOutcome] = Field(default_factory=list)
 
 
-def _reader(shape: type[Out], *without: str) -> Callable[[Any], dict[str, Any]]:
+def reader(shape: type[Out], *without: str) -> Callable[[Any], dict[str, Any]]:
     """Reads the fields of `shape` off a row; rows need no validation."""
     names = [name for name in shape.model_fields if name not in without]
     values_of = attrgetter(*names)
     return lambda row: dict(zip(names, values_of(row), strict=True))
 
 
-show_user = _reader(User)
-_columns_of_url = _reader(Url, "short_url")
-_columns_of_event = _reader(Event)
+show_user = reader(User)
+_columns_of_url = reader(Url, "short_url")
+_columns_of_event = reader(Event)
 
 
 def show_url(url: Any, base_url: str) -> dict[str, Any]:

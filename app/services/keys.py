@@ -1,0 +1,168 @@
+"""API keys: made, found by their secret, listed, revoked, and given a new secret."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from peewee import IntegrityError
+
+from app.access import Caller
+from app.database import db, dialect, now
+from app.errors import Conflict, NotFound
+from app.models import ApiKey
+from app.repeating import UntilDone
+from app.schemas import KeyCreate, ListQuery
+from app.services import paging, tables, users
+from app.services.keysecrets import Secret, can_be_secret, hash_of, new_secret
+from app.services.paging import Page
+
+OLD_SECRET_WORKS = timedelta(days=1)
+"""After a rotation."""
+_REMEMBERED_SECONDS = 0.7  # a revoked key is dead on every replica within a second
+_MOST_REMEMBERED = 1000
+
+
+def create(data: KeyCreate) -> tuple[Any, Secret]:
+    """A new key; raises Conflict for a name that any key has, also a revoked one, and NotFound."""
+    secret = new_secret()
+    values = {**data.model_dump(), "hash": secret.hash, "created_at": now()}
+    if data.user_id is not None:
+        users.get(data.user_id)
+    try:
+        with tables.undoable():
+            return tables.insert(ApiKey, values), secret
+    except IntegrityError:
+        if data.user_id is not None:
+            users.get(data.user_id)  # it may have been deleted at this moment
+        raise Conflict(f"Key name already exists: {data.name}") from None
+
+
+def page(query: ListQuery) -> Page:
+    """All keys by id, also revoked ones."""
+    return paging.read(ApiKey, {}, query)
+
+
+def get(key_id: int) -> Any:
+    """The key, or NotFound."""
+    return _found(tables.find(ApiKey, key_id), key_id)
+
+
+def named(name_or_id: str) -> Any:
+    """The key with this name or, for a number, this id; raises NotFound."""
+    if name_or_id.isascii() and name_or_id.isdigit():
+        return get(int(name_or_id[:40]))
+    found = tables.read(ApiKey, {"name = ?": (name_or_id,)}, "")
+    return _found(found[0] if found else None, name_or_id)
+
+
+def _found(key: Any, asked: int | str) -> Any:
+    if key is None:
+        raise NotFound(f"Key {asked} not found")
+    return key
+
+
+_REVOKE = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING id"
+
+
+def revoke(key_id: int) -> None:
+    """From now on the key is refused; raises NotFound. What was revoked stays as it is."""
+    if not (tables.possible(key_id) and tables.execute(_REVOKE, [now(), key_id]).fetchall()):
+        raise NotFound(f"Key {key_id} not found")
+    _remembered.clear()
+
+
+_ROTATE = "UPDATE api_keys SET hash = ?, old_hash = ?, old_until = ? WHERE id = ?"
+
+
+def rotate(key_id: int) -> tuple[Any, Secret]:
+    """Gives the key a new secret; the old one works for one more day.
+
+    Raises NotFound, and Conflict for a key that is revoked or has expired.
+    """
+    secret, moment = new_secret(), now()
+    with db.atomic():
+        key = _found(tables.find(ApiKey, key_id, lock="FOR UPDATE"), key_id)
+        if key.revoked_at is not None:
+            raise Conflict(f"Key {key.name} is revoked")
+        if not _lasts(key.expires_at, moment):
+            raise Conflict(f"Key {key.name} has expired")
+        until = moment + OLD_SECRET_WORKS
+        tables.execute(_ROTATE, [secret.hash, key.hash, until, key_id])
+    _remembered.clear()
+    return get(key_id), secret
+
+
+class _Answer(NamedTuple):
+    """What the database said of a hash; `end`: of the secret, or of the key when that is sooner."""
+
+    caller: Caller
+    end: datetime | None
+    read_at: float  # before the query, by the monotonic clock
+
+
+_remembered: dict[str, _Answer] = {}
+
+
+def find(secret: str) -> Caller | None:
+    """Who has this secret; None when nobody has, or its key is revoked or has expired.
+
+    An answer may be 0.7 s old. Raises DatabaseUnavailable.
+    """
+    if not can_be_secret(secret):
+        return None
+    hashed, moment = hash_of(secret), time.monotonic()
+    answer = _remembered.get(hashed)
+    if answer is None or moment - answer.read_at > _REMEMBERED_SECONDS:
+        answer = _look_up(hashed, moment)
+    return answer.caller if answer and _lasts(answer.end, now()) else None
+
+
+def _lasts(end: datetime | None, moment: datetime) -> bool:
+    return end is None or moment < end
+
+
+_OF_HASH = "(hash = ? OR old_hash = ?) AND revoked_at IS NULL"
+
+
+def _look_up(hashed: str, read_at: float) -> _Answer | None:
+    _remembered.pop(hashed, None)
+    rows = tables.read(ApiKey, {_OF_HASH: (hashed, hashed)}, "")
+    if not rows:
+        return None
+    key, moment = rows[0], now()
+    ends = [key.expires_at, key.old_until if key.hash != hashed else None]
+    end = min((each for each in ends if each is not None), default=None)
+    if not _lasts(end, moment):
+        return None
+    _note_use(key, moment)
+    caller = Caller(scope=key.scope, key_id=key.id, key=key.name, user_id=key.user_id)
+    if len(_remembered) >= _MOST_REMEMBERED:
+        _remembered.clear()
+    answer = _remembered[hashed] = _Answer(caller, end, read_at)
+    return answer
+
+
+_uses: dict[int, datetime] = {}  # the hour by the key's id, until it is stored
+# A row that is locked is being changed: the next look-up notes its use again.
+_USED = """UPDATE api_keys SET used_at = ? WHERE id IN (
+    SELECT id FROM api_keys WHERE id = ? AND (used_at IS NULL OR used_at < ?) {lock})"""
+
+
+def _note_use(key: Any, moment: datetime) -> None:
+    """No request waits until it is stored, because the database may be locked or read only."""
+    hour = moment.replace(minute=0, second=0)
+    if key.used_at is None or key.used_at < hour:
+        _uses[key.id] = hour
+        noting.start()
+
+
+def _store_uses() -> None:
+    sql = _USED.format(lock="FOR UPDATE SKIP LOCKED" if dialect().locks_rows else "")
+    for key_id, hour in tuple(_uses.items()):
+        tables.execute(sql, [hour, key_id, hour])
+        _uses.pop(key_id, None)
+
+
+noting = UntilDone(_store_uses, "noting the use of keys")
