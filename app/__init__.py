@@ -20,6 +20,7 @@ from app.redirects.drain import drain
 from app.redirects.front import Front
 from app.redirects.links import cache, handshake
 from app.redirects.visits import addresses
+from app.routes import gate
 from app.services import health
 from app.services.retention import retention
 from app.services.retention import start as start_retention
@@ -69,6 +70,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for part in (logs, schema, database, errors, routes):
         part.install(app)
     app.register_blueprint(views.bp)
+    gate.learn(app)
     if schema.ensure() and settings.auto_seed:
         seeding.seed_once()
     _open.append(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import NamedTuple
 
 SCOPES = ("create", "read", "write", "admin")
@@ -34,6 +34,8 @@ class Caller(NamedTuple):
 
 COMMAND = Caller()
 """May do everything, as may everybody where AUTH is off."""
+NOBODY = Caller(scope="")
+"""A request without a key, where AUTH asks for keys: it may do what is public."""
 _caller: ContextVar[Caller] = ContextVar("caller", default=COMMAND)
 
 
@@ -41,11 +43,20 @@ def caller() -> Caller:
     return _caller.get()
 
 
+def enter(who: Caller) -> Token[Caller]:
+    """What this thread does from now on is done for this caller, until `leave`."""
+    return _caller.set(who)
+
+
+def leave(token: Token[Caller]) -> None:
+    _caller.reset(token)
+
+
 @contextmanager
 def calling(who: Caller) -> Iterator[None]:
     """The block is done for this caller."""
-    token = _caller.set(who)
+    token = enter(who)
     try:
         yield
     finally:
-        _caller.reset(token)
+        leave(token)

@@ -22,6 +22,7 @@ from app.imports.reader import CsvFile
 from app.imports.report import MOST_ERRORS, BadRow, FileReport, LoadReport, NothingImported
 from app.imports.staging import Options, Progress
 from app.schemas import ImportedFile, ImportQuery, ImportReport
+from app.services import access
 
 _TRIES = 3
 
@@ -41,6 +42,7 @@ class _Undo(Exception):
 
 def import_users(stream: IO[bytes]) -> ImportReport:
     """A CSV of users; raises InvalidInput, with nothing stored, when nothing can be."""
+    access.refuse_bound("import files")
     file = CsvFile(stream, "The file", lenient=False, known=COLUMNS)
     report = FileReport("file", USERS)
     _require_columns(file, USERS)
@@ -53,6 +55,7 @@ def import_users(stream: IO[bytes]) -> ImportReport:
 
 def import_file(stream: IO[bytes], query: ImportQuery) -> ImportedFile:
     """One file of any kind; raises InvalidInput, with nothing stored, when nothing can be."""
+    access.refuse_bound("import files")
     file = _read(stream, "The file", query.source, lenient=False)
     report = FileReport("file", _kind_of(file))
     notes, _ = _run([(file, report)], Options(dry_run=query.dry_run))

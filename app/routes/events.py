@@ -10,7 +10,7 @@ from app.imports import exporting
 from app.imports.columns import EVENTS
 from app.routes.downloads import csv_file
 from app.routes.inputs import Answer, created, declares, listing
-from app.schemas import Event, EventCreate, EventFilters, EventQuery, show_event
+from app.schemas import Event, EventCreate, EventFilters, EventQuery
 from app.services import events, paging
 
 bp = Blueprint("events", __name__)
@@ -20,7 +20,7 @@ bp = Blueprint("events", __name__)
 @declares(query=EventQuery, answer=list[Event], errors=(404,), scope="read")
 def list_events(query: EventQuery) -> Answer:
     """All events, newest first, every click answered so far among them."""
-    return listing(paging.shown(events.page(query), show_event), query)
+    return listing(paging.shown(events.page(query), events.show), query)
 
 
 @bp.get("/events.csv")
@@ -49,14 +49,14 @@ def export_events(query: EventFilters) -> Response:
 def create_event(body: EventCreate) -> Answer:
     """Record an event of the client's own."""
     event = events.create(body)
-    return created(show_event(event), f"/events/{event.id}")
+    return created(events.show(event), f"/events/{event.id}")
 
 
 @bp.get("/events/<id:event_id>")
 @declares(answer=Event, errors=(404,), scope="read")
 def get_event(event_id: int) -> dict[str, Any]:
     """One event."""
-    return show_event(events.get(event_id))
+    return events.show(events.get(event_id))
 
 
 @bp.delete("/events/<id:event_id>")

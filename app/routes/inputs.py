@@ -13,7 +13,7 @@ from flask import Response, abort, current_app, g, request
 from werkzeug.routing import RequestRedirect
 
 from app import limits
-from app.errors import InvalidInput, Ready, TooLarge, Unavailable
+from app.errors import InvalidInput, Ready, TooLarge
 from app.proxies import host_is_legal
 from app.routes.uploads import no_upload
 from app.schemas import (
@@ -35,8 +35,6 @@ def refuse_misfits() -> None:
     environ, path = current.environ, current.environ["PATH_INFO"]
     if path.startswith("//") or isinstance(current.routing_exception, RequestRedirect):
         abort(404)
-    if "asgi.overloaded" in environ:
-        raise Unavailable("Too many requests are waiting already")
     length, most = current.content_length or 0, limits.largest_body(current.method, path)
     content_type = environ.get("CONTENT_TYPE", "")
     if length <= most and limits.is_misplaced(current.method, path, content_type):
@@ -117,7 +115,7 @@ SCOPES = ("public", "create", "see", "read", "write", "admin")
 class Declaration:
     """What the OpenAPI document says of an endpoint; `scope` is one of SCOPES."""
 
-    scope: str
+    scope: str = ""
     answer: Any = None
     status: int = 200
     body: type[Any] | None = None
@@ -131,6 +129,7 @@ class Declaration:
     tagged: bool = False  # its answer has an ETag, and it heeds If-Match or If-None-Match
     secured: bool = False
     strict: bool = False  # unknown names are always refused
+    keyless: bool = False  # AUTH=create asks for no key
 
 
 class Answer(NamedTuple):
@@ -144,7 +143,8 @@ def declares(**declaration: Any) -> Callable[[Callable[..., Any]], Callable[...,
     """The view gets `body` and `query` as declared; its result becomes the JSON answer."""
     declared = Declaration(**declaration)
     if declared.scope not in SCOPES:
-        raise ValueError(f"The scope {declared.scope} is none of {', '.join(SCOPES)}")
+        problem = f"is none of {', '.join(SCOPES)}" if declared.scope else "is missing"
+        raise ValueError(f"@declares: the scope {declared.scope!r} {problem}")
 
     def wrap(view: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(view)

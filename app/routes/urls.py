@@ -26,7 +26,6 @@ from app.schemas import (
     UrlQuery,
     UrlStats,
     UrlUpdate,
-    show_event,
     show_url,
 )
 from app.services import events, finding, paging, stats, urls
@@ -43,6 +42,7 @@ bp = Blueprint("urls", __name__)
     headers=("Location",),
     tagged=True,
     scope="create",
+    keyless=True,
 )
 def create_url(body: UrlCreate) -> Answer:
     """Make a short link; the same URL twice makes two."""
@@ -58,6 +58,7 @@ def create_url(body: UrlCreate) -> Answer:
     headers=("Location",),
     tagged=True,
     scope="create",
+    keyless=True,
 )
 def shorten_url(body: ShortenUrl) -> Answer:
     """Make a short link from nothing but a URL."""
@@ -142,4 +143,4 @@ def get_url_stats(url_id: int, query: StatsQuery) -> dict[str, Any]:
 @declares(query=ListQuery, answer=list[Event], errors=(404,), scope="read")
 def list_url_events(url_id: int, query: ListQuery) -> Answer:
     """What happened to a link, newest first."""
-    return listing(paging.shown(events.page_of_url(url_id, query), show_event), query)
+    return listing(paging.shown(events.page_of_url(url_id, query), events.show), query)

@@ -13,7 +13,7 @@ from app.models import Url, UrlTag, User
 from app.redirects.connection import redis_connection
 from app.redirects.links import cache, link_of
 from app.schemas import UrlCreate, is_reserved
-from app.services import events, tables, urls
+from app.services import access, events, tables, urls
 
 Outcome = Any
 """Of one link: its row, or the ApiError that says why there is none."""
@@ -34,7 +34,7 @@ def create(given: Sequence[UrlCreate | ApiError], all_or_nothing: bool = False) 
 
     Raises Refused when `all_or_nothing` and one of them is an error.
     """
-    outcomes: list[Outcome] = list(given)
+    outcomes: list[Outcome] = [_owned(each) for each in given]
     with db.atomic():
         _refuse_unknown_users(outcomes)
         _insert_all(outcomes)
@@ -47,6 +47,13 @@ def create(given: Sequence[UrlCreate | ApiError], all_or_nothing: bool = False) 
         for batch in _batches(rows):
             cache.put_links([(row.short_code, link_of(row).text()) for row in batch])
     return outcomes
+
+
+def _owned(given: UrlCreate | ApiError) -> Outcome:
+    try:
+        return given if isinstance(given, ApiError) else access.owned(given)
+    except ApiError as error:
+        return error
 
 
 def _refuse_unknown_users(outcomes: list[Outcome]) -> None:
@@ -129,6 +136,7 @@ def _add_events_and_tags(rows: list[Any]) -> None:
         about = ("short_code", "original_url")
         notes = [(row, "created", {name: getattr(row, name) for name in about}) for row in batch]
         events.note_later(notes)
+        access.note_made(batch)
         tags = [{"url_id": row.id, "tag": tag} for row in batch for tag in json.loads(row.tags)]
         if tags:
             tables.insert_later(UrlTag, tags)

@@ -9,19 +9,26 @@ from typing import Any
 
 from peewee import IntegrityError
 
+from app.access import caller
 from app.database import db, now
 from app.errors import Conflict, NotFound
 from app.models import CLICK_TYPES, Event
 from app.redirects.counting import Lines, count, line_of_event, uncount
 from app.redirects.drain import drain
 from app.redirects.rollups import fold_sometimes
-from app.schemas import EventCreate, EventFilters, EventQuery, ListQuery
-from app.services import paging, tables, urls, users
+from app.schemas import EventCreate, EventFilters, EventQuery, ListQuery, show_event
+from app.services import access, paging, tables, urls, users
 from app.services.paging import Page
 
 
 def create(data: EventCreate) -> Any:
-    """A client's own event; one that is called a click counts as one."""
+    """A client's own event; one that is called a click counts as one.
+
+    Raises NotFound for an unknown link or user, and Forbidden for what the caller may not name.
+    """
+    data = access.owned(data)
+    if data.url_id is None:
+        access.refuse_bound("make events without a link")
     drain.run()  # a click that was answered before has a smaller id
     known = tables.possible(data.user_id) and tables.possible(data.url_id)
     try:
@@ -54,7 +61,7 @@ def note_later(notes: Sequence[tuple[Any, str, dict[str, Any]]]) -> None:
 
 
 _USER = "EXISTS (SELECT 1 FROM users WHERE id = ?)"
-_URL = "EXISTS (SELECT 1 FROM urls WHERE id = ? AND deleted_at IS NULL)"
+_URL = "EXISTS (SELECT 1 FROM urls WHERE id = ? AND deleted_at IS NULL"
 
 
 def _insert(data: EventCreate) -> Any:
@@ -66,10 +73,17 @@ def _insert(data: EventCreate) -> Any:
         "timestamp": now(),
         "details": json.dumps(data.details or {}),
     }
-    needs = {_USER: data.user_id, _URL: data.url_id}
-    needed = {sql: identity for sql, identity in needs.items() if identity is not None}
+    needed: tables.Conditions = {}
+    if data.user_id is not None:
+        needed[_USER] = (data.user_id,)
+    if data.url_id is not None:
+        seen = access.visible()
+        needed[f"{_URL}{''.join(f' AND {each}' for each in seen)})"] = (
+            data.url_id,
+            *tables.values_of(seen),
+        )
     source = f"WHERE {' AND '.join(needed)}" if needed else ""
-    return tables.insert(Event, values, source, list(needed.values()))
+    return tables.insert(Event, values, source, tables.values_of(needed))
 
 
 def _missing(data: EventCreate) -> Exception:
@@ -104,7 +118,7 @@ def get(event_id: int) -> Any:
 
 
 def _found(event_id: int) -> Any:
-    event = tables.find(Event, event_id)
+    event = tables.find(Event, event_id, access.visible_events())
     if event is None:
         raise NotFound(f"Event {event_id} not found")
     return event
@@ -144,9 +158,8 @@ def conditions(query: EventFilters) -> tables.Conditions | None:
     if not (tables.possible(query.url_id) and tables.possible(query.user_id)):
         return None
     given = {name: getattr(query, name) for name in _FILTERS}
-    found: tables.Conditions = {
-        _FILTERS[name]: (value,) for name, value in given.items() if value is not None
-    }
+    found = {**access.visible_events()}
+    found |= {_FILTERS[name]: (value,) for name, value in given.items() if value is not None}
     if query.event_type is not None:
         if "\x00" in query.event_type:
             return None
@@ -165,3 +178,11 @@ def _is_of_type(event_type: str) -> tables.Conditions:
 def page_of_url(url_id: int, query: ListQuery) -> Page:
     urls.require(url_id)
     return page(EventQuery.model_construct(**dict(query), url_id=url_id))
+
+
+def show(event: Any) -> dict[str, Any]:
+    """The event as the caller may see it: few see the addresses of visitors."""
+    shown = show_event(event)
+    if not caller().sees_addresses:
+        shown["details"].pop("ip", None)
+    return shown

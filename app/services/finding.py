@@ -15,7 +15,7 @@ from app.migrations import indexes
 from app.models import Url
 from app.redirects.drain import drain
 from app.schemas import ListQuery, UrlFilters, UrlQuery, UrlSelection
-from app.services import paging, tables, users
+from app.services import access, paging, tables, users
 from app.services.paging import Order, Page
 from app.services.tables import Conditions
 
@@ -75,7 +75,7 @@ def conditions(query: UrlFilters) -> Conditions | None:
     if not tables.possible(query.user_id) or "\x00" in (query.short_code or ""):
         return None
     given = {name: getattr(query, name) for name in _CONDITIONS}
-    found: Conditions = {"deleted_at IS NULL": ()}
+    found: Conditions = {"deleted_at IS NULL": (), **access.visible()}
     found |= {_CONDITIONS[name]: (value,) for name, value in given.items() if value is not None}
     if query.is_active is not None:
         found["is_active" if query.is_active else "NOT is_active"] = ()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from app.errors import InvalidInput, NotFound
 from app.models import Table
 from app.schemas import LARGEST_ID, ListQuery
-from app.services import tables
+from app.services import access, tables
 from app.services.tables import Conditions
 
 _MOST_PER_PAGE = 100
@@ -69,7 +69,8 @@ def _behind(model: type[Table], after: int, order: Order) -> Conditions:
     if not order.keyed:
         why = "works in the order of id or created_at only: use page"
         raise InvalidInput(f"after: {why}", errors={"after": why})
-    found = tables.possible(after) and tables.select(order.column, model, {"id = ?": (after,)})
+    wanted = {"id = ?": (after,), **access.visible_rows(model)}
+    found = tables.possible(after) and tables.select(order.column, model, wanted)
     row = found and found.fetchone()
     if not row:
         raise NotFound(f"after: there is nothing with the id {after}")

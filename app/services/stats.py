@@ -15,7 +15,7 @@ from app.redirects.drain import drain
 from app.redirects.rollups import ALL_LINKS
 from app.redirects.visitors import OTHER
 from app.schemas import AllStatsQuery, StatsQuery
-from app.services import tables, urls
+from app.services import access, tables, urls
 
 MOST_POINTS = 1000
 _SHOWN = 20
@@ -60,7 +60,7 @@ def of_all(query: AllStatsQuery) -> dict[str, Any]:
     """The same for all links, deleted ones too, or for those of a tag or user."""
     shown = _range(query)
     _settle()
-    visits = _series({_ONE: (NO_LINK,)}, shown)
+    visits = _series({_ONE: (NO_LINK,), **access.visible_clicks()}, shown)
     shown_visits = [{"date": point["date"], "visits": point["people"]} for point in visits]
     return {**_statistics(_links(query), shown), "orphans": shown_visits}
 
@@ -82,6 +82,7 @@ def _links(query: AllStatsQuery) -> tables.Conditions:
         links[_TAGGED] = (query.tag.replace("\0", ""),)
     if query.user_id is not None:
         links[_OWNED] = (query.user_id if tables.possible(query.user_id) else 0,)
+    links |= access.visible_clicks()
     return links or {_ONE: (ALL_LINKS,)}
 
 

@@ -26,11 +26,13 @@ def possible(identity: int | None) -> bool:
     return identity is None or 1 <= identity <= LARGEST_ID
 
 
-def find(model: type[Table], identity: int, *conditions: str, lock: str = "") -> Any:
+def find(
+    model: type[Table], identity: int, conditions: Conditions | None = None, lock: str = ""
+) -> Any:
     """The row with this id of which `conditions` are true, or None; `lock` such as FOR UPDATE."""
     if not possible(identity):
         return None
-    wanted = {"id = ?": (identity,), **dict.fromkeys(conditions, ())}
+    wanted: Conditions = {"id = ?": (identity,), **(conditions or {})}
     rows = read(model, wanted, lock if dialect().locks_rows else "")
     return rows[0] if rows else None
 

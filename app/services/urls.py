@@ -19,7 +19,7 @@ from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import add_pending, cache, deliver, link_of
 from app.schemas import POSSIBLE_CODE, UrlCreate, UrlUpdate, is_reserved
-from app.services import linkrules, tables
+from app.services import access, linkrules, tables
 from app.services.tables import Check
 from app.unavailable import LockedTooLong
 
@@ -34,8 +34,10 @@ def new_code() -> str:
 def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Any:
     """A new link under a code that no link ever had.
 
-    Raises NotFound for an unknown user, and Conflict when the code that `data` names is taken.
+    Raises NotFound for an unknown user, Forbidden for one that the caller may not name, and
+    Conflict when the code that `data` names is taken.
     """
+    data = access.owned(data)
     url = _insert_own_code(data) if data.short_code else _insert_new_code(data, code)
     metrics.urls_created.inc()
     if redis_connection.url:
@@ -78,6 +80,7 @@ def _insert(data: UrlCreate, short_code: str) -> Any:
         url = _insert_of_user(values_of(data, short_code))
         _add_events(url, "created", {"short_code": short_code, "original_url": url.original_url})
         linkrules.tag_later(url.id, data.tags or ())
+        access.note_made([url])
     return url
 
 
@@ -127,8 +130,8 @@ def get(url_id: int) -> Any:
 
 
 def require(url_id: int, lock: str = "") -> Any:
-    """The link as the database has it; raises NotFound."""
-    url = tables.find(Url, url_id, _LIVE, lock=lock)
+    """The link as the database has it; raises NotFound, also when the caller may not see it."""
+    url = tables.find(Url, url_id, {_LIVE: (), **access.visible()}, lock)
     if url is None:
         raise NotFound(f"URL {url_id} not found")
     return url

@@ -13,7 +13,7 @@ from app.models import Url, User
 from app.redirects.links import DELETED, Link, add_pending, deliver
 from app.redirects.rollups import forget_user
 from app.schemas import UserCreate, UserFilters, UserQuery, UserUpdate
-from app.services import paging, tables
+from app.services import access, paging, tables
 from app.services.paging import Page
 from app.services.tables import Check
 
@@ -23,6 +23,7 @@ _DISPUTED = "Another request took and released the same username or email at thi
 
 def create(data: UserCreate) -> Any:
     """A new user; raises Conflict when the username or the email, in any case, is taken."""
+    access.refuse_bound("make users")
     values = data.changes()
     for _ in range(_TRIES):
         try:
@@ -54,7 +55,7 @@ def _ascii_lower(text: str) -> str:
 
 def get(user_id: int, lock: str = "") -> Any:
     """The user, locked until the transaction ends where `lock` says so; raises NotFound."""
-    user = tables.find(User, user_id, lock=lock)
+    user = tables.find(User, user_id, access.visible_users(), lock)
     if user is None:
         raise NotFound(f"User {user_id} not found")
     return user
@@ -69,7 +70,7 @@ def conditions(query: UserFilters) -> tables.Conditions | None:
     """The filters; None when nothing can match."""
     if "\x00" in f"{query.username}{query.email}":
         return None
-    found: tables.Conditions = {}
+    found = {**access.visible_users()}
     if query.username is not None:
         found["username = ?"] = (query.username,)
     if query.email is not None:
@@ -82,11 +83,18 @@ def update(user_id: int, data: UserUpdate, check: Check | None = None) -> Any:
 
     `check` may refuse to change the locked row.
     """
+    _refuse_bound(user_id)
     if check is None:
         return _change(user_id, data.changes())
     with db.atomic():
         check(get(user_id, "FOR NO KEY UPDATE"))
         return _change(user_id, data.changes())
+
+
+def _refuse_bound(user_id: int) -> None:
+    if access.is_bound():
+        get(user_id)  # of others it learns nothing
+        access.refuse_bound("change or delete users")
 
 
 def _change(user_id: int, values: dict[str, Any]) -> Any:
@@ -105,6 +113,7 @@ def delete(user_id: int, check: Check | None = None) -> None:
 
     `check` may refuse, as in `update`.
     """
+    _refuse_bound(user_id)
     with database.without_timeouts(), db.atomic():
         # Imports and drains too write to many links, in another order.
         database.lock("import", "drain")
@@ -120,6 +129,7 @@ def delete(user_id: int, check: Check | None = None) -> None:
             [(code, Link(DELETED, version + 1, url_id, "")) for url_id, code, version in links]
         )
         tables.later(_RETIRE, [user_id])
+        tables.later(_FORGET_MAKERS, [user_id])
         forget_user(user_id)
         tables.later("DELETE FROM users WHERE id = ?", [user_id])
     deliver(updates)
@@ -127,3 +137,4 @@ def delete(user_id: int, check: Check | None = None) -> None:
 
 _RETIRE = """INSERT INTO retired_codes (short_code)
     SELECT short_code FROM urls WHERE user_id = ? ON CONFLICT DO NOTHING"""
+_FORGET_MAKERS = "DELETE FROM url_keys WHERE url_id IN (SELECT id FROM urls WHERE user_id = ?)"
