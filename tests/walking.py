@@ -6,9 +6,7 @@ application, in process or through servers.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -17,6 +15,7 @@ from flask import Flask
 
 from app.database import now
 from app.models import ApiKey
+from app.services.keysecrets import new_secret
 
 SCOPES_OF_KEYS = ("create", "read", "write", "admin")
 MAY = {
@@ -70,10 +69,9 @@ def endpoints(app: Flask) -> Iterator[Endpoint]:
 
 def secret_of(scope: str, **columns: Any) -> str:
     """The secret of a new API key."""
-    secret = f"holdfast_{secrets.token_hex(24)}"
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    ApiKey.create(name=f"{scope} {secret[-9:]}", scope=scope, hash=digest, **columns)
-    return secret
+    secret = new_secret()
+    ApiKey.create(name=f"{scope} {secret.text[-9:]}", scope=scope, hash=secret.hash, **columns)
+    return secret.text
 
 
 class Keys(NamedTuple):
@@ -89,7 +87,8 @@ def make_keys(other_user: int) -> Keys:
     return Keys(
         good={scope: secret_of(scope) for scope in SCOPES_OF_KEYS},
         bad={
-            "wrong": "holdfast_" + "0" * 49,
+            "wrong": new_secret().text,
+            "a wrong checksum": "holdfast_" + "0" * 49,
             "no key at all": "Zm9vOmJhcg==",
             "revoked": secret_of("admin", revoked_at=past),
             "expired": secret_of("admin", expires_at=past),
@@ -121,7 +120,7 @@ def must_refuse_strangers(ask: Ask, endpoint: Endpoint, target: str, keys: Keys,
     if free or (auth == "create" and endpoint.name in KEYLESS):
         assert not is_refused(reply), (endpoint, target, reply)
     else:
-        _must_be_unauthorized(reply, endpoint, "Bearer realm=\"Holdfast\"")
+        _must_be_unauthorized(reply, endpoint, 'Bearer realm="Holdfast"')
     for kind, secret in keys.bad.items():
         for headers in showing(secret):
             reply = ask(endpoint.method, target, headers)

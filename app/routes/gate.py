@@ -89,12 +89,11 @@ def _asked_for(current: Request, auth: str) -> tuple[str, bool]:
 
 def _of_misfit(why: HTTPException | None, declared: dict[str, Any]) -> str:
     """An unknown path is for whoever has a key; a wrong method, for whoever may use the path."""
-    if isinstance(why, MethodNotAllowed):
-        adapter = current_app.create_url_adapter(request)
-        for method in why.valid_methods or () if adapter else ():
-            endpoint = adapter.match(method=method)[0] if method != "OPTIONS" else ""
-            if endpoint and declared[endpoint].scope == "public":
-                return "public"
+    adapter = current_app.create_url_adapter(request)
+    methods = why.valid_methods or () if isinstance(why, MethodNotAllowed) and adapter else ()
+    for method in set(methods) - {"OPTIONS"}:
+        if adapter and declared[adapter.match(method=method)[0]].scope == "public":
+            return "public"
     return _ANY_KEY
 
 
@@ -117,10 +116,9 @@ def _unauthorized(message: str, error: str = "") -> Unauthorized:
 
 
 def _forbidden(who: Caller, scope: str) -> Forbidden:
-    bound = who.scope in KEYS_OF[scope]
-    why = "is bound to a user" if bound else f"has the scope {who.scope}"
-    wanted = KEYS_OF[scope][0] if scope != _ANY_KEY else "create"
-    refusal = Forbidden(f"The API key {why}, and this needs {wanted}")
+    wanted = KEYS_OF[scope][0]
+    needed = f"{wanted}, bound to no user" if who.scope in KEYS_OF[scope] else wanted
+    refusal = Forbidden(f"The API key has the scope {who.scope}, and this needs {needed}")
     refusal.headers = {
         "WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{wanted}"'
     }

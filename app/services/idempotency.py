@@ -5,12 +5,14 @@ A request that dies leaves neither its changes nor its key. The next one with th
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from app.access import caller
 from app.database import db, dialect, now
 from app.errors import ApiError, Conflict, Unprocessable
 from app.models import IdempotencyKey
@@ -42,11 +44,12 @@ def once(
     """
     with suppress(LockedTooLong):
         drain.run()  # it needs transactions of its own
+    own = _own(name)
     with db.atomic():
-        if not _claim(name, fingerprint):
-            return _find(name, fingerprint)
+        if not _claim(own, fingerprint):
+            return _find(name, own, fingerprint)
         kept = _run(answer, refuse)
-        tables.later(_COMPLETE, [kept.status, json.dumps(kept.headers), kept.body, name])
+        tables.later(_COMPLETE, [kept.status, json.dumps(kept.headers), kept.body, own])
         tables.later(_forget(), [now(), _SHARE])
     return kept
 
@@ -60,6 +63,18 @@ SET fingerprint = excluded.fingerprint, status = 0, forget_at = excluded.forget_
 WHERE idempotency_keys.forget_at <= ?"""
 
 
+def _own(name: str) -> str:
+    """What the key is stored as: nobody gets the answer to another caller.
+
+    Without AUTH all callers are one. No client can send a tab in its key.
+    """
+    who = caller()
+    if who.key_id is None and who.scope:
+        return name
+    own = f"{who.key_id or who.address}\t{name}"
+    return "\t" + hashlib.sha256(own.encode()).hexdigest()
+
+
 def _claim(name: str, fingerprint: str) -> bool:
     """Whether the key is new, or too old; its row is then this transaction's."""
     at = now()
@@ -69,8 +84,8 @@ def _claim(name: str, fingerprint: str) -> bool:
     return tables.insert(IdempotencyKey, row, source, [name, at]) is not None
 
 
-def _find(name: str, fingerprint: str) -> Kept:
-    rows = tables.read(IdempotencyKey, {"name = ?": (name,)}, "")
+def _find(name: str, own: str, fingerprint: str) -> Kept:
+    rows = tables.read(IdempotencyKey, {"name = ?": (own,)}, "")
     if not rows:
         raise Conflict(f"The first request with the Idempotency-Key {name} is still running")
     if rows[0].fingerprint != fingerprint:
