@@ -113,6 +113,7 @@ def _for_routes(settings: Settings) -> dict[str, Any]:
         "AUTH": settings.auth,
         "BASE_URL": settings.base_url.rstrip("/"),
         "CHAOS_TOKEN": settings.chaos_token,
+        "CORS_ORIGINS": settings.origins,
         "DEACTIVATED_STATUS": settings.deactivated_status,
         "LOG_FILE": settings.log_file,
         "MAX_CONTENT_LENGTH": limits.UPLOAD_BYTES,
@@ -145,6 +146,7 @@ def create_asgi() -> Front:
     redis = LoopRedis(redis_connection) if has_front else None
     front = Front(threaded, redis, settings.trusted_proxies)
     front.deactivated_status = settings.deactivated_status
+    front.has_foreign_origins = bool(settings.origins)
     if not settings.redis_url:  # else the worker does it
         start_retention()
     return front

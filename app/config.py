@@ -7,27 +7,20 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from app.environment import bare as bare
+from app.environment import fold_other_names, parse
+from app.environment import join as join
 
 Check = Callable[[Any], bool]
 
 
 class ConfigError(Exception):
     """Some settings are wrong; the text names each on a line of its own."""
-
-
-def bare(host: str) -> str:
-    """`host` without the brackets of an IPv6 address."""
-    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
-
-
-def join(host: str, port: int | str) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
-    host = bare(host)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _checked(default: object, check: Check, rule: str, shown: bool = True) -> Any:
@@ -70,6 +63,19 @@ def _leads_somewhere(parts: SplitResult) -> bool:
     if parts.scheme in ("http", "https"):
         return bool(parts.hostname) and not parts.query and not parts.fragment
     return bool(parts.hostname) if parts.scheme in ("redis", "rediss") else len(parts.path) > 1
+
+
+def _origins(default: str) -> Any:
+    rule = "* or origins such as https://app.example.com, separated by commas"
+    return _checked(default, lambda v: all(map(_ORIGIN.fullmatch, _listed(v))), rule)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip().lower() for part in text.split(",") if part.strip()]
+
+
+# As browsers name them: no path, and no port that is the scheme's own.
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def _directory(default: str) -> Any:
@@ -139,6 +145,7 @@ class Settings:
     visitor_address: str = _one_of("short", "full", "none", default="short")
     event_retention_days: int = _between(0, 36_500, 0)
     auth: str = _one_of("off", "on", "create", default="off")
+    cors_origins: str = _origins("")
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)
     log_file: str = "var/holdfast.log"
@@ -154,13 +161,18 @@ class Settings:
         found = {secret for text in texts for secret in (text, unquote(text)) if secret}
         return tuple(sorted(found, key=len, reverse=True))
 
+    @property
+    def origins(self) -> frozenset[str]:
+        """Other websites whose scripts may use the interface; `*` for all."""
+        return frozenset(_listed(self.cors_origins))
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """The settings in `environ`; raises ConfigError with one line for each wrong value."""
         problems: list[str] = []
-        given = _fold_other_names(_with_secret_files(environ, problems))
+        given = fold_other_names(_with_secret_files(environ, problems))
         texts = {f: given.get(f.name.upper(), "").strip() for f in fields(cls)}
-        values = {f.name: _parse(f, text, problems) for f, text in texts.items() if text}
+        values = {f.name: parse(f, text, problems) for f, text in texts.items() if text}
         if problems:
             raise ConfigError("\n".join(problems))
         return cls(**values)
@@ -199,52 +211,3 @@ def _readable_names() -> list[str]:
     """What a NAME_FILE can give: all settings but the one that a library reads by itself."""
     names = [f.name.upper() for f in fields(Settings) if f.name != "prometheus_multiproc_dir"]
     return [*names, "DATABASE_PASSWORD", "FAST_LANE", "REDIS_PASSWORD"]
-
-
-def _fold_other_names(given: dict[str, str]) -> dict[str, str]:
-    """`given`, with URLs made of DATABASE_HOST, REDIS_HOST and so on, and FRONT of FAST_LANE."""
-    if not given.get("FRONT") and given.get("FAST_LANE"):
-        given["FRONT"] = given["FAST_LANE"]  # its former name
-    if not given.get("DATABASE_URL") and (given.get("DATABASE_HOST") or given.get("DATABASE_NAME")):
-        part = {
-            name: given.get(f"DATABASE_{name}") or default
-            for name, default in _POSTGRES_DEFAULTS.items()
-        }
-        login = f"{quote(part['USER'], safe='')}:{quote(part['PASSWORD'], safe='')}"
-        given["DATABASE_URL"] = (
-            f"postgresql+pool://{login}@{join(part['HOST'], part['PORT'])}/{part['NAME']}"
-        )
-    if not given.get("REDIS_URL") and given.get("REDIS_HOST"):
-        password = given.get("REDIS_PASSWORD")
-        # With the user's name, a Redis without a password accepts it too.
-        login = f"default:{quote(password, safe='')}@" if password else ""
-        address = join(given["REDIS_HOST"], given.get("REDIS_PORT") or 6379)
-        given["REDIS_URL"] = f"redis://{login}{address}/0"
-    return given
-
-
-_POSTGRES_DEFAULTS = {
-    "NAME": "holdfast",
-    "HOST": "localhost",
-    "PORT": "5432",
-    "USER": "postgres",
-    "PASSWORD": "postgres",
-}
-_BOOLEANS = dict.fromkeys(("true", "1", "yes", "on"), True)
-_BOOLEANS |= dict.fromkeys(("false", "0", "no", "off"), False)
-
-
-def _parse(setting: Field[Any], text: str, problems: list[str]) -> Any:
-    """`text` as the type of `setting`; appends what is wrong to `problems`, without a secret."""
-    name = setting.name.upper()
-    if setting.type == "bool":
-        if text.lower() not in _BOOLEANS:
-            problems.append(f"{name} must be true or false, not {text!r}")
-        return _BOOLEANS.get(text.lower())
-    if setting.type == "int" and not re.fullmatch("-?[0-9]{1,18}", text):
-        problems.append(f"{name} must be a whole number, not {text!r}")
-        return None
-    value = int(text) if setting.type == "int" else text
-    if "check" in setting.metadata and not setting.metadata["check"](value):
-        problems.append(f"{name} must be {setting.metadata['rule']}")
-    return value

@@ -214,3 +214,24 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         "PROMETHEUS_MULTIPROC_DIR must be a directory that exists or can be made"
     ]
     assert metrics_directory({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "file/metrics")}) == ""
+
+
+def test_origins_are_named_as_browsers_name_them() -> None:
+    given = "https://App.example.com, http://localhost:3000,moz-extension://1f-2e , http://[::1]:80"
+    assert from_env({"CORS_ORIGINS": given}).origins == {
+        "https://app.example.com",
+        "http://localhost:3000",
+        "moz-extension://1f-2e",
+        "http://[::1]:80",
+    }
+    assert from_env({"CORS_ORIGINS": "*"}).origins == {"*"}
+    assert from_env({}).origins == frozenset()
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["app.example.com", "https://a.example/", "https://*.example", "null", "https://u:p@a.example"],
+)
+def test_what_no_browser_names_as_an_origin_is_refused(origins: str) -> None:
+    (problem,) = problems_of(CORS_ORIGINS=f"https://b.example, {origins}")
+    assert problem.startswith("CORS_ORIGINS must be * or origins such as ")

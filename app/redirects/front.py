@@ -34,6 +34,7 @@ class Front:
     """The application that Gunicorn serves: `flask`, and before it the redirect by `redis`."""
 
     deactivated_status = 410
+    has_foreign_origins = False  # then Flask answers what browsers send for other sites' scripts
 
     def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
         self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
@@ -47,6 +48,8 @@ class Front:
             return
         with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
             follows = scope["method"] == "GET" and _may_be_code(scope["path"])
+            if self.has_foreign_origins and any(name == b"origin" for name, _ in scope["headers"]):
+                follows = False
             if not (follows and await self._answer(scope, send)):
                 await self._ask_flask(scope, receive, send)
 

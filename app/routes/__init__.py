@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.routes import events, gate, logs, many, ops, products, qr, repeats, stats, users
+from app.routes import (
+    events,
+    gate,
+    logs,
+    many,
+    ops,
+    origins,
+    pages,
+    products,
+    qr,
+    repeats,
+    stats,
+    users,
+)
 from app.routes.converters import CodeConverter, IdConverter
 from app.routes.inputs import finish, refuse_misfits
 
@@ -12,7 +25,8 @@ from app.routes.inputs import finish, refuse_misfits
 def install(app: Flask) -> None:
     app.url_map.converters.update(id=IdConverter, code=CodeConverter)
     app.url_map.merge_slashes = False
-    gate.install(app)
+    for hooks in (origins, pages, gate):
+        hooks.install(app)
     app.before_request(refuse_misfits)
     app.after_request(finish)
     for module in (users, many, qr, events, stats, products, logs, ops):

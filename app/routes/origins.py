@@ -1,0 +1,56 @@
+"""CORS: which other websites' scripts may use this interface, by CORS_ORIGINS."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from flask import Config, Flask, Response, current_app, request
+
+from app.routes.inputs import empty
+
+_READ = "Authorization, X-API-Key, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer"
+_ACCEPTED = f"{_READ}, X-Request-ID"
+_SHOWN = (
+    "Allow, Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Preference-Applied, "
+    "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Cache, X-Request-ID, "
+    "X-Total-Count"
+)
+_MAX_AGE = "7200"  # seconds; browsers keep a preflight's answer no longer
+
+
+def install(app: Flask) -> None:
+    """Before who asks for a key: a preflight never has one."""
+    # The proxy `current_app` would cost more than all else here.
+    app.before_request(partial(_answer_preflight, app.config))
+    app.after_request(partial(_allow, app.config))
+
+
+def _answer_preflight(config: Config) -> Response | None:
+    allowed: frozenset[str] = config["CORS_ORIGINS"]
+    if not allowed or request.method != "OPTIONS" or request.routing_exception:
+        return None
+    environ = request.environ
+    if "*" not in allowed and environ.get("HTTP_ORIGIN") not in allowed:
+        return None
+    if "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ:
+        return None
+    response = empty(204)
+    methods = current_app.make_default_options_response().headers["Allow"]
+    response.headers["Access-Control-Allow-Methods"] = methods
+    response.headers["Access-Control-Allow-Headers"] = _ACCEPTED
+    response.headers["Access-Control-Max-Age"] = _MAX_AGE
+    return response
+
+
+def _allow(config: Config, response: Response) -> Response:
+    """Lets the scripts of allowed origins read the answer. It never depends on cookies."""
+    allowed: frozenset[str] = config["CORS_ORIGINS"]
+    if not allowed:
+        return response
+    if "*" not in allowed:
+        response.vary.add("Origin")
+    origin = request.environ.get("HTTP_ORIGIN", "")
+    if "*" in allowed or origin in allowed:
+        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
+        response.headers["Access-Control-Expose-Headers"] = _SHOWN
+    return response
