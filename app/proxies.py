@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -39,6 +40,15 @@ def _address(text: str) -> str:
 
 host_is_legal = lru_cache(maxsize=2000)(is_host)
 """Whether a Host header names a host; cached, because the same few come again and again."""
+
+
+def is_inside(environ: Mapping[str, Any]) -> bool:
+    """Whether a WSGI request came from a private address, and through no proxy."""
+    try:
+        is_private = ip_address(environ.get("REMOTE_ADDR", "")).is_private
+    except ValueError:
+        return False
+    return is_private and not environ.keys() & {"HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"}
 
 
 class Proxies:

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, current_app, render_template, request
 from app import metrics, openapi
 from app.errors import Unauthorized, Unavailable, prefers_html
 from app.process import replica
+from app.proxies import is_inside
 from app.routes.inputs import Answer, base_url, declares, empty
 from app.schemas import Health, Index, Readiness
 from app.services import health
@@ -28,11 +29,12 @@ def show_health() -> dict[str, str]:
 @bp.get("/health/ready")
 @declares(answer=Readiness, errors=(503,), scope="public")
 def show_readiness() -> Response | dict[str, Any]:
-    """Whether this replica can serve traffic."""
+    """Whether this replica can serve traffic; why not, and its parts, only from inside."""
     state = health.ready()
+    tells = current_app.config["AUTH"] == "off" or is_inside(request.environ)
     if state.able:
-        return state.report
-    raise Unavailable(f"This replica is not ready: {state.trouble}")
+        return state.report if tells else {"status": state.report["status"]}
+    raise Unavailable(f"This replica is not ready{f': {state.trouble}' if tells else ''}")
 
 
 @bp.get("/ready")

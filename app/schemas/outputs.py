@@ -98,18 +98,28 @@ class UrlsChanged(Out):
     dry_run: bool
 
 
-class _Stores(Out):
-    database: Literal["connected", "refusing", "disconnected"]
-    cache: Literal["connected", "disconnected", "disabled"]
+_Database = Literal["connected", "refusing", "disconnected"]
+_Cache = Literal["connected", "disconnected", "disabled"]
 
 
-class Health(_Stores):
+def _left_out() -> Any:
+    """A field that may be absent; null it never is."""
+    return Field(default_factory=str)
+
+
+class Health(Out):
     status: Literal["ok", "degraded"]
+    database: _Database
+    cache: _Cache
 
 
-class Readiness(_Stores):
+class Readiness(Out):
+    """The status alone to who asks from outside, where keys are asked for."""
+
     status: Literal["ready", "not ready"]
-    schema_applied: bool
+    database: _Database = _left_out()
+    cache: _Cache = _left_out()
+    schema_applied: bool = _left_out()
 
 
 class LogEntry(Out):

@@ -34,6 +34,35 @@ def test_a_replica_with_its_database_is_ready(api: Api) -> None:
     }.items() <= state.items()
 
 
+@pytest.mark.parametrize("path", ["/health/ready", "/ready"])
+@pytest.mark.parametrize(
+    ("auth", "address", "forwarded", "tells"),
+    [
+        ("off", "9.9.9.9", "9.9.9.9", True),
+        ("on", "127.0.0.1", "", True),
+        ("on", "172.18.0.5", "", True),
+        ("create", "fd00::5", "", True),
+        ("on", "9.9.9.9", "", False),
+        ("on", "127.0.0.1", "9.9.9.9", False),
+        ("create", "172.18.0.5", "10.0.0.1", False),
+    ],
+)
+def test_what_a_replica_is_made_of_is_told_to_the_inside_only(
+    client: FlaskClient,
+    given_with: Callable[..., None],
+    path: str,
+    auth: str,
+    address: str,
+    forwarded: str,
+    tells: bool,
+) -> None:
+    given_with(auth=auth)
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    answer = client.get(path, headers=headers, environ_base={"REMOTE_ADDR": address})
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "ready")
+    assert ("database" in answer.get_json()) == ("schema_applied" in answer.get_json()) == tells
+
+
 def test_metrics_are_prometheus_text_and_know_no_codes(client: FlaskClient, api: Api) -> None:
     url = api.url()
     for path in (f"/{url['short_code']}", f"/urls/{url['id']}", "/users/424242", "/no/such/path"):
