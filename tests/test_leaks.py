@@ -1,0 +1,287 @@
+"""Secrets are sent everywhere, to real servers; then nothing that is kept or shown has them."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from app.services.keysecrets import new_secret
+from testkit.servers import HANGS_SECONDS, App, ClickWorker, Postgres, Redis, wait_for
+from tests.conftest import pause_over
+from tests.front_door import FrontDoor, Replica
+
+pytestmark = pytest.mark.services
+
+VISITOR, NETWORK = "198.51.100.77", "198.51.100.0"
+CHAOS_TOKEN = "hemlig-token-of-chaos"
+JSON = {"Content-Type": "application/json"}
+Door = tuple[str, int]
+
+
+def ask(
+    door: Door, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, str]:
+    with closing(http.client.HTTPConnection(*door, timeout=HANGS_SECONDS)) as connection:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+class ReplicaApp(App):
+    """The application where nginx/start.sh looks for a replica."""
+
+    def __init__(self, **environ: str) -> None:
+        self.host = Replica(1, None).address
+        super().__init__(**environ, APP_HOST=self.host)
+        self.port, self.environ["APP_PORT"] = 8000, "8000"
+
+    def answers(self) -> bool:
+        try:
+            return ask((self.host, self.port), "GET", "/health")[0] == 200
+        except OSError:
+            return False
+
+
+class Secrets(dict[str, str]):
+    """By where each was sent. Letters and digits only, so that no escape hides one."""
+
+    def __missing__(self, place: str) -> str:
+        self[place] = f"hemlig{len(self):02}x{secrets.token_hex(8)}"
+        return self[place]
+
+
+class Stack:
+    """Nginx, a replica, a worker, PostgreSQL and Redis; `key` is a real one for admins."""
+
+    def __init__(self, cleanup: ExitStack, auth: str) -> None:
+        self.postgres, self.redis = Postgres(), Redis()
+        _start(cleanup, self.postgres, self.redis)
+        stores = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
+        told = {**stores, "LOG_LEVEL": "DEBUG", "CHAOS_TOKEN": CHAOS_TOKEN, "AUTH": auth}
+        self.app, self.worker = ReplicaApp(**told, TRUSTED_PROXIES="1"), ClickWorker(**told)
+        _start(cleanup, self.app, self.worker)
+        trusted = {"TRUSTED_PROXY_CIDR": "127.0.0.0/8", "AUTH": auth}
+        self.nginx = FrontDoor(APP_SERVERS=self.app.host, **trusted)
+        _start(cleanup, self.nginx)
+        self.replica = self.app.host, self.app.port
+        self.doors = [("127.0.0.1", self.nginx.port), self.replica]
+        self.key = self._make_key()
+
+    def _make_key(self) -> str:
+        secret = new_secret()
+        self.query(
+            "INSERT INTO api_keys (name, scope, hash, created_at) VALUES ('a', 'admin', %s, now())",
+            secret.hash,
+        )
+        return secret.text
+
+    def query(self, statement: Any, *values: str) -> list[str]:
+        """The first column of what is found."""
+        url = self.postgres.url.replace("+pool", "")
+        with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as on:
+            on.execute(statement, values)
+            return [row[0] for row in on.fetchall()] if on.description else []
+
+    def kept(self) -> dict[str, str]:
+        """All that is stored, written or shown, by where."""
+        files = [each.folder / name for each in (self.app, self.worker) for name in _LOGS]
+        opened = {"Authorization": f"Bearer {self.key}"}
+        return {
+            "log": "".join(file.read_text() for file in files),
+            "GET /logs": ask(self.replica, "GET", "/logs?lines=1000", **opened)[1],
+            "metrics": ask(self.replica, "GET", "/metrics", **opened)[1],
+            "nginx": (self.nginx.folder / "nginx.log").read_text(),
+            "redis": self._redis_has(),
+            "database": self._database_has(),
+        }
+
+    def _redis_has(self) -> str:
+        """Every write that it ever got is in its append-only file."""
+        files = sorted(Path(self.redis.folder).glob("appendonlydir/*"))
+        assert files
+        return "".join(file.read_bytes().decode("latin-1") for file in files)
+
+    def _database_has(self) -> str:
+        tables = self.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert {"urls", "events", "api_keys", "idempotency_keys"} <= set(tables)
+        all_of = sql.SQL("SELECT to_jsonb(t)::text FROM {} AS t")
+        return "\n".join(
+            row for table in tables for row in self.query(all_of.format(sql.Identifier(table)))
+        )
+
+
+_LOGS = ("log", "holdfast.log")
+
+
+def _start(cleanup: ExitStack, *servers: Any) -> None:
+    for server in servers:
+        cleanup.callback(server.destroy)
+        server.start()
+
+
+@pytest.fixture(params=["off", "on"])
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    with ExitStack() as cleanup:
+        yield Stack(cleanup, request.param)
+
+
+def identities(stack: Stack, secret: Secrets) -> list[dict[str, str]]:
+    """How somebody may say who it is: with a key, a wrong one, a password, or not at all."""
+    basic = base64.b64encode(f"ada:{secret['password']}".encode()).decode()
+    return [
+        {"Authorization": f"Bearer {stack.key}"},
+        {"X-API-Key": stack.key},
+        {"Authorization": f"Bearer holdfast_{secret['bearer']}", "Cookie": secret["cookie"]},
+        {"X-API-Key": secret["key"], "X-Chaos-Token": secret["token"]},
+        {"Authorization": f"Basic {basic}", "Proxy-Authorization": f"Basic {basic}"},
+    ]
+
+
+def said_by_all(secret: Secrets) -> dict[str, str]:
+    return {
+        "X-Request-ID": f"not sane: {secret['id']}",
+        "If-Match": f'"{secret["tag"]}"',
+        "Prefer": f"x={secret['preference']}",
+        "X-Forwarded-For": VISITOR,
+        "Referer": f"https://a.example/?x={secret['referrer']}",
+        "Origin": f"https://{secret['origin']}",
+        "Accept": f"text/plain;x={secret['accept']}, */*",
+    }
+
+
+def send_reads(door: Door, code: str, secret: Secrets, **said: str) -> set[int]:
+    query = f"?token={secret['query']}&utm_medium={secret['query']}"
+    paths = [
+        f"/{code}",
+        f"/{code}",
+        "/nobody",
+        f"/{code}+",
+        f"/{code}.qr",
+        f"/urls/{code}/redirect",
+    ]
+    paths += ["/users", "/users/99", "/no/such", "/chaos", "/%00", "/events", "/health/ready"]
+    found = {ask(door, "GET", path + query, **said)[0] for path in paths}
+    searched = f"/logs?filter={secret['filter']}&level={secret['filter']}"
+    return found | {ask(door, "GET", searched, **said)[0]}
+
+
+def send_writes(door: Door, secret: Secrets, **said: str) -> set[int]:
+    """Bodies that are refused, and one link, twice."""
+    unknown = json.dumps({"username": 1, "password": secret["body"]}).encode()
+    bodies = [
+        (unknown, "application/json"),
+        (unknown[:-1], "application/json"),
+        (f'"{secret["body"]}"'.encode(), "application/json"),
+        (f"password={secret['body']}".encode(), "application/x-www-form-urlencoded"),
+        (f"{secret['body']} ".encode() * 5000, "application/json"),
+    ]
+    found = set()
+    for path in ("/users", "/urls", "/shorten", "/events", "/users/bulk"):
+        for body, kind in bodies:
+            headers = {**said, "Content-Type": kind}
+            found.add(ask(door, "POST", f"{path}?x={secret['query']}", body, **headers)[0])
+    link = json.dumps({"url": f"https://u:{secret['destination']}@a.example/"}).encode()
+    headers = {**said, **JSON, "Idempotency-Key": secret["idempotency"]}
+    found |= {ask(door, "POST", "/shorten", link, **headers)[0] for _ in range(2)}
+    return found | {ask(door, "PUT", f"/urls/1?{secret['query']}", unknown, **said, **JSON)[0]}
+
+
+def send_broken(door: Door, secret: Secrets) -> None:
+    """What no client would send."""
+    word = secret["broken"].encode()
+    for request in (
+        b"GET http://ada:%b@a.example/users?x=%b HTTP/1.1\r\nHost: a\r\n" % (word, word),
+        b"GET /users?%b x HTTP/1.1\r\nHost: a\r\n" % word,
+        b"GET /users?%b HTTP/1.1\r\nAuthorization Bearer %b\r\n" % (word, word),
+        b"%b\xff\x00 / HTTP/1.1\r\n" % word,
+        b"GET /users?%b HTTP/9.9\r\nHost: a\r\n" % word,
+        b"GET /?%b HTTP/1.1\r\nHost: a\r\n" % (word * 500),
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: %b\r\n" % (word * 2000),
+        b"GET / HTTP/1.1\r\nHost: %b:%b\r\n" % (word, word),
+        b"TRACE /?%b HTTP/1.1\r\nHost: a\r\n" % word,
+    ):
+        end = b"X-Forwarded-For: %b\r\nConnection: close\r\n\r\n" % VISITOR.encode()
+        with socket.create_connection(door, HANGS_SECONDS) as connection:
+            connection.sendall(request + end)
+            while connection.recv(65_536):
+                pass
+
+
+# The destination is the link. A key of idempotency names an answer that is stored for a day. A
+# referrer belongs to its click.
+MAY_BE = {
+    "destination": {"database", "redis"},
+    "idempotency": {"database"},
+    "referrer": {"database", "redis"},
+}
+
+
+def leaks(stack: Stack, secret: Secrets) -> list[tuple[str, str]]:
+    """What is kept although it may not be, and where."""
+    secret.update(visitor=VISITOR, chaos=CHAOS_TOKEN, admin=stack.key)
+    coded = base64.b64encode(f"ada:{secret['password']}".encode()).decode()
+    values = [*secret.items(), ("password", coded)]
+    return [
+        (place, where)
+        for where, text in stack.kept().items()
+        for place, value in values
+        if value in text and where not in MAY_BE.get(place, ())
+    ]
+
+
+def test_no_secret_is_kept_where_it_does_not_belong(stack: Stack) -> None:
+    secret = Secrets()
+    link = json.dumps({"url": "https://example.com/"}).encode()
+    opened = {**JSON, "Authorization": f"Bearer {stack.key}"}
+    code = json.loads(ask(stack.replica, "POST", "/shorten", link, **opened)[1])["short_code"]
+    said, found = said_by_all(secret), set()
+    for door in stack.doors:
+        for who in identities(stack, secret):
+            found |= send_reads(door, code, secret, **said, **who)
+            found |= send_writes(door, secret, **said, **who)
+        send_broken(door, secret)
+    assert {200, 201, 302, 400, 401, 404, 413} <= found
+    assert 500 not in found
+    send_during_outages(stack, secret, said)
+    kept = stack.kept()
+    for where in ("destination", "referrer"):
+        assert [secret[where] in kept[place] for place in MAY_BE[where]] == [True, True], "not sent"
+    assert NETWORK in kept["database"]
+    assert NETWORK in kept["nginx"]
+    assert leaks(stack, secret) == []
+
+
+def send_during_outages(stack: Stack, secret: Secrets, said: dict[str, str]) -> None:
+    path, opened = f"/users?x={secret['outage']}", {"Authorization": f"Bearer {stack.key}"}
+    stack.postgres.stop()
+    assert {ask(door, "GET", path, **said, **opened)[0] for door in stack.doors} == {503}
+    stack.postgres.start()
+    stack.redis.kill()
+    pause_over()
+    assert ask(stack.doors[0], "GET", f"/nobody?x={secret['outage']}", **said)[0] == 404
+    stack.redis.start()
+    wait_for(lambda: ask(stack.replica, "GET", "/health/ready")[0] == 200, what="readiness")
+
+
+def test_nginx_keeps_no_secret_where_it_fails_itself(stack: Stack) -> None:
+    secret, log = Secrets(), stack.nginx.folder / "nginx.log"
+    stack.app.kill()
+    said = said_by_all(secret)
+    for who in identities(stack, secret):
+        path = f"/users?x={secret['query']}"
+        assert ask(stack.doors[0], "POST", path, b"x" * 20_000, **said, **who)[0] in (502, 504)
+    wait_for(lambda: '"uri":"/users","status":50' in log.read_text(), what="the log")
+    text = log.read_text()
+    values = {*secret.values(), VISITOR, stack.key}
+    assert [value for value in values if value in text] == []
