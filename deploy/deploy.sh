@@ -92,15 +92,16 @@ others_that_changed() {
 # Those whose configuration is other than before, as far as that can be known; a reload of Nginx closes the idle connections of its clients.
 to_reload() {
   local service folder
-  for service in nginx prometheus alertmanager; do
-    folder=$([[ $service == nginx ]] && echo nginx || echo "monitoring/$service")
+  for service in nginx nginx-tls prometheus alertmanager; do
+    [[ -n $(new ps -q "$service" 2>/dev/null || true) ]] || continue # such as nginx-tls, without its profile
+    folder=$([[ $service == nginx* ]] && echo nginx || echo "monitoring/$service")
     if [[ $here == "$home" ]] || ! diff -qr "$here/$folder" "$home/$folder" >/dev/null 2>&1; then echo "$service"; fi
   done
 }
 
 reload() {
   case $1 in
-    nginx) new exec -T nginx nginx -c /etc/nginx/holdfast/nginx.conf -s reload 2>&1 ;;
+    nginx*) new exec -T "$1" nginx -c /etc/nginx/holdfast/nginx.conf -s reload 2>&1 ;;
     *) new exec -T "$1" sh -c 'kill -HUP 1' ;;
   esac
 }

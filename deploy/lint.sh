@@ -31,15 +31,24 @@ where() {
   esac
 }
 
-# Nginx' configuration as nginx/start.sh completes it from the settings, with every path inside of $work.
+# render_nginx FOLDER: Nginx' configuration as nginx/start.sh completes it from the settings, with every path inside of FOLDER.
 render_nginx() {
-  cp nginx/* "$work"
-  sed -i "s#/var/tmp/#%WORK%/#; s#/tmp/#%WORK%/#g; s#/etc/nginx/holdfast#%WORK%#; s#%WORK%#$work#g" "$work"/start.sh "$work"/*.conf
-  sed -i "/^watch &/d; /^exec nginx/d" "$work/start.sh"
-  APP_SERVERS=localhost TRUSTED_PROXY_CIDR="10.0.0.0/8 192.168.0.0/16" sh "$work/start.sh"
+  mkdir -p "$1"
+  cp nginx/* "$1"
+  sed -i "s#/var/tmp/#%WORK%/#; s#/tmp/#%WORK%/#g; s#/etc/nginx/holdfast#%WORK%#; s#%WORK%#$1#g" "$1"/start.sh "$1"/*.conf
+  sed -i "/^watch &/d; /^exec nginx/d" "$1/start.sh"
+  APP_SERVERS=localhost TRUSTED_PROXY_CIDR="10.0.0.0/8 192.168.0.0/16" sh "$1/start.sh"
 }
 
-render_nginx
+# Everything that the settings can switch on; the certificate is good for nothing else.
+render_nginx_with_tls() {
+  mkdir -p "$1"
+  openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout "$1/key.pem" -out "$1/certificate.pem" 2>/dev/null
+  AUTH=on CORS_ORIGINS="https://a.example, http://[::1]:3000" TLS_CERTIFICATE="$1/certificate.pem" TLS_KEY="$1/key.pem" render_nginx "$1"
+}
+
+render_nginx "$work"
+check "a certificate for Nginx" render_nginx_with_tls "$work/tls"
 scripts=$(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 # shellcheck disable=SC2086  # one word for each script
 check "shell scripts" shellcheck $scripts
@@ -50,6 +59,8 @@ check "Prometheus' rules under test" promtool test rules monitoring/prometheus/t
 check "Alertmanager's configuration" amtool check-config monitoring/alertmanager/alertmanager.yml
 check "Nginx' configuration" nginx -e stderr -t -q -c "$work/nginx.conf"
 check "Nginx' configuration, for what is unsafe" gixy "$work/nginx.conf"
+check "Nginx' configuration with TLS" nginx -e stderr -t -q -c "$work/tls/nginx.conf"
+check "Nginx' configuration with TLS, for what is unsafe" gixy "$work/tls/nginx.conf"
 mkdir "$work/alone"
 sed "s#/tmp/#$work/alone/#g; s#include links.conf;#map \"/\$code\" \$candidates { default \"\"; }#" deploy/fail-static.conf > "$work/alone/nginx.conf"
 check "Nginx' configuration without the application" nginx -e stderr -t -q -c "$work/alone/nginx.conf"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts Nginx with its settings from the environment, and tells it whenever the replicas' addresses change.
+# Starts Nginx with its settings from the environment, and tells it whenever the replicas' addresses or the certificate change.
 set -u
 conf=/etc/nginx/holdfast/nginx.conf
 known=/tmp/replicas
@@ -21,6 +21,8 @@ write_settings() {
   for cidr in ${TRUSTED_PROXY_CIDR:-}; do echo "set_real_ip_from $cidr;"; done
   echo "geo \$realip_remote_addr \$from_proxy { default 0; $(for cidr in ${TRUSTED_PROXY_CIDR:-}; do printf '%s 1; ' "$cidr"; done)}"
   write_kept_address
+  write_origins
+  write_hidden
   echo "map \"\$from_proxy \$http_x_forwarded_proto\" \$client_scheme { \"1 https\" https; \"1 http\" http; default \$scheme; }"
 }
 
@@ -35,6 +37,64 @@ write_kept_address() {
       ;;
   esac
   echo "map \$remote_addr \$kept_address { $kept }"
+}
+
+# Which websites' scripts may read our own errors, as app/routes/origins.py lets them read the application's.
+write_origins() {
+  origins=$(echo "${CORS_ORIGINS:-}" | tr 'A-Z,' 'a-z ' | sed 's/[^]a-z0-9:/.+_*[ -]//g')
+  vary=Accept
+  case $origins in
+    "") mapped="" ;;
+    *\**) mapped='~. "*";' ;;
+    *)
+      vary="Accept, Origin"
+      mapped=$(echo "$origins" | tr ' ' '\n' | sort -u | sed -n "s/..*/\"&\" \$http_origin;/p")
+      ;;
+  esac
+  echo "map \$http_origin \$allowed_origin { $mapped default \"\"; }"
+  echo "map \"\" \$error_vary { default \"$vary\"; }"
+}
+
+# Where keys are asked for, only who is in this container gets /metrics from Nginx; Prometheus asks each replica itself.
+write_hidden() {
+  case ${AUTH:-off} in
+    off) echo "map \"\" \$hides_metrics { default 0; }" ;;
+    *) echo "geo \$realip_remote_addr \$hides_metrics { default 1; 127.0.0.1 0; }" ;;
+  esac
+}
+
+# TLS on port 8443 when TLS_CERTIFICATE and TLS_KEY name its files. On port 8080 then only what must be plain stays so.
+write_tls() {
+  [ -n "${TLS_CERTIFICATE:-}" ] || return 0
+  port=$([ "${TLS_PORT:-443}" = 443 ] || echo ":$TLS_PORT")
+  echo "map \"\$scheme\$uri\" \$needs_tls { ~^http/(health\$|nginx-|\.well-known/acme-challenge/) 0; ~^http/ 1; default 0; }" >> /tmp/settings.conf
+  case $(nginx -v 2>&1) in
+    */1.[0-9].* | */1.1[0-9].* | */1.2[0-5].*) echo "listen 8443 ssl http2 default_server backlog=4096;" ;;
+    *) printf 'listen 8443 ssl default_server backlog=4096;\nhttp2 on;\n' ;;
+  esac
+  # The intermediate profile of Mozilla's guidelines 5.7: every browser since 2017.
+  cat <<END
+ssl_certificate $TLS_CERTIFICATE;
+ssl_certificate_key $TLS_KEY;
+ssl_protocols TLSv1.2 TLSv1.3;
+ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305;
+ssl_prefer_server_ciphers off;
+ssl_session_cache shared:tls:10m;
+ssl_session_timeout 1d;
+ssl_session_tickets off;
+keepalive_requests 1000;  # a client that opens and resets streams without end must connect again
+if (\$needs_tls) { return 308 https://\$host$port\$request_uri; }
+location ^~ /.well-known/acme-challenge/ {
+  root ${TLS_CERTIFICATE%/*}/acme;
+  default_type text/plain;
+  add_header X-Content-Type-Options nosniff always;
+  add_header Strict-Transport-Security \$hsts always;
+}
+END
+}
+
+certificate() {
+  [ -z "${TLS_CERTIFICATE:-}" ] || cksum "$TLS_CERTIFICATE" "$TLS_KEY" 2>/dev/null
 }
 
 # All addresses of a name; musl's getent may know no ahostsv4, then BusyBox answers.
@@ -68,10 +128,12 @@ write_upstream() {
 
 # A task that Swarm stops has left the name 2 s before its SIGTERM: looking every second, Nginx has forgotten it by then.
 watch() {
-  while sleep 1; do
+  while sleep 1 && kill -0 $$ 2>/dev/null; do  # as long as Nginx, which has taken this script's place, is there
     current=$(addresses)
-    [ "$current" != "$replicas" ] || continue
+    seen=$(certificate)
+    [ "$current" != "$replicas" ] || [ "$seen" != "$served" ] || continue
     replicas=$current
+    served=$seen
     write_upstream "$replicas" > /tmp/replicas.conf
     nginx -t -q -c "$conf" && kill -HUP "$(cat /tmp/nginx.pid)"
     echo "replicas: $(echo "$replicas" | tr '\n' ' ')" >&2
@@ -79,6 +141,8 @@ watch() {
 }
 
 write_settings > /tmp/settings.conf
+write_tls > /tmp/tls.conf
+served=$(certificate)
 replicas=$(addresses)
 write_upstream "$replicas" > /tmp/replicas.conf
 watch &

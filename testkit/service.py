@@ -25,6 +25,9 @@ _SETTINGS = r"""
 limit_req_zone $binary_remote_addr zone=clients:10m rate=20000r/s;
 limit_req zone=clients burst=20000 nodelay;
 map "" $client_scheme {{ default $scheme; }}
+map "" $allowed_origin {{ default ""; }}
+map "" $error_vary {{ default Accept; }}
+map "" $hides_metrics {{ default 0; }}
 map $remote_addr $kept_address {{ "~^(?<four>[0-9]+\.[0-9]+\.[0-9]+)\." $four.0; default ::; }}
 upstream app {{
     zone app 128k; least_conn; {servers}
@@ -134,7 +137,8 @@ def front_door(stack: Stack) -> None:
         (stack.folder / name).write_text(text)
     servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in stack.replica_ports)
     (stack.folder / "settings.conf").write_text(_SETTINGS.format(servers=servers))
-    (stack.folder / "replicas.conf").write_text("")
+    for name in ("replicas.conf", "tls.conf"):
+        (stack.folder / name).write_text("")
     stack.run(
         "nginx",
         [need("nginx", "nginx"), "-c", str(stack.folder / "nginx.conf"), "-g", "daemon off;"],

@@ -85,15 +85,17 @@ class FrontDoor(Server):
         self, *replicas: Replica, changes: dict[str, str] | None = None, **settings: str
     ) -> None:
         super().__init__()
-        self.inner_port = free_port()
+        self.inner_port, self.tls_port = free_port(), free_port()
         self.changes = {
             "listen 8080": f"listen {self.port}",
             "listen 8081": f"listen {self.inner_port}",
             **(changes or {}),
         }
-        self._render({"APP_SERVERS": " ".join(replica.address for replica in replicas), **settings})
+        servers = " ".join(replica.address for replica in replicas)
+        self.settings = {"APP_SERVERS": servers, **settings}
+        self._render()
 
-    def _render(self, settings: dict[str, str]) -> None:
+    def _render(self) -> None:
         """As deploy/lint.sh does: every path is inside of our folder, and the script ends before it
         would start Nginx.
         """
@@ -106,10 +108,11 @@ class FrontDoor(Server):
             for old, new in self.changes.items() if path.name == "nginx.conf" else ():
                 assert old in text
                 text = text.replace(old, new)
+            text = text.replace("listen 8443", f"listen {self.tls_port}")
             (self.folder / path.name).write_text(
                 text.replace("127.0.0.1:8081", f"127.0.0.1:{self.inner_port}")
             )
-        environment = {"PATH": os.environ["PATH"], **settings}
+        environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin", **self.settings}
         subprocess.run(
             ["sh", str(self.folder / "start.sh")], check=True, env=environment, timeout=30
         )

@@ -42,10 +42,11 @@ def logged(
     for address in addresses:
         with closing(http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=30)) as connection:
             own = {"X-Forwarded-For": address, "User-Agent": "probe", **headers}
-            connection.request("GET", "/abc", headers=own)
+            connection.request("GET", "/abc?token=hemlig", headers=own)
             assert connection.getresponse().status == 200
     file = nginx.folder / "nginx.log"
     wait_for(lambda: file.read_text().count('"uri":"/abc"') == len(addresses), what="the log")
+    assert "hemlig" not in file.read_text()
     lines = [json.loads(line) for line in file.read_text().splitlines() if line.startswith("{")]
     return [(line["client"], line["user_agent"]) for line in lines]
 

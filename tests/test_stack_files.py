@@ -77,10 +77,24 @@ def test_every_variable_of_the_relays_container_is_one_that_it_reads(stack: dict
 
 @either
 def test_every_variable_of_nginx_is_one_that_its_script_reads(stack: dict[str, Any]) -> None:
-    script = (ROOT / "nginx" / "start.sh").read_text()
-    assert set(stack["services"]["nginx"]["environment"]) == set(
-        re.findall(r"\$\{?([A-Z_]{4,})", script)
-    )
+    read = set(re.findall(r"\$\{?([A-Z_]{4,})", (ROOT / "nginx" / "start.sh").read_text()))
+    only_for_tls = {name for name in read if name.startswith("TLS_")}
+    assert set(stack["services"]["nginx"]["environment"]) == read - only_for_tls
+    if stack is COMPOSE:
+        assert set(COMPOSE["services"]["nginx-tls"]["environment"]) == read
+
+
+def test_the_nginx_with_tls_is_the_other_one_but_for_tls() -> None:
+    plain, tls = (dict(COMPOSE["services"][name]) for name in ("nginx", "nginx-tls"))
+    assert tls.pop("profiles") == ["tls"]
+    assert tls.pop("ports") == ["${HTTP_PORT:-80}:8080", "${TLS_PORT:-443}:8443"]
+    own = {"TLS_CERTIFICATE", "TLS_KEY", "TLS_PORT"}
+    environment = {name: tls["environment"][name] for name in tls["environment"].keys() - own}
+    *volumes, folder = tls["volumes"]
+    assert (folder["target"], folder["read_only"]) == ("/run/tls", True)
+    assert {**tls, "environment": environment, "volumes": volumes} == {
+        name: value for name, value in plain.items() if name != "ports"
+    }
 
 
 def test_replicas_have_the_same_settings_in_both_files() -> None:
@@ -101,7 +115,7 @@ def test_both_files_have_the_same_services_from_the_same_images() -> None:
     compose = {
         re.sub(r"^app\d$", "app", name): service["image"]
         for name, service in COMPOSE["services"].items()
-        if name != "secrets"
+        if name != "secrets" and "profiles" not in service
     }
     assert compose == {name: service["image"] for name, service in SWARM["services"].items()}
 
@@ -134,6 +148,7 @@ def test_only_nginx_listens_to_the_world() -> None:
         if "ports" in service
     }
     assert published.pop("nginx") == ["${APP_PORT:-8000}:8080"]
+    assert published.pop("nginx-tls") == ["${HTTP_PORT:-80}:8080", "${TLS_PORT:-443}:8443"]
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
@@ -224,6 +239,7 @@ def test_every_file_that_is_mounted_exists() -> None:
         path
         for path in mounted | configs
         if path.startswith("./") or "." in path
+        if "./var/" not in path  # what is there is the operator's
         if not (ROOT / path).exists()
     ] == []
 

@@ -26,7 +26,7 @@ _CONTRACT = (
     "tests/routes",
     *(
         f"tests/test_{name}.py"
-        for name in ("odd_requests", "odd_inputs", "odd_addresses", "openapi")
+        for name in ("odd_requests", "odd_inputs", "odd_addresses", "openapi", "problems")
     ),
 )
 
