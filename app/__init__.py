@@ -19,6 +19,7 @@ from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.front import Front
 from app.redirects.links import cache, handshake
+from app.redirects.quotas import quotas
 from app.redirects.visits import addresses
 from app.routes import gate
 from app.services import health
@@ -92,6 +93,7 @@ def bind(settings: Settings) -> None:
     redis_connection.bind(settings.redis_url, handshake)
     cache.bind(settings.cache_ttl_seconds)
     addresses.bind(settings.visitor_address)
+    quotas.bind(settings)
     retention.bind(settings.event_retention_days)
     schema.bind(drain.waiting)
 

@@ -146,12 +146,22 @@ class Settings:
     event_retention_days: int = _between(0, 36_500, 0)
     auth: str = _one_of("off", "on", "create", default="off")
     cors_origins: str = _origins("")
+    limits: str = _one_of("", "on", "off", default="")
+    limit_writes: int = _between(0, 1_000_000, 60)
+    limit_imports: int = _between(0, 1_000_000, 6)
+    limit_wrong_keys: int = _between(0, 1_000_000, 10)
+    limit_wrong_codes: int = _between(0, 1_000_000, 60)
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)
     log_file: str = "var/holdfast.log"
     log_level: str = _one_of("DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
     log_max_bytes: int = _between(10_000, 10**12, 10_000_000)
     prometheus_multiproc_dir: str = _directory("")
+
+    @property
+    def has_limits(self) -> bool:
+        """Unless LIMITS says so, where AUTH is not off."""
+        return (self.limits or ("off" if self.auth == "off" else "on")) == "on"
 
     @property
     def secrets(self) -> tuple[str, ...]:

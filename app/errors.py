@@ -59,6 +59,15 @@ class Unprocessable(ApiError):
     status = 422
 
 
+class TooManyRequests(ApiError):
+    status = 429
+    problem_type = problems.QUOTA_EXCEEDED
+
+    def __init__(self, message: str, headers: dict[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
+
+
 class Unavailable(ApiError):
     status = 503
 

@@ -55,6 +55,11 @@ cache_misses = Counter(
     "cache_misses_total", "Links and answers that the cache did not have.", registry=registry
 )
 cache_failures = Counter("cache_failures_total", "Calls of Redis that failed.", registry=registry)
+limits_unchecked = Counter(
+    "limits_unchecked_total",
+    "Requests that no limit was counted for, because Redis did not answer.",
+    registry=registry,
+)
 
 connections_in_use = Gauge(
     "database_connections_in_use",

@@ -8,11 +8,8 @@ from typing import Any
 
 MEDIA, JSON = "application/problem+json", "application/json"
 NO_TYPE = "about:blank"
-_TITLES = {
-    "https://iana.org/assignments/http-problem-types#quota-exceeded": (
-        "Request cannot be satisfied as assigned quota has been exceeded"
-    )
-}
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_TITLES = {QUOTA_EXCEEDED: "Request cannot be satisfied as assigned quota has been exceeded"}
 """By problem type; without a type of its own an error's title is its status' phrase."""
 _WEIGHT = re.compile(r"\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*", re.ASCII | re.IGNORECASE)
 

@@ -6,7 +6,6 @@ No redirect is sent before its click is recorded.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from contextlib import suppress
 from functools import lru_cache
@@ -15,10 +14,10 @@ from typing import Any, NamedTuple
 from app import logs, metrics
 from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
 from app.database import released
-from app.errors import DeadLink, body_of
+from app.errors import DeadLink, body_of, in_form
 from app.migrations import schema
 from app.proxies import client_address
-from app.redirects import recording
+from app.redirects import guesses
 from app.redirects.answers import redirect_headers, require_lead, with_query
 from app.redirects.batching import LoopRedis
 from app.redirects.clicks import Click, Outcome, visitor
@@ -28,6 +27,7 @@ from app.redirects.visits import ASKING, extras
 from app.schemas import POSSIBLE_CODE, RESERVED
 
 _REPORT_SECONDS = 0.05
+_FEW = 4
 
 
 class Front:
@@ -107,12 +107,24 @@ class Front:
         more = extras(said, scope["query_string"])
         return Click(scope["path"][1:], visitor(ip, agent, referrer, more))
 
+    def _address(self, scope: Scope, said: dict[bytes, str]) -> str:
+        peer = (scope["client"] or ("",))[0]
+        return client_address(said.get(b"x-forwarded-for", ""), peer, self._trusted_proxies)
+
     async def _resolve(self, scope: Scope, said: dict[bytes, str], request_id: str) -> Any:
         """The answer by the database, on a thread of Flask's; None when Flask must give it."""
+        address = self._address(scope, said)
+        if error := guesses.refusal(scope["click"], address):
+            accept = said.get(b"accept", "*/*")
+            # A browser gets a page, as long as Flask is not busy with such requests.
+            is_flasks = "text/html" in accept and self._with_flask < _FEW
+            return None if is_flasks else _error(error, request_id, accept)
         plain = not said.keys() & _BODY and said.get(b"accept", "*/*") in _NOT_HTML
         if "must_run" in scope or not plain or not schema.ready or self._flask.full:
             return None
-        return await self._flask.run(_resolved_answer, (scope, request_id, self.deactivated_status))
+        return await self._flask.run(
+            _resolved_answer, (scope, address, request_id, self.deactivated_status)
+        )
 
     def _report_soon(self) -> None:
         if not self._report_is_due:
@@ -161,18 +173,24 @@ def _new_redirect(link: Link, cached: bool) -> _Answer:
 _kept_redirect = lru_cache(maxsize=2000)(_new_redirect)
 
 
-def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
+def _error(error: DeadLink, request_id: str, accept: str = "*/*") -> _Answer:
+    """As Flask renders it, but for the page."""
+    text, kind = in_form(body_of(error, request_id), accept, error.problem_type)
+    content = text.encode()
+    headers = {"Content-Type": kind, "Content-Length": str(len(content)), **error.headers}
+    return _Answer(error.status, _encoded(headers), content)
+
+
+def _resolved_answer(asked: tuple[Scope, str, str, int]) -> _Answer | None:
     """Without Flask, which takes three times as long; Flask answers when the database fails."""
-    scope, request_id, deactivated_status = asked
+    scope, address, request_id, deactivated_status = asked
     short_code = scope["path"][1:]
     try:
         with released():
-            scope["found"] = recording.follow(scope["click"])
+            scope["found"] = guesses.follow(scope["click"], address)
         found = require_lead(scope["found"], short_code, deactivated_status)
     except DeadLink as error:
-        body = json.dumps(body_of(error, request_id)).encode() + b"\n"
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        return _Answer(error.status, _encoded({**headers, **error.headers}), body)
+        return _error(error, request_id)
     except Exception as error:  # noqa: BLE001 - Flask answers for it
         scope["failure"] = error
         return None

@@ -12,13 +12,13 @@ from werkzeug.datastructures import Headers
 
 from app import metrics
 from app.errors import prefers_html
-from app.redirects import recording
+from app.redirects import guesses, recording
 from app.redirects.answers import redirect_headers, require_lead, with_query
 from app.redirects.clicks import Click, visitor
 from app.redirects.recording import Found
 from app.redirects.visits import ASKING, extras
 from app.routes.inputs import Answer, base_url, declares, empty
-from app.schemas import POSSIBLE_CODE, Preview, show_preview
+from app.schemas import Preview, show_preview
 
 bp = Blueprint("redirects", __name__)
 
@@ -30,7 +30,8 @@ bp = Blueprint("redirects", __name__)
 def follow_code(short_code: str) -> Response:
     """Follow a short link; each GET that is answered with 302 is one click."""
     deactivated_status = current_app.config["DEACTIVATED_STATUS"]
-    found = require_lead(_find(short_code), short_code, deactivated_status)
+    found = guesses.find(short_code, _address(), _find, is_new="must_run" not in _scope())
+    found = require_lead(found, short_code, deactivated_status)
     if request.method != "HEAD":
         metrics.redirects.inc()
     link = with_query(found.link, request.query_string)
@@ -54,7 +55,7 @@ def follow_url(short_code: str) -> Response:
 )
 def preview_code(short_code: str) -> Response | Answer:
     """Where a short link leads, without following it; no click."""
-    found = recording.peek(short_code) if POSSIBLE_CODE.fullmatch(short_code) else None
+    found = guesses.find(short_code, _address(), recording.peek)
     found = require_lead(found, short_code, current_app.config["DEACTIVATED_STATUS"])
     preview = show_preview(found.link, short_code, base_url())
     headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}
@@ -64,11 +65,9 @@ def preview_code(short_code: str) -> Response | Answer:
 
 
 def _find(short_code: str) -> Found | None:
-    if not POSSIBLE_CODE.fullmatch(short_code):
-        return None
     if request.method == "HEAD":
         return recording.peek(short_code)
-    scope = request.environ.get("asgi.scope", {})
+    scope = _scope()
     if "failure" in scope:
         raise scope["failure"]
     if "found" not in scope:
@@ -77,11 +76,21 @@ def _find(short_code: str) -> Found | None:
     return found
 
 
+def _scope() -> dict[str, Any]:
+    """What the front has learned of this request."""
+    scope: dict[str, Any] = request.environ.get("asgi.scope", {})
+    return scope
+
+
+def _address() -> str:
+    return request.remote_addr or ""
+
+
 def _click(short_code: str) -> Click:
     agent, referrer = (request.headers.get(name, "") for name in ("User-Agent", "Referer"))
     said = {name: request.headers[text] for name, text in _ASKING if text in request.headers}
     more = extras(said, request.query_string)
-    return Click(short_code, visitor(request.remote_addr or "", agent, referrer, more))
+    return Click(short_code, visitor(_address(), agent, referrer, more))
 
 
 _ASKING = [(name, name.decode()) for name in ASKING]

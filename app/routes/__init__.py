@@ -20,6 +20,7 @@ from app.routes import (
 )
 from app.routes.converters import CodeConverter, IdConverter
 from app.routes.inputs import finish, refuse_misfits
+from app.routes.limiting import limit, show
 
 
 def install(app: Flask) -> None:
@@ -28,7 +29,9 @@ def install(app: Flask) -> None:
     for hooks in (origins, pages, gate):
         hooks.install(app)
     app.before_request(refuse_misfits)
+    app.before_request(limit)
     app.after_request(finish)
+    app.after_request(show)
     for module in (users, many, qr, events, stats, products, logs, ops):
         app.register_blueprint(module.bp)
     repeats.install(app)

@@ -7,6 +7,8 @@ from functools import partial
 
 from flask import Blueprint, Response, request
 
+from app.errors import NotFound
+from app.redirects import guesses
 from app.routes.inputs import base_url, declares
 from app.schemas import QrQuery
 from app.services import qr, urls
@@ -35,7 +37,8 @@ def get_url_qr(url_id: int, query: QrQuery) -> Response:
 @_picture(scope="public")
 def get_code_qr(short_code: str, query: QrQuery) -> Response:
     """The same by the short code."""
-    urls.require_code(short_code)
+    if guesses.find(short_code, request.remote_addr or "", urls.find_code) is None:
+        raise NotFound(f"Short code {short_code[:64]} not found")
     return _drawn(short_code, query)
 
 

@@ -18,7 +18,7 @@ from app.models import Event, Url
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import add_pending, cache, deliver, link_of
-from app.schemas import POSSIBLE_CODE, UrlCreate, UrlUpdate, is_reserved
+from app.schemas import UrlCreate, UrlUpdate, is_reserved
 from app.services import access, linkrules, tables
 from app.services.tables import Check
 from app.unavailable import LockedTooLong
@@ -194,12 +194,10 @@ def code_of(url_id: int) -> str:
     return str(require(url_id).short_code)
 
 
-def require_code(short_code: str) -> None:
-    """Raises NotFound unless there is a link with this code, active or not."""
-    possible = POSSIBLE_CODE.fullmatch(short_code)
+def find_code(short_code: str) -> Any:
+    """Whether there is a link with this possible code, active or not; None for none."""
     wanted: tables.Conditions = {"short_code = ?": (short_code,), _LIVE: ()}
-    if not (possible and tables.select("1", Url, wanted).fetchone()):
-        raise NotFound(f"Short code {short_code[:64]} not found")
+    return tables.select("1", Url, wanted).fetchone()
 
 
 def count_active() -> int:
