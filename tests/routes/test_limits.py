@@ -1,0 +1,248 @@
+"""Limits over HTTP: writes, imports and wrong codes, by address, on both backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app.access import Caller, calling
+from app.config import Settings
+from app.database import db
+from app.models import Url
+from app.redirects.connection import redis_connection
+from app.redirects.links import link_key
+from testkit.servers import Redis
+from tests.conftest import Api
+from tests.imports.uploads import post_file
+
+LINK = {"original_url": "https://example.com/"}
+
+
+@pytest.fixture
+def limited(bound: Callable[..., Api]) -> Callable[..., FlaskClient]:
+    """A client of the application with these limits."""
+    return lambda **limits: bound(**{"limits": "on", **limits}).client
+
+
+def from_(address: str) -> dict[str, Any]:
+    return {"environ_base": {"REMOTE_ADDR": address}}
+
+
+def write(client: FlaskClient, address: str = "127.0.0.1", **more: Any) -> TestResponse:
+    return client.post("/urls", json=LINK, **from_(address), **more)
+
+
+def test_a_write_too_many_is_429_and_changes_nothing(limited: Callable[..., FlaskClient]) -> None:
+    client = limited(limit_writes=3)
+    assert [write(client).status_code for _ in range(5)] == [201, 201, 201, 429, 429]
+    assert Url.select().count() == 3
+
+
+def test_an_answer_says_what_the_client_has_left(limited: Callable[..., FlaskClient]) -> None:
+    client = limited(limit_writes=2)
+    first, second, refused = (write(client) for _ in range(3))
+    for answer, left in ((first, 1), (second, 0), (refused, 0)):
+        assert answer.headers["RateLimit-Policy"] == '"writes";q=2;w=60'
+        name, rest, seconds = answer.headers["RateLimit"].split(";")
+        assert (name, rest) == ('"writes"', f"r={left}")
+        assert 60 < int(seconds.removeprefix("t=")) <= 66
+    assert "Retry-After" not in second.headers
+    assert refused.headers["Retry-After"] == refused.headers["RateLimit"].rpartition("=")[2]
+    assert refused.json is not None
+    assert (refused.json["error"], refused.json["status"]) == ("Too Many Requests", 429)
+    assert refused.json["message"].startswith("Too many writes: 2 in 60 s are allowed; wait ")
+
+
+def test_a_request_is_counted_and_refused_before_its_body_is_looked_at(
+    limited: Callable[..., FlaskClient],
+) -> None:
+    client = limited(limit_writes=2)
+    bad = [client.post("/urls", data=b"{", **from_("192.0.2.1")) for _ in range(3)]
+    assert [answer.status_code for answer in bad] == [400, 400, 429]
+    assert bad[0].headers["RateLimit"].startswith('"writes";r=1;')
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/urls/1"),
+        ("DELETE", "/urls/1"),
+        ("PATCH", "/urls"),
+        ("POST", "/shorten"),
+        ("POST", "/urls/bulk"),
+        ("POST", "/users"),
+        ("DELETE", "/users/1"),
+        ("POST", "/events"),
+    ],
+)
+def test_every_kind_of_write_counts(
+    limited: Callable[..., FlaskClient], method: str, path: str
+) -> None:
+    client = limited(limit_writes=1)
+    answers = [client.open(path, method=method, json={}, **from_("192.0.2.1")) for _ in range(2)]
+    assert answers[0].status_code in (400, 404)
+    assert answers[1].status_code == 429
+
+
+def test_reads_are_never_limited_and_say_nothing(limited: Callable[..., FlaskClient]) -> None:
+    client = limited(limit_writes=1, limit_wrong_codes=1)
+    code = write(client).get_json()["short_code"]
+    for path in ("/urls", "/users", f"/{code}", f"/{code}+", "/health", "/openapi.json"):
+        answers = [client.open(path, method=each) for each in ("GET", "HEAD", "OPTIONS") * 2]
+        assert {answer.status_code for answer in answers} <= {200, 302}
+        assert not any("RateLimit" in answer.headers for answer in answers)
+
+
+def test_an_import_counts_by_the_hour_and_as_nothing_else(
+    limited: Callable[..., FlaskClient],
+) -> None:
+    client = limited(limit_writes=1, limit_imports=2)
+    paths = ("/users/bulk", "/urls/import", "/users/bulk")
+    answers = [post_file(client, path, "username,email\nada,ada@example.com\n") for path in paths]
+    assert [answer.status_code for answer in answers] == [201, 201, 429]
+    assert answers[2].headers["RateLimit-Policy"] == '"imports";q=2;w=3600'
+    assert 3600 < int(answers[2].headers["Retry-After"]) <= 3960
+    assert write(client, "127.0.0.1").status_code == 201
+
+
+def test_each_address_has_its_own_limit_and_an_ipv6_network_one(
+    limited: Callable[..., FlaskClient],
+) -> None:
+    client = limited(limit_writes=1)
+    addresses = (
+        "192.0.2.1",
+        "192.0.2.2",
+        "::ffff:192.0.2.2",
+        "2001:db8:0:1::1",
+        "2001:db8:0:1:ffff::9",
+        "2001:db8:0:2::1",
+    )
+    answers = [write(client, address).status_code for address in addresses]
+    assert answers == [201, 201, 429, 201, 429, 201]
+
+
+def test_nothing_is_counted_where_limits_are_off(
+    bound: Callable[..., Api], settings: Settings
+) -> None:
+    client = bound(limit_writes=1, limit_wrong_codes=1).client
+    answers = [write(client) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {201}
+    assert not any("RateLimit" in answer.headers for answer in answers)
+    assert {client.get(f"/wrong{n}").status_code for n in range(5)} == {404}
+    if settings.redis_url:
+        assert redis_connection.call("KEYS", "limit:*") == []
+
+
+def test_limits_are_off_by_default_only_where_auth_is_off() -> None:
+    given = [Settings(auth=auth).has_limits for auth in ("off", "on", "create")]
+    assert given == [False, True, True]
+    assert Settings(limits="on").has_limits
+    assert not Settings(auth="on", limits="off").has_limits
+
+
+def test_a_limit_of_zero_is_none(limited: Callable[..., FlaskClient]) -> None:
+    client = limited(limit_writes=0, limit_imports=0, limit_wrong_codes=0)
+    answers = [write(client) for _ in range(70)]
+    assert {answer.status_code for answer in answers} == {201}
+    assert "RateLimit" not in answers[0].headers
+    assert {client.get(f"/wrong{n}").status_code for n in range(70)} == {404}
+
+
+WRONG = ("/{}", "/{}+", "/{}.qr", "/urls/{}/redirect")
+
+
+@pytest.mark.parametrize("form_of", WRONG)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_wrong_code_too_many_is_429_however_it_is_asked_for(
+    limited: Callable[..., FlaskClient], form_of: str, method: str
+) -> None:
+    client = limited(limit_wrong_codes=3)
+    answers = [
+        client.open(form_of.format(f"wrong{n}"), method=method, **from_("192.0.2.1"))
+        for n in range(6)
+    ]
+    assert [answer.status_code for answer in answers] == [404] * 3 + [429] * 3
+    for answer in answers[3:]:
+        assert answer.headers["RateLimit-Policy"] == '"wrong-codes";q=3;w=60'
+        assert answer.headers["RateLimit"].startswith('"wrong-codes";r=0;t=')
+        assert 60 < int(answer.headers["Retry-After"]) <= 66
+    assert client.get("/wrong", **from_("192.0.2.2")).status_code == 404
+
+
+def test_a_program_reads_why_and_a_browser_gets_a_page(
+    limited: Callable[..., FlaskClient],
+) -> None:
+    client = limited(limit_wrong_codes=1)
+    client.get("/wrong", **from_("192.0.2.1"))
+    program = client.get("/wrong", **from_("192.0.2.1"))
+    assert program.get_json()["reason"] == "limited"
+    assert program.get_json()["message"].startswith("Too many wrong codes: 1 in 60 s are allowed")
+    page = client.get("/wrong", headers={"Accept": "text/html"}, **from_("192.0.2.1"))
+    assert (page.status_code, page.mimetype) == (429, "text/html")
+    assert "Please wait" in page.text
+
+
+def test_codes_that_cannot_exist_and_dead_links_are_no_wrong_codes(
+    limited: Callable[..., FlaskClient],
+) -> None:
+    client = limited(limit_wrong_codes=1)
+    dead, gone = write(client).get_json(), write(client).get_json()
+    client.put(f"/urls/{dead['id']}", json={"is_active": False})
+    client.delete(f"/urls/{gone['id']}")
+    for path, status in (("/a.b", 404), (f"/{dead['short_code']}", 410), ("/" + "a" * 99, 404)):
+        assert {client.get(path).status_code for _ in range(3)} == {status}
+    assert {client.get(f"/{gone['short_code']}").status_code for _ in range(3)} == {404}
+    assert [client.get("/wrong").status_code for _ in range(2)] == [404, 429]
+
+
+def test_a_refused_address_still_follows_what_the_cache_has(
+    limited: Callable[..., FlaskClient], settings: Settings
+) -> None:
+    """Without Redis the database tells; a valid code is never refused there."""
+    client = limited(limit_wrong_codes=1)
+    cached, cold = (write(client).get_json()["short_code"] for _ in range(2))
+    if settings.redis_url:
+        redis_connection.call("DEL", link_key(cold))
+    assert [client.get("/wrong").status_code for _ in range(2)] == [404, 429]
+    kinds = ("/{}", "/{}+", "/{}.qr", "/urls/{}/redirect")
+    assert {client.get(kind.format(cached)).status_code for kind in kinds} == {200, 302}
+    expected = 429 if settings.redis_url else 302
+    assert client.get(f"/{cold}").status_code == expected
+    assert client.head(f"/{cold}").status_code == expected
+    assert client.get(f"/{cold}", **from_("192.0.2.9")).status_code == 302
+    assert client.get(f"/{cold}").status_code == 302  # the other visitor's request has cached it
+
+
+def test_a_key_has_its_own_limit_wherever_it_is_used(limited: Callable[..., FlaskClient]) -> None:
+    client = limited(limit_writes=1)
+    answers = []
+    for key, address in ((7, "192.0.2.1"), (7, "192.0.2.2"), (8, "192.0.2.1")):
+        with calling(Caller(key_id=key)):
+            answers.append(write(client, address).status_code)
+    assert answers == [201, 429, 201]
+    assert write(client, "192.0.2.1").status_code == 201
+
+
+@pytest.mark.services
+def test_without_an_answer_of_redis_nothing_is_refused_and_a_metric_counts_it(
+    bound: Callable[..., Api], redis_server: Redis, session_app: Flask
+) -> None:
+    limits = {"limits": "on", "limit_writes": 1, "limit_wrong_codes": 1}
+    client = bound(redis_url=redis_server.url, **limits).client
+    assert [write(client).status_code for _ in range(2)] == [201, 429]
+    before = unchecked(client)
+    redis_server.kill()
+    db.close()
+    assert {write(client).status_code for _ in range(3)} == {201}
+    assert {client.get(f"/wrong{n}").status_code for n in range(3)} == {404}
+    assert unchecked(client) - before == 6
+
+
+def unchecked(client: FlaskClient) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return float(next(each.split()[1] for each in lines if each.startswith("limits_unchecked_t")))
