@@ -23,6 +23,7 @@ from app.redirects.batching import LoopRedis
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import RedisUnavailable
 from app.redirects.links import Link, link_key
+from app.redirects.quotas import quotas
 from app.redirects.visits import ASKING, extras
 from app.schemas import POSSIBLE_CODE, RESERVED
 
@@ -113,7 +114,7 @@ class Front:
 
     async def _resolve(self, scope: Scope, said: dict[bytes, str], request_id: str) -> Any:
         """The answer by the database, on a thread of Flask's; None when Flask must give it."""
-        address = self._address(scope, said)
+        address = self._address(scope, said) if quotas.on else ""
         if error := guesses.refusal(scope["click"], address):
             accept = said.get(b"accept", "*/*")
             # A browser gets a page, as long as Flask is not busy with such requests.
