@@ -168,7 +168,8 @@ def _success(operation: Operation, schema_of: Json, status: int = 0) -> Json:
     declared = operation.declared
     paging = ("Link", "X-Total-Count") if _is_list(operation) else ()
     tag = ("ETag",) if declared.tagged and declared.answer else ()
-    headers = _headers(*declared.headers, *paging, *tag, *_replayed(operation))
+    limits = _LIMITS if _is_limited(operation) else []
+    headers = _headers(*declared.headers, *paging, *tag, *limits, *_replayed(operation))
     described = {"description": phrase(status or declared.status), "headers": headers}
     if declared.answer is None:
         return described
@@ -185,11 +186,20 @@ def _failure(status: int, operation: Operation, schema: Json, problem: Json) -> 
     shown = {"schema": schema, "example": examples.error(status, words, message)}
     is_dead_link = 410 in operation.declared.errors and status in (404, 410)
     headers = ["Retry-After"] if status in (429, 503) else []
+    headers += _LIMITS if status == 429 or _is_limited(operation) else []
     headers += ["Cache-Control", "Vary"] if is_dead_link else []
     headers += ["X-Cache"] if operation.path == "/products" and status != 429 else []
     headers += _replayed(operation) if status < 429 else []
     content = {problems.JSON: shown, problems.MEDIA: {"schema": problem}, **_page(is_dead_link)}
     return {"description": words, "headers": _headers(*headers), "content": content}
+
+
+def _is_limited(operation: Operation) -> bool:
+    """Whether each request counts; not those for codes that no link has."""
+    return operation.method != "get"
+
+
+_LIMITS = ["RateLimit-Policy", "RateLimit"]
 
 
 def _headers(*names: str) -> Json:

@@ -66,6 +66,8 @@ HEADERS = {
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),
     "X-Total-Count": _header(_TOTAL, _NUMBER, required=False),
     "Retry-After": _header("Seconds to wait", _NUMBER),
+    "RateLimit-Policy": _header("Where limits are on: the one that counts this", required=False),
+    "RateLimit": _header("What is left of it, and in how many seconds more is", required=False),
     "ETag": _header("Its version, of a link with its clicks behind a dot; or a picture's bytes"),
     "Idempotent-Replayed": _header(
         "`true`: this request was answered before", {"type": "string", "const": "true"}, False
