@@ -14,7 +14,7 @@ endef
 .PHONY: help run
 .PHONY: test test-services lint format schemathesis clients lock
 .PHONY: stack stack-down backup restore stack-test stack-swarm drill lint-stack dashboards
-.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-endurance bench-growth bench-upgrade explain load
+.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-guesses bench-endurance bench-growth bench-upgrade explain load
 
 ##@ Start
 
@@ -108,6 +108,9 @@ bench-import: $(VENV)/development ## rows per second of both imports beside plai
 
 bench-kills: $(VENV)/development ## kill -9 each part under load, RUNS=20 times; count every click
 	$(BIN)/python -m benchmarks.kills
+
+bench-guesses: $(VENV)/development ## redirects beside 10,000 guesses of codes a second, for SECONDS=20
+	$(BIN)/python -m benchmarks.guesses
 
 bench-endurance: $(VENV)/development ## redirects at full speed for MINUTES=60, and the memory of each part
 	$(BIN)/python -m benchmarks.endurance

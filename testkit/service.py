@@ -22,8 +22,10 @@ SELECT 'T' || lpad(n::text, 5, '0'), 'https://example.com/tail/' || lpad(n::text
     now(), now() FROM generate_series(0, {TAIL - 1}) AS n
 """
 _SETTINGS = r"""
-limit_req_zone $binary_remote_addr zone=clients:10m rate=20000r/s;
-limit_req zone=clients burst=20000 nodelay;
+limit_req_zone $binary_remote_addr zone=clients:10m rate={rate}r/s;
+limit_req zone=clients burst={rate} nodelay;
+set_real_ip_from 127.0.0.1;
+real_ip_header X-Forwarded-For;
 map "" $client_scheme {{ default $scheme; }}
 map "" $allowed_origin {{ default ""; }}
 map "" $error_vary {{ default Accept; }}
@@ -59,7 +61,9 @@ class BoundedRedis(Redis):
 class Served:
     """Everything up, the sample data loaded, and TAIL more links that the cache does not have."""
 
-    def __init__(self, cleanup: ExitStack) -> None:
+    def __init__(self, cleanup: ExitStack, rate: int = 20_000, **settings: str) -> None:
+        """`rate`: requests that Nginx lets one address make in a second."""
+        self._settings = settings
         self.stack, self.postgres, self.redis = Stack(cleanup), SafePostgres(), BoundedRedis()
         for server in (self.postgres, self.redis):
             cleanup.callback(server.destroy)
@@ -69,7 +73,7 @@ class Served:
             cursor.execute(_TAIL_LINKS)
         self.stack.watch("postgres", _pid(self.postgres))
         self.stack.watch("redis", _pid(self.redis))
-        front_door(self.stack)
+        front_door(self.stack, rate)
 
     @property
     def address(self) -> dict[str, Any]:
@@ -81,10 +85,18 @@ class Served:
             "dbname": "holdfast",
         }
 
+    def links(self, number: int) -> list[tuple[str, str]]:
+        """Codes that work and where they lead; the cache has them."""
+        sql = "SELECT short_code, original_url FROM urls WHERE is_active ORDER BY id LIMIT %s"
+        with psycopg2.connect(**self.address) as connection, connection.cursor() as cursor:
+            cursor.execute(sql, (number,))
+            return list(cursor.fetchall())
+
     def _start_ours(self) -> None:
         stack, log = self.stack, self.stack.folder / "holdfast.log"
         stores = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
         shared = {**stores, "LOG_FILE": str(log), "LOG_LEVEL": "INFO", "BASE_URL": ""}
+        shared |= self._settings
         migration = [PYTHON, "-m", "app", "migrate"]
         environment = {**os.environ, **shared, "AUTO_SEED": "true"}
         subprocess.run(migration, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
@@ -119,7 +131,7 @@ def replica_settings(folder: Path, shared: dict[str, str], number: int) -> dict[
     }
 
 
-def front_door(stack: Stack) -> None:
+def front_door(stack: Stack, rate: int = 20_000) -> None:
     """nginx/nginx.conf itself, with other paths and ports, and with what nginx/start.sh would have
     written.
     """
@@ -136,7 +148,7 @@ def front_door(stack: Stack) -> None:
         )
         (stack.folder / name).write_text(text)
     servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in stack.replica_ports)
-    (stack.folder / "settings.conf").write_text(_SETTINGS.format(servers=servers))
+    (stack.folder / "settings.conf").write_text(_SETTINGS.format(servers=servers, rate=rate))
     for name in ("replicas.conf", "tls.conf"):
         (stack.folder / name).write_text("")
     stack.run(
