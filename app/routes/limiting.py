@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, current_app, g, request
 
-from app.access import caller
+from app.access import Caller, caller
 from app.errors import TooManyRequests
 from app.redirects.quotas import Policy, Standing, network, quotas, wrong_keys
 
@@ -38,16 +40,31 @@ def _client() -> str:
     return network(request.remote_addr or "") if who.key_id is None else f"key {who.key_id}"
 
 
-def refuse_guesser() -> None:
-    """Raises TooManyRequests when this address sent too many wrong keys; asks nobody."""
-    if standing := wrong_keys.refusal(request.remote_addr or ""):
+def key_of(secret: str, find: Callable[[str], Caller | None]) -> Caller | None:
+    """Whom `find` finds; raises TooManyRequests when the address sent too many wrong secrets.
+
+    A secret that was right lately is looked up nevertheless: others may share the address.
+    """
+    if quotas.wrong_keys is None:
+        return find(secret)
+    address, digest = request.remote_addr or "", hashlib.sha256(secret.encode()).digest()
+    standing = None if digest in _right else wrong_keys.refusal(address)
+    who = None if standing else find(secret)
+    if who is None:
+        _right.pop(digest, None)
+        standing = standing or wrong_keys.count(address)
+    else:
+        if len(_right) >= _MOST_RIGHT:
+            _right.clear()
+        _right[digest] = None
+    if standing:
         raise _refusal(standing)
+    return who
 
 
-def count_wrong_key() -> None:
-    """Counts a wrong key of this address; raises TooManyRequests when there were too many."""
-    if standing := wrong_keys.count(request.remote_addr or ""):
-        raise _refusal(standing)
+_MOST_RIGHT = 1000
+_right: dict[bytes, None] = {}
+"""Hashes of secrets that had a key when they were last looked up."""
 
 
 def _refusal(standing: Standing) -> TooManyRequests:

@@ -13,9 +13,11 @@ from werkzeug.test import TestResponse
 from app.access import Caller, calling
 from app.config import Settings
 from app.database import db
+from app.errors import TooManyRequests
 from app.models import Url
 from app.redirects.connection import redis_connection
 from app.redirects.links import link_key
+from app.routes.limiting import key_of
 from testkit.servers import Redis
 from tests.conftest import Api
 from tests.imports.uploads import post_file
@@ -226,6 +228,43 @@ def test_a_key_has_its_own_limit_wherever_it_is_used(limited: Callable[..., Flas
             answers.append(write(client, address).status_code)
     assert answers == [201, 429, 201]
     assert write(client, "192.0.2.1").status_code == 201
+
+
+def ask_key(app: Flask, secret: str, known: tuple[str, ...], address: str = "192.0.2.1") -> Any:
+    """Whom the gate would find; counts the look-ups."""
+    asked: list[str] = []
+
+    def find(shown: str) -> Caller | None:
+        asked.append(shown)
+        return Caller(key_id=1) if shown in known else None
+
+    with app.test_request_context(**from_(address)):
+        try:
+            return key_of(secret, find) is not None, len(asked)
+        except TooManyRequests as refused:
+            return refused.headers["RateLimit-Policy"], len(asked)
+
+
+def test_above_the_limit_of_wrong_keys_nobody_looks_a_key_up(
+    bound: Callable[..., Api], session_app: Flask
+) -> None:
+    bound(limits="on", limit_wrong_keys=2)
+    policy = '"wrong-keys";q=2;w=60'
+    answers = [ask_key(session_app, f"wrong{n}", ()) for n in range(4)]
+    assert answers == [(False, 1), (False, 1), (policy, 0), (policy, 0)]
+    assert ask_key(session_app, "wrong", (), "192.0.2.2") == (False, 1)
+
+
+def test_a_key_that_was_right_lately_works_beside_wrong_ones_until_it_is_revoked(
+    bound: Callable[..., Api], session_app: Flask
+) -> None:
+    bound(limits="on", limit_wrong_keys=1)
+    assert ask_key(session_app, "mine", ("mine",)) == (True, 1)
+    assert ask_key(session_app, "wrong", ("mine",)) == (False, 1)
+    assert ask_key(session_app, "mine", ("mine",)) == (True, 1)
+    assert ask_key(session_app, "new", ("mine", "new")) == ('"wrong-keys";q=1;w=60', 0)
+    assert ask_key(session_app, "mine", ())[1] == 1
+    assert ask_key(session_app, "mine", ()) == ('"wrong-keys";q=1;w=60', 0)
 
 
 @pytest.mark.services
