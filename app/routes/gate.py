@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from app import access
 from app.access import Caller
 from app.errors import Forbidden, InvalidInput, Unauthorized, Unavailable
+from app.routes.limiting import key_of
 from app.services import keys
 
 KEYS_OF = {
@@ -68,7 +69,7 @@ def _caller_of(current: Request, auth: str) -> Caller:
         if keyless:
             return access.NOBODY
         raise _unauthorized("An API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
-    who = keys.find(secret)
+    who = key_of(secret, keys.find)
     if who is None:
         raise _unauthorized("The API key is wrong, revoked or expired", ', error="invalid_token"')
     # What belongs to no user is not for a key that is bound to one.

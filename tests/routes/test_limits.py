@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from app.access import Caller, calling
+from app.access import Caller
 from app.config import Settings
 from app.database import db
 from app.errors import TooManyRequests
@@ -18,6 +18,9 @@ from app.models import Url
 from app.redirects.connection import redis_connection
 from app.redirects.links import link_key
 from app.routes.limiting import key_of
+from app.schemas import KeyCreate
+from app.services import keys
+from app.services.keysecrets import new_secret
 from testkit.servers import Redis
 from tests.conftest import Api
 from tests.imports.uploads import post_file
@@ -220,14 +223,51 @@ def test_a_refused_address_still_follows_what_the_cache_has(
     assert client.get(f"/{cold}").status_code == 302  # the other visitor's request has cached it
 
 
-def test_a_key_has_its_own_limit_wherever_it_is_used(limited: Callable[..., FlaskClient]) -> None:
-    client = limited(limit_writes=1)
-    answers = []
-    for key, address in ((7, "192.0.2.1"), (7, "192.0.2.2"), (8, "192.0.2.1")):
-        with calling(Caller(key_id=key)):
-            answers.append(write(client, address).status_code)
+@pytest.fixture
+def keyed(
+    limited: Callable[..., FlaskClient], session_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., FlaskClient]:
+    """The same with AUTH=on."""
+    monkeypatch.setitem(session_app.config, "AUTH", "on")
+    return limited
+
+
+def shown(secret: str) -> dict[str, Any]:
+    return {"headers": {"Authorization": f"Bearer {secret}"}}
+
+
+def new_key(name: str) -> str:
+    return keys.create(KeyCreate(name=name, scope="write"))[1].text
+
+
+def test_a_key_has_its_own_limit_wherever_it_is_used(keyed: Callable[..., FlaskClient]) -> None:
+    client = keyed(limit_writes=1)
+    one, other = new_key("one"), new_key("other")
+    used = ((one, "192.0.2.1"), (one, "192.0.2.2"), (other, "192.0.2.1"))
+    answers = [write(client, address, **shown(secret)).status_code for secret, address in used]
     assert answers == [201, 429, 201]
-    assert write(client, "192.0.2.1").status_code == 201
+
+
+def test_wrong_keys_above_the_limit_are_429_and_a_right_one_goes_on(
+    keyed: Callable[..., FlaskClient],
+) -> None:
+    client = keyed(limit_wrong_keys=2)
+    right = new_key("right")
+    wrong = [new_secret().text for _ in range(4)]
+    assert client.get("/urls", **shown(right)).status_code == 200
+    answers = [client.get("/urls", **shown(secret)) for secret in wrong]
+    assert [answer.status_code for answer in answers] == [401, 401, 429, 429]
+    assert answers[3].headers["RateLimit-Policy"] == '"wrong-keys";q=2;w=60'
+    assert answers[3].headers["Retry-After"]
+    assert client.get("/urls", **shown(right)).status_code == 200
+    assert client.get("/urls").status_code == 401  # no key is no wrong key
+    assert client.get("/urls", **shown(wrong[0]), **from_("192.0.2.2")).status_code == 401
+
+
+def test_who_may_not_write_uses_nothing_up(keyed: Callable[..., FlaskClient]) -> None:
+    client = keyed(limit_writes=1)
+    assert {write(client).status_code for _ in range(3)} == {401}
+    assert write(client, **shown(new_key("one"))).status_code == 201
 
 
 def ask_key(app: Flask, secret: str, known: tuple[str, ...], address: str = "192.0.2.1") -> Any:
