@@ -60,6 +60,20 @@ def _links(link: bytes, number: int) -> bytes:
     return b'{"urls": [' + b",".join([link] * number) + b"]}"
 
 
+def _file(content: bytes) -> bytes:
+    return b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n%s\r\n--x--\r\n' % content
+
+
+def _items(*items: bytes, size: int = 9_900_000) -> bytes:
+    """A form whose file is a list of these items, again and again."""
+    several = b",".join(items)
+    return _file(b"[" + b",".join([several] * (size // (len(several) + 1))) + b"]")
+
+
+def _kutt(link: bytes) -> bytes:
+    return b'{"address": "a", "target": "https://example.com/", %s}' % link
+
+
 def _parts(number: int, headers: bytes = b"", content: bytes = b"x") -> bytes:
     part = (
         b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
@@ -108,6 +122,34 @@ BODIES = [
     ("POST /users/bulk", _FORM, b"x" * 9_900_000, {400, 413}),
     ("POST /users/bulk", _FORM, b"\r\n" * 4_900_000, {400, 413}),
     ("POST /users/bulk", _FORM, b"--x\r\n" * 1_900_000, {400, 413}),
+    *(
+        ("POST /urls/import?source=kutt", _FORM, body, {status})
+        for body, status in (
+            (_items(b"1"), 400),
+            (_items(b"1\n"), 400),
+            (_items(b"{}"), 400),
+            (_items(_NESTED), 400),
+            (_items(b'{"a":1}'), 400),
+            (_items(b'{"password":1}'), 400),
+            (_items(b'"%s"' % (b"x" * 900_000)), 400),
+            (_items(_kutt(b'"tags": [%s1]' % (b"1," * 400_000))), 400),
+            (_items(_kutt(b'"tags": [%s1]' % (b'{"a":1},' * 100_000))), 400),
+            (_items(_kutt(b'"title": "%s"' % (b"\\ud83d" * 100_000))), 400),
+            (_items(_kutt(b'"title": "%s"' % ("\U0001f4a1" * 200_000).encode())), 201),
+            (_items(b"{%s}" % b",".join(b'"%x":1' % n for n in range(90_000))), 400),
+            (_file(b"[" * 9_900_000), 400),
+            (_file(b'["' + b"x" * 9_900_000), 400),
+            (_file(b"[" + b" " * 9_900_000), 400),
+            (_file(b"[" + b"9" * 9_900_000), 400),
+            (_file(b'{"data":' * 1_200_000), 400),
+            (_file(b'{"data":[],' * 900_000), 201),
+            (_file(b'{"data":[1],' * 800_000), 400),
+            (_file(b"{" + b'"data" ' * 1_400_000), 400),
+        )
+    ),
+    ("POST /urls/import", _FORM, _file(b"[" * 9_900_000), {400}),
+    ("POST /urls/import", _FORM, _file(b"x" * 9_900_000), {400}),
+    ("POST /urls/import", b"application/json", _json(9_900_000, _NESTED), {400}),
     ("POST /users/bulk", _FORM.replace(b"=x", b"=" + b"x" * 8000), b"x" * 9_900_000, {400, 413}),
 ]
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import IO, Any
 
 from app.errors import InvalidInput
 from app.imports.columns import URLS
 from app.imports.objects import Objects
 from app.imports.reader import Batch, CsvFile
-from app.imports.sources import SECRETS, TABLES, Fields
+from app.imports.report import LONGEST_VALUE, bad_row, in_order
+from app.imports.sources import SECRETS, TABLES
 
-_ROWS = 500
+_ROWS, _CHARACTERS = 500, 2**18  # of a batch of objects
+# Bad rows cost as much as good ones, and a file can have 20 times as many: `[1,1,1,`.
+_MOST_BAD, _MOST_BAD_PER_GOOD = 10_000, 9
 _NO = ("", "false", "0", "no", "null")
 
 
@@ -24,15 +28,16 @@ class ForeignFile:
     def __init__(self, stream: IO[bytes], name: str, lenient: bool, source: str) -> None:
         """`source`: a key of TABLES. Raises InvalidInput when it is no such file."""
         self.name = name
-        self._fields = TABLES[source]
+        self._source, self._fields = source, TABLES[source]
+        known = {field.name for several in self._fields.values() for field in several} | {*SECRETS}
         buffered = io.BufferedReader(stream)  # type: ignore[type-var]  # reads bytes
         if buffered.peek(100).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
             objects = Objects(buffered, name)
             self._file: object = objects  # else it would be closed by its last batch
-            self._batches = _batches_of_objects(objects)
+            self._batches = _batches_of_objects(objects, known)
             self.columns = list(self._fields)
         else:
-            file = CsvFile(buffered, name, lenient, _raw_names(self._fields))
+            file = CsvFile(buffered, name, lenient, known)
             self._file = file
             names = [_plain(column) for column in file.columns]
             self._batches = _batches_of_rows(file, names)
@@ -41,19 +46,35 @@ class ForeignFile:
                 for column, fields in self._fields.items()
                 if any(field.name in names for field in fields)
             ]
-        self._require_columns(source)
+        self._require_columns()
 
-    def _require_columns(self, source: str) -> None:
+    def _require_columns(self) -> None:
         missing = sorted(URLS.required() - set(self.columns))
         if missing:
             why = " and ".join(f"{name} ({self._names_of(name)})" for name in missing)
-            message = f"{self.name} is no export of {source}: it has no column for {why}"
+            message = f"{self.name} is no export of {self._source}: it has no column for {why}"
             raise InvalidInput(message, errors=dict.fromkeys(missing, "is required"))
 
     def _names_of(self, column: str) -> str:
         return " or ".join(field.name for field in self._fields[column])
 
     def batches(self) -> Iterator[Batch]:
+        """Raises InvalidInput when most of very many rows are bad, as in a file of something else.
+
+        The caller adds the rows that it refuses to a batch's bad ones.
+        """
+        rows, bad, first = 0, 0, None
+        for batch in self._read_batches():
+            rows += len(batch.lines) + len(batch.bad)
+            yield batch
+            bad += len(batch.bad)
+            first = first or (batch.bad and bad_row(min(batch.bad, key=in_order)))
+            if first and bad > _MOST_BAD + _MOST_BAD_PER_GOOD * (rows - bad):
+                why = f"{bad:,} of its first {rows:,} rows are bad"
+                errors = {f"line {first.line}": first.reason}
+                raise InvalidInput(f"{self.name} is no export of {self._source}: {why}", errors)
+
+    def _read_batches(self) -> Iterator[Batch]:
         for lines, found, bad in self._batches:
             batch = Batch([], [], bad)
             for line, values in zip(lines, found, strict=True):
@@ -79,29 +100,34 @@ def _batches_of_rows(file: CsvFile, names: Sequence[str]) -> Iterator[_Found]:
         yield lines, [dict(zip(names, fields, strict=False)) for fields in rows], bad
 
 
-def _batches_of_objects(objects: Objects) -> Iterator[_Found]:
+def _batches_of_objects(objects: Objects, known: Container[str]) -> Iterator[_Found]:
     lines: list[int] = []
     found: list[dict[str, str]] = []
     bad: list[Any] = []
-    for line, value in objects.items():
+    size = 0
+    for line, value, text in objects.items():
         if isinstance(value, dict):
             lines.append(line)
-            found.append(dict(_texts(value)))
+            found.append(dict(_texts(value, known)))
         else:
-            bad.append((line, "", "must be a JSON object", json.dumps(value)[:100]))
-        if len(lines) + len(bad) >= _ROWS:
+            bad.append((line, "", "must be a JSON object", text[:LONGEST_VALUE]))
+        size += len(text)
+        if len(lines) + len(bad) >= _ROWS or size >= _CHARACTERS:
             yield lines, found, bad
-            lines, found, bad = [], [], []
+            lines, found, bad, size = [], [], [], 0
     yield lines, found, bad
 
 
-def _texts(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The values of an object, and of objects in it, as a CSV file would hold them."""
+def _texts(
+    value: Mapping[str, Any], known: Container[str], prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """The known values of an object, and of objects in it, as a CSV file would hold them."""
     for name, part in value.items():
+        plain = prefix + _plain(name)
         if isinstance(part, dict) and not prefix:
-            yield from _texts(part, _plain(name))
-        else:
-            yield prefix + _plain(name), _text(part)
+            yield from _texts(part, known, plain)
+        elif plain in known:
+            yield plain, _text(part)
 
 
 def _text(value: Any) -> str:
@@ -110,10 +136,10 @@ def _text(value: Any) -> str:
     return "" if value is None else json.dumps(value)
 
 
+@lru_cache(1000)
 def _plain(name: str) -> str:
     """A name without case and punctuation: `Long URL`, `long_url` and `longUrl` are the same."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return _PUNCTUATION.sub("", name.lower())
 
 
-def _raw_names(fields: Fields) -> set[str]:
-    return {field.name for several in fields.values() for field in several}
+_PUNCTUATION = re.compile("[^a-z0-9]")

@@ -16,7 +16,7 @@ from app import database
 from app.database import db
 from app.imports.columns import Kind
 from app.imports.inserting import has_any, run
-from app.imports.staging import NEW, NEW_IN_CHAIN, PLACES, REPEAT, STORED
+from app.imports.staging import NEW, NEW_IN_CHAIN, PLACES, REPEAT, STORED, place_of
 from app.models import CLICK_TYPES
 from app.redirects.counting import Lines, count, line_of_event
 
@@ -122,4 +122,4 @@ def _found(kind: Kind, rows: str, most: int) -> Conflicts:
     order = f"ORDER BY n LIMIT {most}"
     first = f"SELECT n, {{staged}}.short_code FROM {rows} {order}"
     found = run(kind, first).fetchall() if by_file else []
-    return by_file, [Conflict(*divmod(int(n), PLACES), code) for n, code in found]
+    return by_file, [Conflict(*place_of(n), code) for n, code in found]

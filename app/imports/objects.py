@@ -11,16 +11,19 @@ from typing import IO, Any, NamedTuple
 from app.errors import InvalidInput
 
 _PIECE, _LONGEST_ITEM = 2**16, 2**20
+_MOST_INSIDE = 20_000  # objects and lists of a long item, each of which takes up to 250 bytes
 _LIST = re.compile(r'"data"\s*:\s*\[')
+_NEXT_LIST = re.compile(_LIST.pattern + r"(?!\s*\])")  # a million empty ones cost nothing
 _BETWEEN = re.compile(r"[\s,]*")
 _decode = json.JSONDecoder().raw_decode
 
 
 class Item(NamedTuple):
-    """An item of the list and the line on which it begins."""
+    """An item of the list, the line on which it begins, and its text."""
 
     line: int
     value: Any
+    text: str
 
 
 class Objects:
@@ -42,7 +45,7 @@ class Objects:
         if not inside and not self._find_list():
             raise InvalidInput(f"{self.name} has no list named data")
         yield from self._items_of_list()
-        while self._find_list():
+        while self._find_list(_NEXT_LIST):
             yield from self._items_of_list()
 
     def _items_of_list(self) -> Iterator[Item]:
@@ -54,7 +57,7 @@ class Objects:
                 self._go(self._at + 1)
                 return
             value, end = self._item()
-            yield Item(self._line, value)
+            yield Item(self._line, value, self._text[self._at : end])
             self._go(end)
 
     def _item(self) -> tuple[Any, int]:
@@ -63,13 +66,18 @@ class Objects:
             try:
                 return _decode(self._text, self._at)
             except (ValueError, RecursionError):
-                size = len(self._text) - self._at
-                if size > _LONGEST_ITEM or not self._read_more(max(_PIECE, size)):
+                if not self._read_more_of_item():
                     why = f"{self.name} is not valid JSON, or too large an item, on line"
                     raise InvalidInput(f"{why} {self._line}") from None
 
-    def _find_list(self) -> bool:
-        while not (found := _LIST.search(self._text, self._at)):
+    def _read_more_of_item(self) -> bool:
+        size = len(self._text) - self._at
+        inside = sum(self._text.count(begin, self._at) for begin in "{[")
+        more = min(max(_PIECE, size), _LONGEST_ITEM + 1 - size)
+        return more > 0 and inside <= _MOST_INSIDE and self._read_more(more)
+
+    def _find_list(self, pattern: re.Pattern[str] = _LIST) -> bool:
+        while not (found := pattern.search(self._text, self._at)):
             self._go(max(self._at, len(self._text) - 100))
             if not self._read_more():
                 return False

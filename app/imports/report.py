@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from app.errors import InvalidInput
@@ -27,6 +29,10 @@ Refusal = tuple[int, str, str | ValueError, str]
 
 Words cost several times as much as a good row, and an object of its own twice as much.
 """
+
+
+in_order = itemgetter(0, 1, 3)
+"""The key of refusals, of which several may be on one line; reasons have no order."""
 
 
 def bad_row(refusal: Refusal) -> BadRow:
@@ -55,12 +61,12 @@ class FileReport:
     def created(self) -> int:
         return self.good - self.skipped
 
-    def refuse(self, refusals: list[Refusal]) -> None:
+    def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Counts bad rows, all behind those before, and keeps the first ones of a file."""
         self.failed += len(refusals)
         room = MOST_ERRORS - len(self.errors)
         if room:
-            self.errors += map(bad_row, sorted(refusals)[:room])
+            self.errors += map(bad_row, sorted(refusals, key=in_order)[:room])
 
     def shown(self) -> ImportReport:
         """In an answer, where a conflict is a failure."""

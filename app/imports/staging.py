@@ -1,15 +1,15 @@
 """Checks the rows of a file, and copies the good ones into the staging table of their kind.
 
 A staging table has the columns of its kind of file and three more. `n` is a row's place in the
-import: PLACES * the file's number + the row's line. `target` is the id of the stored row that
-stands for it (NULL: its own id). `fate` is one of the constants below. Nothing is written for
-the usual row, which is new and keeps its id: rewriting rows costs the most.
+import: by its file, its line, and its number among the rows on that line. `target` is the id of
+the stored row that stands for it (NULL: its own id). `fate` is one of the constants below. Nothing
+is written for the usual row, which is new and keeps its id: rewriting rows costs the most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any, NamedTuple, Protocol
 
 from app import bulk, database
@@ -17,13 +17,14 @@ from app.database import db
 from app.errors import InvalidInput
 from app.imports.columns import KINDS, Kind
 from app.imports.reader import Batch
-from app.imports.report import MOST_ERRORS, FileReport, bad_row
+from app.imports.report import MOST_ERRORS, FileReport, bad_row, in_order
 
 STORED, NEW, REPEAT, NEW_IN_CHAIN = 0, 1, 2, 3
 """What became of a row: it was in the database before; it is new; it repeats a row of the import;
 it is new although it shares a key with a repeat."""
 
-PLACES = 2**40
+_PER_LINE = 2**18  # JSON may have all of its rows on one line; further ones count as the next
+PLACES = 2**32 * _PER_LINE  # of a file; there is room for 8,192 files
 
 _PROGRESS_EVERY = 10_000
 
@@ -80,6 +81,12 @@ def stage(number: int, file: Rows, report: FileReport, options: Options) -> None
     report.good = bulk.insert(kind.staged, ("n", *check.names), rows)
 
 
+def place_of(n: int) -> tuple[int, int]:
+    """The number of a row's file, and its line."""
+    file, place = divmod(n, PLACES)
+    return file, place // _PER_LINE
+
+
 Notes = tuple[list[tuple[int, int, str]], int]
 
 
@@ -88,23 +95,33 @@ def notes() -> Notes:
     count = db.execute_sql("SELECT count(*) FROM import_notes").fetchone()[0]
     first = f"SELECT n, note FROM import_notes ORDER BY n, step, note LIMIT {MOST_ERRORS}"
     rows = db.execute_sql(first).fetchall()
-    return [(*divmod(int(n), PLACES), note) for n, note in rows], int(count)
+    return [(*place_of(n), note) for n, note in rows], int(count)
 
 
 def _good_rows(
     start: int, file: Rows, report: FileReport, options: Options, check: Checker
 ) -> Iterator[tuple[Any, ...]]:
-    seen = 0
+    seen, last = 0, start
     for batch in file.batches():
         lines, *columns = check(batch)
         if batch.bad and options.strict:
-            first = bad_row(min(batch.bad))
+            first = bad_row(min(batch.bad, key=in_order))
             raise Stopped(f"{report.name}:{first.line}: {first.reason}; nothing was loaded")
         report.refuse(batch.bad)
-        yield from zip([start + line for line in lines], *columns, strict=True)
+        places = _places(start, last, lines)
+        last = max([last, *places[-1:]])
+        yield from zip(places, *columns, strict=True)
         before, seen = seen, seen + len(lines) + len(batch.bad)
         if options.progress and before // _PROGRESS_EVERY < seen // _PROGRESS_EVERY:
             options.progress(file.name, seen - seen % _PROGRESS_EVERY)
+
+
+def _places(start: int, last: int, lines: Sequence[int]) -> Sequence[int]:
+    """Where the rows of these lines are: each behind the one before, the first behind `last`."""
+    places = [start + line * _PER_LINE for line in lines]
+    if places and (places[0] <= last or len(set(lines)) < len(lines)):
+        places = list(accumulate(places, lambda before, at: max(before + 1, at), initial=last))[1:]
+    return places
 
 
 class Checker:
