@@ -78,6 +78,7 @@ class Dialect:
     roomy: str  # lets this transaction sort and hash in memory
     has_tables: str  # whether our tables are there
     like: str  # LIKE in any case
+    epoch: str  # the seconds of a moment, which may be before 1970
     each_text: str  # a row with a `value` for each text of a JSON array
 
 
@@ -107,6 +108,7 @@ DIALECTS = {
         roomy="SET LOCAL work_mem = '64MB'",
         has_tables="SELECT to_regclass('urls') IS NOT NULL",
         like="ILIKE",
+        epoch="date_part('epoch', {0})::bigint",
         each_text="json_array_elements_text({0}::json) AS each (value)",
     ),
     Sqlite: Dialect(
@@ -133,6 +135,7 @@ DIALECTS = {
         roomy="SELECT 1",
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
         like="LIKE",
+        epoch="CAST(strftime('%s', {0}) AS INTEGER)",
         each_text="json_each({0}) AS each",
     ),
 }

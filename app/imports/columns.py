@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.imports import values
+from app.imports.visitors import counted_as
 from app.schemas import RESERVED, Email, EventType, Title, Username, WebAddress, text_rule
 
 Value = str | None
@@ -46,6 +47,15 @@ class Column(NamedTuple):
         return list(map(made.get, texts)), errors
 
 
+class Made(NamedTuple):
+    """A column of the staging table only: `rule` makes its values of those of other columns."""
+
+    name: str
+    sql: str
+    rule: Callable[..., Sequence[Value]]
+    made_of: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of file: its noun and model in reports, its table, and its columns.
@@ -58,6 +68,7 @@ class Kind:
     table: str
     columns: tuple[Column, ...]
     keys: tuple[str, ...] = ()
+    made: tuple[Made, ...] = ()
 
     @property
     def staged(self) -> str:
@@ -96,6 +107,9 @@ _CODES = _lines(rf"(?!(?i:{'|'.join(map(re.escape, RESERVED))})\n)[A-Za-z0-9_-]+
 _ADDRESSES = _lines(rf"https?://{_HOST}(?:/[!-~]*+)?", 2048)
 _TITLES = _lines(rf"(?!\\N\n|'){_TEXT}", 255)
 _NAMES = _lines(rf"(?!'){_TEXT}", 100)
+_QUOTED = r'"[^"\\\x00-\x1f\ud800-\udfff]*+"'
+_PAIR = f"{_QUOTED}: {_QUOTED}"
+_DETAILS = _lines(rf"\{{{_PAIR}(?:, {_PAIR})*\}}", 3000)
 _EVENT_TYPE = values.literal(text_rule(EventType))
 
 USERS = Kind(
@@ -146,8 +160,9 @@ EVENTS = Kind(
         Column("user_id", "BIGINT", values.reference, _IDS, refers_to="users"),
         Column("event_type", "TEXT {text}", _EVENT_TYPE, required=True),
         Column("timestamp", "TIMESTAMP", values.moment, _MOMENTS),
-        Column("details", "TEXT", values.details),
+        Column("details", "TEXT", values.details, _DETAILS),
     ),
+    made=(Made("counted_as", "TEXT {text}", counted_as, ("event_type", "details")),),
 )
 PRODUCTS = Kind(
     "products",

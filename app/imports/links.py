@@ -2,25 +2,19 @@
 
 A link that is imported with a count has counted its earlier clicks. So its click events that are
 imported with it, or later, are part of that count: `imported_counts` holds how many more of them
-are. Other click events, and clicks that follow, are added.
+are. Other click events, and clicks that follow, are added: app/imports/clicks.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import starmap
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app import database
-from app.database import db
 from app.imports.columns import Kind
 from app.imports.inserting import has_any, run
 from app.imports.staging import NEW, NEW_IN_CHAIN, PLACES, REPEAT, STORED, place_of
-from app.models import CLICK_TYPES
-from app.redirects.counting import Lines, count, line_of_event
 
-_CLICKS = ", ".join(f"'{name}'" for name in CLICK_TYPES)
 _MADE = (
     "{staged} JOIN urls ON urls.short_code = {staged}.short_code "
     f"AND {{staged}}.fate IN ({NEW}, {NEW_IN_CHAIN})"
@@ -37,48 +31,6 @@ def finish(kind: Kind) -> None:
         counts = f"SELECT urls.id, {{staged}}.click_count FROM {_MADE}"
         counted = f"{counts} WHERE {{staged}}.click_count > 0"
         run(kind, f"INSERT INTO imported_counts (url_id, clicks) {counted}")
-
-
-# ---- clicks among imported events ----
-
-_Line = tuple[int, int, Any]
-
-_NEW_CLICKS = (
-    f"SELECT n, url_id, timestamp, details FROM {{staged}} WHERE fate = {NEW} "
-    f"AND event_type IN ({_CLICKS}) AND url_id IS NOT NULL AND n > {{last}} ORDER BY n LIMIT 5000"
-)
-_USE = (
-    "WITH used (id, clicks) AS (VALUES {}) UPDATE imported_counts "
-    "SET clicks = imported_counts.clicks - used.clicks FROM used WHERE url_id = used.id"
-)
-
-
-def count_clicks(kind: Kind) -> None:
-    """Counts the clicks among the new events, some thousands at a time."""
-    database.lock("drain")  # which counts many links at once too, in another order
-    run(kind, "CREATE INDEX staged_events_n ON staged_events (n)")
-    last = -1
-    while rows := run(kind, _NEW_CLICKS.replace("{last}", str(last))).fetchall():
-        lines = list(starmap(line_of_event, (row[1:] for row in rows)))
-        count(Lines(lines), Lines(_included(lines)))
-        last = rows[-1][0]
-
-
-def _included(lines: Sequence[_Line]) -> list[_Line]:
-    """Those that are part of their link's imported count, which has as many fewer from now on."""
-    ids = ", ".join(map(str, {line[0] for line in lines}))
-    counts = f"SELECT url_id, clicks FROM imported_counts WHERE clicks > 0 AND url_id IN ({ids})"
-    left: dict[int, int] = dict(db.execute_sql(counts).fetchall())
-    used: Counter[int] = Counter()
-    included = []
-    for line in lines:
-        if used[line[0]] < left.get(line[0], 0):
-            used[line[0]] += 1
-            included.append(line)
-    if included:
-        values = ", ".join(f"({url_id}, {clicks})" for url_id, clicks in used.items() if clicks)
-        db.execute_sql(_USE.format(values))
-    return included
 
 
 # ---- conflicts ----

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app import database
-from app.imports import links
+from app.imports import clicks, links
 from app.imports.columns import EVENTS, PRODUCTS, URLS, Kind
 from app.imports.inserting import (
     NEW_ID,
@@ -192,7 +192,7 @@ _OTHERWISE: dict[Kind, Callable[[Kind, bool], None]] = {
 }
 _AFTERWARDS: dict[Kind, Callable[[Kind], None]] = {
     URLS: links.finish,
-    EVENTS: links.count_clicks,
+    EVENTS: clicks.count_clicks,
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from app import bulk, database
 from app.database import db
 from app.errors import InvalidInput
-from app.imports.columns import KINDS, Kind
+from app.imports.columns import KINDS, Column, Kind, Made
 from app.imports.reader import Batch
 from app.imports.report import MOST_ERRORS, FileReport, bad_row, in_order
 
@@ -61,7 +61,8 @@ def create() -> None:
     for drop in DROP:
         db.execute_sql(drop)
     for kind in KINDS:
-        columns = ", ".join(f"{column.name} {column.sql}" for column in kind.columns)
+        every: list[Column | Made] = [*kind.columns, *kind.made]
+        columns = ", ".join(f"{each.name} {each.sql}" for each in every)
         db.execute_sql(
             f"CREATE TEMPORARY TABLE {kind.staged} (n BIGINT, "
             f"{columns.format(text=database.dialect().text)}, "
@@ -136,7 +137,9 @@ class Checker:
             for column in kind.columns
             if column.name in names or not column.optional
         ]
-        self.names = [column.name for column, _ in self._columns]
+        self._made = kind.made
+        given = [column.name for column, _ in self._columns]
+        self.names = [*given, *(made.name for made in kind.made)]
         self._width = max(place for _, place in self._columns) + 1
         needed = [(place, column.name) for column, place in self._columns if column.required]
         self._missing = {  # the column that a row of so many fields lacks, if any
@@ -160,7 +163,10 @@ class Checker:
                 good = [at not in errors for at in range(len(rows))]
                 checked = [list(compress(values, good)) for values in checked]
                 rows = list(compress(rows, good))
-        return checked
+        return checked + [self._make(made, checked) for made in self._made]
+
+    def _make(self, made: Made, checked: list[Sequence[Any]]) -> Sequence[Any]:
+        return made.rule(*(checked[1 + self.names.index(name)] for name in made.made_of))
 
     def _filled(self, batch: Batch) -> Batch:
         """Without the rows that lack required fields; others get the fields that they lack."""

@@ -87,6 +87,11 @@ def _last_uncounted() -> int:
     return int(found[0]) if found else 0
 
 
+def note(lines: Lines) -> None:
+    """Adds lines of links to the journal, in the running transaction that counts them there."""
+    _add(lines, {url_id for url_id, _, _ in lines})
+
+
 def note_orphans(visits: Mapping[int, int]) -> None:
     """Notes how many visits of each hour led to no link."""
     _add(Lines({(NO_LINK, hour, NOBODY): n for hour, n in visits.items()}), (NO_LINK,))

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 OTHER = "other"
 LONGEST_VALUE = 100
 _CACHED = 20_000
-_CAMPAIGN = "utm_source="
+CAMPAIGN = "utm_source="
 _PREFETCHES = ("prefetch", "preview")
 # Beside the list: what looks whether a service is there.
 _MONITORS = ("kube-probe", "Prometheus")
@@ -47,7 +47,7 @@ def kind_of(visitor: str, original_url: str) -> Kind:
     _, found, rest = visitor.partition(_AGENT)  # inside of a value the quotes would be escaped
     if not found:
         return kind_of_details(visitor, original_url)
-    return _kind_of_rest(rest, original_url if _CAMPAIGN in original_url else "")
+    return _kind_of_rest(rest, original_url if CAMPAIGN in original_url else "")
 
 
 @lru_cache(_CACHED)
@@ -92,7 +92,7 @@ def printable(text: str, otherwise: str = OTHER) -> str:
 
 @lru_cache(_CACHED)
 def _campaign_of(url: str) -> str:
-    if _CAMPAIGN not in url:
+    if CAMPAIGN not in url:
         return ""
     try:
         found = parse_qs(urlsplit(url).query, max_num_fields=1000).get("utm_source")
