@@ -70,8 +70,8 @@ def _items(*items: bytes, size: int = 9_900_000) -> bytes:
     return _file(b"[" + b",".join([several] * (size // (len(several) + 1))) + b"]")
 
 
-def _kutt(link: bytes) -> bytes:
-    return b'{"address": "a", "target": "https://example.com/", %s}' % link
+def _shlink(link: bytes) -> bytes:
+    return b'{"shortCode": "a", "longUrl": "https://example.com/", %s}' % link
 
 
 def _parts(number: int, headers: bytes = b"", content: bytes = b"x") -> bytes:
@@ -123,7 +123,7 @@ BODIES = [
     ("POST /users/bulk", _FORM, b"\r\n" * 4_900_000, {400, 413}),
     ("POST /users/bulk", _FORM, b"--x\r\n" * 1_900_000, {400, 413}),
     *(
-        ("POST /urls/import?source=kutt", _FORM, body, {status})
+        ("POST /urls/import?source=shlink", _FORM, body, {status})
         for body, status in (
             (_items(b"1"), 400),
             (_items(b"1\n"), 400),
@@ -132,10 +132,10 @@ BODIES = [
             (_items(b'{"a":1}'), 400),
             (_items(b'{"password":1}'), 400),
             (_items(b'"%s"' % (b"x" * 900_000)), 400),
-            (_items(_kutt(b'"tags": [%s1]' % (b"1," * 400_000))), 400),
-            (_items(_kutt(b'"tags": [%s1]' % (b'{"a":1},' * 100_000))), 400),
-            (_items(_kutt(b'"title": "%s"' % (b"\\ud83d" * 100_000))), 400),
-            (_items(_kutt(b'"title": "%s"' % ("\U0001f4a1" * 200_000).encode())), 201),
+            (_items(_shlink(b'"tags": [%s1]' % (b"1," * 400_000))), 400),
+            (_items(_shlink(b'"tags": [%s1]' % (b'{"a":1},' * 100_000))), 400),
+            (_items(_shlink(b'"title": "%s"' % (b"\\ud83d" * 100_000))), 400),
+            (_items(_shlink(b'"title": "%s"' % ("\U0001f4a1" * 200_000).encode())), 400),
             (_items(b"{%s}" % b",".join(b'"%x":1' % n for n in range(90_000))), 400),
             (_file(b"[" * 9_900_000), 400),
             (_file(b'["' + b"x" * 9_900_000), 400),

@@ -57,11 +57,12 @@ _ADD = """
 UPDATE urls SET click_count = click_count + more.people + more.robots,
     people_count = people_count + more.people, robot_count = robot_count + more.robots
 FROM (
-    SELECT url_id, sum(CASE WHEN substr(counted_as, 2, 4) = 'true' THEN 0 ELSE clicks END) AS people,
-        sum(CASE WHEN substr(counted_as, 2, 4) = 'true' THEN clicks ELSE 0 END) AS robots
+    SELECT url_id, sum(CASE WHEN {robot} THEN 0 ELSE clicks END) AS people,
+        sum(CASE WHEN {robot} THEN clicks ELSE 0 END) AS robots
     FROM {clicks} GROUP BY url_id
 ) AS more WHERE urls.id = more.url_id
 """
+_ROBOT = "substr(counted_as, 2, 4) = 'true'"
 _PAGE = "SELECT url_id, hour, counted_as, clicks FROM import_clicks WHERE page = {}"
 
 
@@ -73,7 +74,7 @@ def count_clicks(kind: KindOfFile) -> None:
     _sum_up(kind)
     if database.dialect().locks_rows:
         db.execute_sql(_LOCK)  # in the order of their ids, as all who lock many links
-    db.execute_sql(_ADD.format(clicks="import_clicks"))
+    db.execute_sql(_ADD.format(clicks="import_clicks", robot=_ROBOT))
     if db.execute_sql("SELECT 1 FROM imported_counts WHERE clicks > 0 LIMIT 1").fetchone():
         _take_included(kind)
     _note_pages()
@@ -89,7 +90,7 @@ def _sum_up(kind: KindOfFile) -> None:
 
 def _take_included(kind: KindOfFile) -> None:
     _run(kind, _INCLUDED)
-    db.execute_sql(_ADD.format(clicks="included_clicks"))
+    db.execute_sql(_ADD.format(clicks="included_clicks", robot=_ROBOT))
     db.execute_sql(_USE)
     db.execute_sql("DROP TABLE included_clicks")
 

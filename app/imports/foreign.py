@@ -17,6 +17,7 @@ from app.imports.report import LONGEST_VALUE, bad_row, in_order
 from app.imports.sources import SECRETS, TABLES
 
 _ROWS, _CHARACTERS = 500, 2**18  # of a batch of objects
+_LONGEST_LINK = 2**16
 # Bad rows cost as much as good ones, and a file can have 20 times as many: `[1,1,1,`.
 _MOST_BAD, _MOST_BAD_PER_GOOD = 10_000, 9
 _NO = ("", "false", "0", "no", "null")
@@ -106,16 +107,25 @@ def _batches_of_objects(objects: Objects, known: Container[str]) -> Iterator[_Fo
     bad: list[Any] = []
     size = 0
     for line, value, text in objects.items():
-        if isinstance(value, dict):
+        if fault := _fault(value, text):
+            bad.append((line, "", fault, text[:LONGEST_VALUE]))
+        else:
             lines.append(line)
             found.append(dict(_texts(value, known)))
-        else:
-            bad.append((line, "", "must be a JSON object", text[:LONGEST_VALUE]))
         size += len(text)
         if len(lines) + len(bad) >= _ROWS or size >= _CHARACTERS:
             yield lines, found, bad
             lines, found, bad, size = [], [], [], 0
     yield lines, found, bad
+
+
+def _fault(value: Any, text: str) -> str:
+    """Why an item cannot be a link, if so."""
+    if not isinstance(value, dict):
+        return "must be a JSON object"
+    if len(text) > _LONGEST_LINK:
+        return f"is longer than {_LONGEST_LINK:,} characters"
+    return ""
 
 
 def _texts(

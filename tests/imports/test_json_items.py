@@ -78,6 +78,13 @@ def test_an_item_of_very_many_objects_is_too_large(api: Api) -> None:
         imported(f'[{{"tags": [{inside}1]}}]')
 
 
+def test_an_item_that_is_longer_than_any_link_is_bad(api: Api) -> None:
+    fields = ",".join(f'"{n}": {n}' for n in range(10_000))
+    report = imported(f"[{items('a')[1:-2]}, {fields}}},{items('b')[1:-1]}]")
+    assert report.created == 1
+    assert [bad.error for bad in report.errors] == ["is longer than 65,536 characters"]
+
+
 def test_empty_pages_may_come_before_between_and_behind_others(api: Api) -> None:
     empty = '{"data": [ ]}\n'
     page = f'{{"data": {items("a")}}}\n{empty}{{"data": {items("b")}}}\n'
