@@ -115,7 +115,7 @@ def _header_parameter(name: str) -> Json:
 def _heeded(operation: Operation) -> list[str]:
     """The request headers that change what the operation does."""
     if operation.method == "post":
-        return ["Idempotency-Key"]
+        return [] if operation.declared.secret else ["Idempotency-Key"]
     if not operation.declared.tagged:
         return []
     return ["If-None-Match" if operation.method == "get" else "If-Match"]
@@ -208,7 +208,7 @@ def _headers(*names: str) -> Json:
 
 
 def _replayed(operation: Operation) -> list[str]:
-    return ["Idempotent-Replayed"] if operation.method == "post" else []
+    return ["Idempotent-Replayed"] if "Idempotency-Key" in _heeded(operation) else []
 
 
 def _page(wanted: bool) -> Json:

@@ -57,6 +57,7 @@ _PERSON = _json(username="$new", email="$new@example.com")
 _LINK = '{"original_url": "https://example.com/$new", "title": "$new", "user_id": $person}'
 _LINKS = f'{{"urls": [{", ".join([_LINK] * 10)}]}}'
 _FLIP = _json(action="tag", tags=["bench"])
+_KEY = _json(name="$new", scope="read")
 _EVENT = '{"event_type": "shared", "url_id": $link, "user_id": $person, "details": {"by": "mail"}}'
 
 _USER, _URLS_CODE = "/users/<id:user_id>", "/urls/<code:short_code>"
@@ -120,6 +121,11 @@ CASES = [
     Case("GET /events", "GET /events", "/events?page=1&per_page=10"),
     Case("GET /events/<id>", "GET /events/<id:event_id>", "/events/$link"),
     Case("DELETE /events/<id>", "DELETE /events/<id:event_id>", "/events/$events", 204),
+    Case("POST /keys", "POST /keys", "/keys", 201, _KEY),
+    Case("GET /keys", "GET /keys", "/keys?per_page=10"),
+    Case("GET /keys/<id>", "GET /keys/<id:key_id>", "/keys/1"),
+    Case("DELETE /keys/<id>", "DELETE /keys/<id:key_id>", "/keys/2", 204),
+    Case("POST /keys/<id>/rotate", "POST /keys/<id:key_id>/rotate", "/keys/1/rotate"),
     Case("GET /nowhere", "", "/no/such/path", 404),
     Case("PATCH /users/<id>", "", "/users/1", 405),
     Case("OPTIONS /users", "", "/users"),

@@ -34,6 +34,8 @@ INSERT INTO users (username, email, created_at) VALUES ('bench', 'bench@example.
 INSERT INTO urls (short_code, original_url, is_active, created_at, updated_at)
 SELECT 'D' || lpad(n::text, 5, '0'), 'https://example.com/dead', false, now(), now()
 FROM generate_series(0, 99) AS n;
+INSERT INTO api_keys (name, scope, hash, created_at)
+SELECT 'k' || n, 'read', n::text, now() FROM generate_series(1, 2) AS n;
 """
 _DELETABLE = {
     "users": """INSERT INTO users (username, email, created_at)

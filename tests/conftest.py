@@ -233,6 +233,9 @@ class Api:
     def event(self, event_type: str = "shared", **more: Any) -> dict[str, Any]:
         return self._made("/events", {"event_type": event_type, **more})
 
+    def key(self, name: str = "deploy", scope: str = "write", **more: Any) -> dict[str, Any]:
+        return self._made("/keys", {"name": name, "scope": scope, **more})
+
     def follow(self, url: dict[str, Any], times: int = 1) -> None:
         for _ in range(times):
             assert self.client.get(f"/{url['short_code']}").status_code == 302

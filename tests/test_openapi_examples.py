@@ -16,7 +16,7 @@ from tests.conftest import Api
 
 Document = dict[str, Any]
 Client = FlaskClient
-IDS = {"id", "user_id", "url_id", "short_code", "short_url"}
+IDS = {"id", "user_id", "url_id", "key_id", "short_code", "short_url"}
 MADE = IDS | {
     "created_at",
     "updated_at",
@@ -24,6 +24,8 @@ MADE = IDS | {
     "click_count",
     "people_count",
     "redirect_count",
+    "key",
+    "old_until",
 }
 STATISTICS = ("/urls/{url_id}/stats", "/stats")
 OF_THIS_MOMENT = [
@@ -113,6 +115,7 @@ def send(client: Client, document: Document, method: str, path: str, ids: Docume
 
 def remember(path: str, answer: Any, ids: dict[str, Any]) -> None:
     made = {"/users": ["user_id"], "/urls": ["url_id", "short_code"], "/events": ["event_id"]}
+    made["/keys"] = ["key_id"]
     for name in made.get(path, []):
         ids[name] = answer["id" if name.endswith("_id") else name]
 
@@ -190,7 +193,8 @@ def test_conflicts_are_409_as_shown(client: Client, document: Document, api: Api
     api.user("ada")
     api.url(short_code="summer-sale")
     taken = {"original_url": "https://example.com/", "short_code": "summer-sale"}
-    ids = {"user_id": api.user("grace")["id"]}
+    ids = {"user_id": api.user("grace")["id"], "key_id": api.key()["id"]}
+    client.delete(f"/keys/{ids['key_id']}")
     for method, path, operation, shown in shown_errors(document, 409):
         if path == "/events":  # only when both are deleted while it is written
             assert shown in (ROOT / "app" / "services" / "events.py").read_text()
@@ -233,6 +237,7 @@ BAD = {
     "update_url": {"json": {"original_url": "hello"}},
     "shorten_url": {"json": {"url": "hello"}},
     "create_event": {"json": {"event_type": ""}},
+    "create_key": {"json": {"name": "deploy", "scope": "all"}},
     "create_urls": {"json": {"urls": []}},
     "update_urls": {"json": {"action": "delete"}},
     "import_users": {},

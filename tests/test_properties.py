@@ -28,6 +28,7 @@ TAKES_A_BODY = [
     ("POST", "/urls"),
     ("POST", "/shorten"),
     ("POST", "/events"),
+    ("POST", "/keys"),
     ("PUT", "/users/{user}"),
     ("PUT", "/urls/{url}"),
 ]
@@ -35,6 +36,7 @@ LISTS = [
     "/users",
     "/urls",
     "/events",
+    "/keys",
     "/products",
     "/users/{user}/urls",
     "/urls/{url}/events",
@@ -53,6 +55,9 @@ FIELDS = [
     "details",
     "id",
     "short_code",
+    "name",
+    "scope",
+    "expires_at",
 ]
 QUERIES = [
     "page",

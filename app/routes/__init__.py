@@ -7,6 +7,7 @@ from flask import Flask
 from app.routes import (
     events,
     gate,
+    keys,
     logs,
     many,
     ops,
@@ -32,6 +33,6 @@ def install(app: Flask) -> None:
     app.before_request(limit)
     app.after_request(finish)
     app.after_request(show)
-    for module in (users, many, qr, events, stats, products, logs, ops):
+    for module in (users, many, qr, events, stats, products, keys, logs, ops):
         app.register_blueprint(module.bp)
     repeats.install(app)

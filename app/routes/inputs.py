@@ -130,6 +130,7 @@ class Declaration:
     secured: bool = False
     strict: bool = False  # unknown names are always refused
     keyless: bool = False  # AUTH=create asks for no key
+    secret: bool = False  # its answer shows a secret, which an Idempotency-Key would store
 
 
 class Answer(NamedTuple):

@@ -26,8 +26,9 @@ def install(app: Flask) -> None:
     """Lets every POST heed the header; other requests do not even look for it."""
     for rule in app.url_map.iter_rules():
         if "POST" in (rule.methods or ()):
-            view = app.view_functions[rule.endpoint]
-            app.view_functions[rule.endpoint] = _heeding(view)
+            view: Any = app.view_functions[rule.endpoint]
+            wrap = _refusing if view.declaration.secret else _heeding
+            app.view_functions[rule.endpoint] = wrap(view)
 
 
 def _heeding(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,6 +37,16 @@ def _heeding(view: Callable[..., Any]) -> Callable[..., Any]:
         if "HTTP_IDEMPOTENCY_KEY" not in request.environ:
             return view(**arguments)
         return _once(lambda: view(**arguments))
+
+    return answer
+
+
+def _refusing(view: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(view)
+    def answer(**arguments: Any) -> Any:
+        if "HTTP_IDEMPOTENCY_KEY" in request.environ:
+            raise InvalidInput("Idempotency-Key is refused here: it would store the secret")
+        return view(**arguments)
 
     return answer
 

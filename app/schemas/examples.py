@@ -49,6 +49,18 @@ _STATISTICS: dict[str, Any] = {
 }
 _CONFLICT = {"line": 3, "error": "short_code: is taken by another link", "value": "spring"}
 _COUNTS = {"imported": 2, "count": 2, "created": 1, "skipped": 1, "failed": 1, "total": 3}
+_NEW_KEY = {"name": "deploy", "scope": "write", "user_id": 1, "expires_at": "2099-12-31T23:59:59Z"}
+_KEY = {
+    "id": 3,
+    **_NEW_KEY,
+    "created_at": _TIME,
+    "expires_at": "2099-12-31T23:59:59",
+    "revoked_at": None,
+    "used_at": None,
+    "old_until": None,
+}
+_SHOWN_ONCE = _KEY | {"key": f"holdfast_{'0' * 43}0WwtET"}
+_ROTATED = {"old_until": "2026-01-03T03:04:05"}
 _LOG = {
     "timestamp": _TIME,
     "level": "INFO",
@@ -124,6 +136,9 @@ NOUNS: dict[str, dict[str, Any]] = {
     },
     "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
     "EventCreate": _NEW_EVENT,
+    "Key": _KEY | _ROTATED,
+    "KeyCreate": _NEW_KEY,
+    "NewKey": _SHOWN_ONCE,
     "Product": {
         "id": 1,
         "name": "Sticker Sheet",
@@ -164,6 +179,7 @@ NOUNS: dict[str, dict[str, Any]] = {
 
 ANSWERS: dict[str, Any] = {
     "shorten_url": _URL | {"user_id": None, "title": None},
+    "rotate_key": _SHOWN_ONCE | _ROTATED,
     "export_users": f"id,username,email,created_at\r\n1,ada,ada@example.com,{_TIME}\r\n",
 }
 """By operation, where the answer is not the example of its noun."""
@@ -183,6 +199,7 @@ _NOT_FOUND = {
     "user_id": "User 1 not found",
     "url_id": "URL 7 not found",
     "event_id": "Event 12 not found",
+    "key_id": "Key 3 not found",
     "short_code": "Short code aB3xY9 not found",
 }
 _NO_FILE = "The request must be multipart/form-data with a CSV file in its field file"
@@ -203,6 +220,7 @@ _BY_OPERATION = {
     (400, "update_urls"): "At least one filter must select links, such as ids=1,2",
     (413, "create_urls"): "The body is larger than 1 MiB",
     (400, "shorten_url"): f"url: {_BAD_URL}",
+    (400, "create_key"): "scope: must be 'create', 'read', 'write' or 'admin' (got 'all')",
     (400, "create_event"): "event_type: must not be empty (got '')",
     (400, "get_url_stats"): "tz: must be the name of a time zone such as Europe/Berlin (got 'x')",
     (400, "get_stats"): "from: must be a date such as 2026-01-31 (got 'yesterday')",
@@ -211,10 +229,12 @@ _BY_OPERATION = {
     (400, "export_urls"): _NO_NUMBER,
     (400, "export_events"): _NO_NUMBER,
     (404, "create_url"): "User 1 not found",
-    (404, "create_event"): "User 1 not found",
+    **dict.fromkeys([(404, "create_event"), (404, "create_key")], "User 1 not found"),
     (409, "create_user"): "Username already exists: ada",
     (409, "create_url"): _TAKEN,
     (409, "shorten_url"): _TAKEN,
+    (409, "create_key"): "Key name already exists: deploy",
+    (409, "rotate_key"): "Key deploy is revoked",
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
     (413, "import_users"): "The body is larger than 10 MiB",

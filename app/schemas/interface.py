@@ -12,6 +12,7 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "user_id": {**_ID, "examples": [1]},
     "url_id": {**_ID, "examples": [7]},
     "event_id": {**_ID, "examples": [12]},
+    "key_id": {**_ID, "examples": [3]},
     "short_code": {**_CODE, "examples": ["aB3xY9"]},
 }
 
@@ -59,7 +60,8 @@ HEADERS = {
     "X-Request-ID": _header(_REQUEST_ID),
     "Location": _header("Where it is, or leads"),
     "Cache-Control": _header(
-        "`private, no-store`, so that every click arrives; a picture may be kept"
+        "`no-store` with a secret; `private, no-store` of a link, so that every click arrives; "
+        "a picture may be kept"
     ),
     "X-Cache": _header("Whether the answer came from the cache", _HIT),
     "Content-Disposition": _header("A file to be saved, and its name"),
@@ -81,6 +83,7 @@ TAGS = {
     "stats": "How often links were followed",
     "events": "What happened to links",
     "products": "A catalogue, read through the cache",
+    "keys": "API keys, for admins",
     "logs": "The newest log entries",
     "ops": "For operators and their tools",
     "redirects": "Following short links",

@@ -30,5 +30,6 @@ def names(api: Api) -> dict[str, Any]:
         "user": user["id"],
         "url": url["id"],
         "code": url["short_code"],
+        "key": api.key()["id"],
         "event": api.event(url_id=url["id"])["id"],
     }

@@ -56,6 +56,7 @@ def names() -> set[str]:
 def test_every_post_is_answered_again(client: FlaskClient, api: Api) -> None:
     document = api.get("/openapi.json")
     operations = {path: it["post"] for path, it in document["paths"].items() if "post" in it}
+    operations = {path: it for path, it in operations.items() if not path.startswith("/keys")}
     assert len(operations) >= 5
     ids = {"user_id": api.user("eve")["id"], "url_id": api.url()["id"]}
     for path, operation in operations.items():
