@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from app import bind, erasing, start_log
+from app import erasing, keying, start_log
 from app.config import ConfigError, Settings, read_env_file
-from app.database import DatabaseUnavailable, exit_if_unusable
+from app.connecting import connect as _connect
+from app.database import DatabaseUnavailable
 from app.imports import exporting, seeding
 from app.loading import import_files, unavailable
 from app.migrations import Lost, indexes, schema
@@ -86,7 +87,8 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database's schema up to date.
 
-    With AUTO_SEED=true it also loads the sample data.
+    With AUTO_SEED=true it also loads the sample data. Where AUTH asks for keys and there is none,
+    it makes one for an admin and prints it.
     """
     settings = _connect()
     _echo_applied(schema.apply_unless_lost())
@@ -94,6 +96,7 @@ def migrate() -> None:
         click.echo(f"Built the index {name}")
     if settings.auto_seed and seeding.seed_once():
         click.echo("Loaded the sample data")
+    keying.make_first(settings)
 
 
 @main.command()
@@ -145,6 +148,9 @@ def erase(address: str, user: str, link: str, apply: bool) -> None:
     """
     _connect()
     erasing.erase(address, user, link, apply)
+
+
+main.add_command(keying.keys)
 
 
 @main.command("warm-up")
@@ -228,13 +234,6 @@ def _settle() -> None:
         f"Deleted {done.deleted} keys of Redis; stored {done.replayed} clicks that it kept; "
         f"put {done.warmed} links into the cache"
     )
-
-
-def _connect() -> Settings:
-    settings = Settings.or_exit()
-    exit_if_unusable(settings.database_url)
-    bind(settings)
-    return settings
 
 
 def _require_redis(settings: Settings, what: str) -> None:

@@ -18,7 +18,7 @@ from testkit.webserver import WebServer
 from tests.conftest import Api, Command
 
 NAMES = [
-    "serve", "worker", "migrate", "seed", "import", "export", "erase", "warm-up", "links",
+    "serve", "worker", "migrate", "seed", "import", "export", "erase", "keys", "warm-up", "links",
     "backup", "restore", "settle",
 ]  # fmt: skip
 

@@ -38,7 +38,7 @@ from app.schemas.inputs import (
     UserQuery,
     UserUpdate,
 )
-from app.schemas.keys import Key, KeyCreate, NewKey, show_key, show_new_key
+from app.schemas.keys import KEY_SCOPES, Key, KeyCreate, NewKey, show_key, show_new_key
 from app.schemas.linkrules import MOST_TAGS
 from app.schemas.outputs import (
     Error,

@@ -13,7 +13,7 @@ from app.schemas.outputs import Out, reader
 from app.schemas.rules import Text, Timestamp, refuse
 
 Scope = Literal["create", "read", "write", "admin"]
-SCOPES: tuple[str, ...] = get_args(Scope)
+KEY_SCOPES: tuple[str, ...] = get_args(Scope)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NO_NUMBER = re.compile(r"[^0-9\s]")
