@@ -15,7 +15,7 @@ from app.connecting import connect
 from app.database import now, released
 from app.errors import ApiError, Conflict
 from app.migrations import schema
-from app.schemas import KEY_SCOPES, KeyCreate, ListQuery, check
+from app.schemas import KEY_SCOPES, KeyCreate, check
 from app.services import keys as service
 from app.services.keysecrets import Secret
 
@@ -46,7 +46,7 @@ def create(name: str, scope: str, user: int | None, expires: str | None) -> None
 def list_keys() -> None:
     """Print all keys, also revoked ones."""
     with _connected():
-        lines = [_HEADING, *map(_line, _all())]
+        lines = [_HEADING, *map(_line, service.each())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
@@ -76,10 +76,10 @@ def rotate(name_or_id: str) -> None:
 def make_first(settings: Settings) -> None:
     """Where keys are asked for and none was ever made, makes an admin key and prints it."""
     with released():
-        if settings.auth == "off" or service.page(ListQuery(per_page=1)).rows:
+        if settings.auth == "off" or any(service.each()):
             return
         try:
-            _, secret = service.create(KeyCreate(name="admin", scope="admin"))
+            _, secret = service.create(check(KeyCreate, {"name": "admin", "scope": "admin"}))
         except Conflict:
             return  # another process has made it at this moment
     _show(secret, "The first API key, admin. Its secret, shown this once:")
@@ -107,13 +107,6 @@ def _end(after: str | None) -> str | None:
     if not found:
         raise click.BadParameter("must be such as 30m, 12h, 90d or 8w", param_hint="--expires")
     return f"{now() + timedelta(**{_UNITS[found[2]]: int(found[1])}):%FT%TZ}"
-
-
-def _all() -> Iterator[Any]:
-    after = 0
-    while rows := service.page(ListQuery(after=after, per_page=100)).rows:
-        yield from rows
-        after = rows[-1].id
 
 
 def _line(key: Any) -> tuple[str, ...]:

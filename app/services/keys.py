@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -42,6 +43,14 @@ def create(data: KeyCreate) -> tuple[Any, Secret]:
 def page(query: ListQuery) -> Page:
     """All keys by id, also revoked ones."""
     return paging.read(ApiKey, {}, query)
+
+
+def each() -> Iterator[Any]:
+    """All keys by id, read a hundred at a time."""
+    last = 0
+    while rows := tables.read(ApiKey, {"id > ?": (last,)}, "ORDER BY id LIMIT 100"):
+        yield from rows
+        last = rows[-1].id
 
 
 def get(key_id: int) -> Any:
