@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -62,7 +63,9 @@ def named(name_or_id: str) -> Any:
     """The key with this name or, for a number, this id; raises NotFound."""
     if name_or_id.isascii() and name_or_id.isdigit():
         return get(int(name_or_id[:40]))
-    found = tables.read(ApiKey, {"name = ?": (name_or_id,)}, "")
+    found: list[Any] = []
+    with suppress(ValueError):  # no database stores such a text, so it is nobody's name
+        found = tables.read(ApiKey, {"name = ?": (name_or_id,)}, "")
     return _found(found[0] if found else None, name_or_id)
 
 

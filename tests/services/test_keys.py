@@ -183,7 +183,7 @@ def test_a_revoked_or_expired_key_is_not_rotated(app: Flask) -> None:
 def test_a_key_is_named_by_its_name_or_its_id(app: Flask) -> None:
     key, _ = made()
     assert keys.named("deploy").id == keys.named(str(key.id)).id == key.id
-    for unknown in ("Deploy", "99", "9" * 5000, "", "²", "a\x00b"):
+    for unknown in ("Deploy", "99", "9" * 5000, "", "²", "a\x00b", "\udcff"):
         with pytest.raises(NotFound):
             keys.named(unknown)
 
