@@ -23,18 +23,24 @@ class Operation(NamedTuple):
     parameters: list[str]
     method: str
     view: Any
+    auth: str
 
     @property
     def declared(self) -> Any:
         return self.view.declaration
 
+    @property
+    def needs_key(self) -> bool:
+        return self.auth != "off" and self.declared.scope != "public"
+
 
 def document(app: Flask, base_url: str) -> Json:
-    """The interface of `app` at `base_url`; all but that address is made once."""
-    if _MADE not in app.extensions:
-        app.extensions[_MADE] = _document(list(_operations(app)))
-    made: Json = app.extensions[_MADE]
-    return {**made, "servers": [{"url": base_url, "description": "This one"}]}
+    """The interface of `app` at `base_url`; all but that address is made once for each AUTH."""
+    made: Json = app.extensions.setdefault(_MADE, {})
+    auth = app.config["AUTH"]
+    if auth not in made:
+        made[auth] = _document(list(_operations(app)), auth)
+    return {**made[auth], "servers": [{"url": base_url, "description": "This one"}]}
 
 
 def endpoints(app: Flask) -> list[str]:
@@ -50,10 +56,11 @@ def _operations(app: Flask) -> Iterator[Operation]:
             names = [part.rpartition(":")[2] for part in parts[1::2]]
             parts[1::2] = [f"{{{named}}}" for named in names]
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield Operation(name, tag, "".join(parts), names, method.lower(), view)
+                path, auth = "".join(parts), app.config["AUTH"]
+                yield Operation(name, tag, path, names, method.lower(), view, auth)
 
 
-def _document(operations: list[Operation]) -> Json:
+def _document(operations: list[Operation], auth: str) -> Json:
     declared = [operation.declared for operation in operations]
     used = [shape for each in declared for shape in (each.answer, each.body, each.refusal)]
     shapes = [Error, Problem, *(shape for shape in used if shape is not None)]
@@ -70,8 +77,8 @@ def _document(operations: list[Operation]) -> Json:
         "paths": paths,
         "components": {
             "schemas": named,
-            "headers": interface.HEADERS,
-            "securitySchemes": {"chaos": interface.CHAOS},
+            "headers": interface.HEADERS | (interface.KEY_HEADERS if auth != "off" else {}),
+            "securitySchemes": interface.CHAOS | (interface.KEYS if auth != "off" else {}),
         },
     }
 
@@ -89,15 +96,26 @@ def _describe(operation: Operation, schema_of: Json) -> Json:
             *map(_header_parameter, _heeded(operation)),
         ],
         "responses": _responses(operation, schema_of),
+        "x-scope": declared.scope,
     }
     if declared.body:
         schema = schema_of[repr(declared.body)]
         described["requestBody"] = _body("application/json", {"schema": schema})
     if declared.upload:
         described["requestBody"] = _body("multipart/form-data", interface.UPLOADS[operation.name])
-    if declared.secured:
-        described["security"] = [{"chaos": []}]
+    if security := _security(operation):
+        described["security"] = security
     return described
+
+
+def _security(operation: Operation) -> list[Json]:
+    """The alternatives, each with all that it takes; an empty one is a request without a key."""
+    declared = operation.declared
+    token: Json = {"chaos": []} if declared.secured else {}
+    if not operation.needs_key:
+        return [token] if token else []
+    nobody = [{}] if operation.auth == "create" and declared.keyless else []
+    return [*nobody, *({name: [], **token} for name in interface.KEYS)]
 
 
 def _body(media: str, described: Json) -> Json:
@@ -153,6 +171,7 @@ def _responses(operation: Operation, schema_of: Json) -> Json:
             "headers": _headers("ETag", *declared.headers),
         }
     also = {status for name in heeded for status in _STATUSES[name]}
+    also |= {400, 401, 403} if operation.needs_key else set()
     for status in sorted({*declared.errors, *bad_input, *bad_page, *also, 429, 503}):
         shape = declared.refusal if status == 400 and declared.refusal else Error
         schemas = schema_of[repr(shape)], schema_of[repr(Problem)]
@@ -188,6 +207,7 @@ def _failure(status: int, operation: Operation, schema: Json, problem: Json) -> 
     headers = ["Retry-After"] if status in (429, 503) else []
     headers += _LIMITS if status == 429 or _is_limited(operation) else []
     headers += ["Cache-Control", "Vary"] if is_dead_link else []
+    headers += ["WWW-Authenticate"] if status in (401, 403) and operation.needs_key else []
     headers += ["X-Cache"] if operation.path == "/products" and status != 429 else []
     headers += _replayed(operation) if status < 429 else []
     content = {problems.JSON: shown, problems.MEDIA: {"schema": problem}, **_page(is_dead_link)}

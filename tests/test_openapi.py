@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from app.openapi import document as made
 from tests.answers import check
 from tests.conftest import Api
+from tests.walking import bearer, secret_of
 
 Document = dict[str, Any]
 
@@ -229,3 +230,44 @@ def test_schemas_and_checks_agree(
     for body in bad:
         assert not accepts(body)
         check(client.post(path, data=json.dumps(body), content_type="application/json"), 400)
+
+
+@pytest.mark.parametrize("auth", ["on", "create"])
+def test_with_auth_each_operation_says_which_key_it_needs(
+    client: FlaskClient, given_with: Callable[..., None], auth: str
+) -> None:
+    given_with(auth=auth)
+    document = client.get("/openapi.json").get_json()
+    assert [str(error) for error in OPENAPI_31_VALIDATOR.iter_errors(document)] == []
+    schemes = document["components"]["securitySchemes"]
+    assert set(schemes) == {"chaos", "bearer", "key"}
+    for method, path, operation in operations(document):
+        needs_key = operation["x-scope"] != "public"
+        assert ({"401", "403"} <= operation["responses"].keys()) == needs_key, path
+        alternatives = operation.get("security", [])
+        assert ([{"bearer", "key"} & set(each) for each in alternatives] != []) == needs_key, path
+        keyless = auth == "create" and (method, path) in (("post", "/urls"), ("post", "/shorten"))
+        assert ({} in alternatives) == keyless, path
+    assert document["paths"]["/chaos"]["get"]["security"][0] == {"bearer": [], "chaos": []}
+
+
+def test_without_auth_no_operation_asks_for_a_key(document: Document) -> None:
+    assert set(document["components"]["securitySchemes"]) == {"chaos"}
+    scopes = {operation["x-scope"] for _, _, operation in operations(document)}
+    assert scopes == {"public", "create", "see", "read", "write", "admin"}
+    assert not any("403" in operation["responses"] for _, _, operation in operations(document))
+
+
+def test_the_shown_refusals_are_answered(
+    client: FlaskClient, given_with: Callable[..., None]
+) -> None:
+    given_with(auth="on")
+    document = client.get("/openapi.json").get_json()
+    key = bearer(secret_of("read"))
+    for status, headers in (("401", {}), ("403", key)):
+        reply = client.post("/users", headers=headers)
+        shown = document["paths"]["/users"]["post"]["responses"][status]
+        assert reply.status_code == int(status)
+        example = shown["content"]["application/json"]["example"]
+        assert reply.get_json()["message"] == example["message"]
+        assert set(shown["headers"]) <= set(reply.headers.keys()) | {"Idempotent-Replayed"}

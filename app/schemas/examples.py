@@ -186,7 +186,8 @@ ANSWERS: dict[str, Any] = {
 
 _BY_STATUS = {
     400: "page: must be an integer (got 'two')",
-    401: "X-Chaos-Token is missing or wrong",
+    401: "An API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY",
+    403: "The API key has the scope read, and this needs write",
     409: "The first request with the Idempotency-Key 8e03978e is still running",
     410: "Short code aB3xY9 is deactivated",
     412: 'It has changed: its ETag is "l7-2.0" now',
@@ -237,6 +238,7 @@ _BY_OPERATION = {
     (409, "rotate_key"): "Key deploy is revoked",
     (409, "create_event"): "The link or the user was deleted at this moment",
     (409, "update_user"): "Email already exists: ada@example.com",
+    (401, "stop_replica"): "X-Chaos-Token is missing or wrong",
     (413, "import_users"): "The body is larger than 10 MiB",
     (413, "import_file"): "The body is larger than 10 MiB",
     (503, "show_readiness"): _NOT_READY,

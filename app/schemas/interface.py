@@ -97,11 +97,21 @@ OTHER_SITE = {
     "description": "Never from here: what the target answers, to a client that follows redirects"
 }
 CHAOS = {
-    "type": "apiKey",
-    "in": "header",
-    "name": "X-Chaos-Token",
-    "description": "Equal to the setting CHAOS_TOKEN; without one, nobody has it",
+    "chaos": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Chaos-Token",
+        "description": "Equal to the setting CHAOS_TOKEN; without one, nobody has it",
+    }
 }
+KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same"},
+}
+KEY_HEADERS = {
+    "WWW-Authenticate": _header("`Bearer`, and what is wrong with the API key", required=False)
+}
+"""Of answers to keys that are missing, wrong or too small; where AUTH is off there are none."""
 
 
 def info(version: str) -> dict[str, Any]:
