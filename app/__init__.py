@@ -10,6 +10,7 @@ from werkzeug.routing import MapAdapter
 from app import database, errors, limits, logs, metrics, routes
 from app.asgi import ThreadedWsgi
 from app.config import Settings
+from app.exposure import exposure
 from app.imports import seeding
 from app.migrations import schema
 from app.proxies import Proxies
@@ -95,6 +96,7 @@ def bind(settings: Settings) -> None:
     addresses.bind(settings.visitor_address)
     quotas.bind(settings)
     retention.bind(settings.event_retention_days)
+    exposure.bind(settings)
     schema.bind(drain.waiting)
 
 

@@ -114,7 +114,7 @@ def _security(operation: Operation) -> list[Json]:
     token: Json = {"chaos": []} if declared.secured else {}
     if not operation.needs_key:
         return [token] if token else []
-    nobody = [{}] if operation.auth == "create" and declared.keyless else []
+    nobody: list[Json] = [{}] if operation.auth == "create" and declared.keyless else []
     return [*nobody, *({name: [], **token} for name in interface.KEYS)]
 
 

@@ -15,9 +15,11 @@ from app import metrics, start_log
 from app.config import Settings, join
 from app.connections import MOST_CONNECTIONS
 from app.database import exit_if_unusable
+from app.exposure import exposure
 from app.greeting import WANTED, greeting
 from app.process import replica
 
+log = logging.getLogger(__name__)
 _settings = Settings.or_exit()
 
 
@@ -55,6 +57,9 @@ logger_class = ServerLog
 def on_starting(_server: Any) -> None:
     exit_if_unusable(_settings.database_url)
     start_log(_settings)
+    exposure.bind(_settings)
+    for warning in exposure.warnings:
+        log.warning(warning)
     if _settings.prometheus_multiproc_dir:
         metrics.wipe(_settings.prometheus_multiproc_dir)
 

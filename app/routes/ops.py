@@ -9,6 +9,7 @@ from flask import Blueprint, Response, current_app, render_template, request
 
 from app import metrics, openapi
 from app.errors import Unauthorized, Unavailable, prefers_html
+from app.exposure import exposure
 from app.process import replica
 from app.proxies import is_inside
 from app.routes.inputs import Answer, base_url, declares, empty
@@ -85,7 +86,7 @@ def show_index() -> Response | Answer:
     }
     vary = {"Vary": "Accept"}
     return (
-        Response(render_template("index.html", **index), headers=vary)
+        Response(render_template("index.html", **index, warnings=exposure.warnings), headers=vary)
         if prefers_html()
         else Answer(index, vary)
     )

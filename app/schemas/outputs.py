@@ -120,6 +120,7 @@ class Readiness(Out):
     database: _Database = _left_out()
     cache: _Cache = _left_out()
     schema_applied: bool = _left_out()
+    warnings: list[str] = Field(default_factory=list, description="What is unsafe, if anything")
 
 
 class LogEntry(Out):

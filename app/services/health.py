@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from app import metrics
 from app.database import DatabaseUnavailable, db, refusal, released
+from app.exposure import exposure
 from app.metrics import Reading
 from app.migrations import schema
 from app.models import KeyValue
@@ -120,12 +121,14 @@ def ready() -> Readiness:
     """Ready when the database answers, takes writes, and its schema is there."""
     database, cached = _state()
     able = database.word == "connected" and schema.ready
-    report = {
+    report: dict[str, Any] = {
         "status": "ready",
         "database": database.word,
         "cache": cached.word,
         "schema_applied": schema.ready,
     }
+    if exposure.warnings:
+        report["warnings"] = exposure.warnings
     why = f" ({database.why})" if database.why else ""
     applied = "applied" if schema.ready else "not applied"
     trouble = f"database {database.word}{why}, cache {cached.word}, schema {applied}"
