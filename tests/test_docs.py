@@ -20,6 +20,7 @@ from app.migrations import schema
 from app.openapi import document
 from testkit.webserver import ROOT
 from tests import exchanges
+from tests.security_table import table
 from tests.test_stack_files import FILES, STACK_VARIABLES, readable_by_the_application
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -156,6 +157,11 @@ def test_the_configuration_page_has_every_setting_with_its_default() -> None:
     assert {name: default.strip(" `") for name, default in rows} == {
         setting.name.upper(): default_of(setting) for setting in fields(Settings)
     }
+
+
+def test_the_security_page_has_the_table_of_routes_and_scopes(app: Flask) -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    assert table(app) in page, "python -m tests.security_table prints the new one"
 
 
 def test_the_decision_log_has_every_record() -> None:

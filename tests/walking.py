@@ -16,6 +16,7 @@ from flask import Flask
 from app.database import now
 from app.models import ApiKey
 from app.services.keysecrets import new_secret
+from tests.conftest import Api
 
 SCOPES_OF_KEYS = ("create", "read", "write", "admin")
 MAY = {
@@ -110,7 +111,7 @@ def showing(secret: str) -> Iterator[dict[str, str]]:
 
 def is_refused(reply: Reply) -> bool:
     """By the gate: an endpoint's own 401, for a wrong token, has no challenge."""
-    return reply.status == 403 or (reply.status == 401 and "WWW-Authenticate" in reply.headers)
+    return reply.status in (401, 403) and "WWW-Authenticate" in reply.headers
 
 
 def must_refuse_strangers(ask: Ask, endpoint: Endpoint, target: str, keys: Keys, auth: str) -> None:
@@ -196,3 +197,13 @@ def walk(app: Flask, ask: Ask, names: dict[str, Any], keys: Keys, auth: str) -> 
         for target in (endpoint.target(misses), endpoint.target(names)):
             must_admit(ask, endpoint, target, keys)
     return len(all_of_them)
+
+
+def one_of_everything(api: Api) -> dict[str, Any]:
+    """By the names of parameters: rows of a user of whom no other may learn."""
+    owner = api.user("owner")["id"]
+    url = api.url("https://example.org/secret", user_id=owner)
+    event = api.event(url_id=url["id"], details={"to": "https://example.org/secret"})["id"]
+    api.follow(url)
+    ids = {"user_id": owner, "url_id": url["id"], "event_id": event, "key_id": 1}
+    return {**ids, "short_code": url["short_code"]}

@@ -20,6 +20,7 @@ from tests.walking import (
     endpoints,
     is_refused,
     make_keys,
+    one_of_everything,
     walk,
 )
 
@@ -38,13 +39,7 @@ def ask(client: FlaskClient) -> Ask:
 
 @pytest.fixture
 def names(api: Api) -> dict[str, Any]:
-    """One of everything, of a user of whom no other may learn."""
-    owner = api.user("owner")["id"]
-    url = api.url("https://example.org/secret", user_id=owner)
-    event = api.event(url_id=url["id"], details={"to": "https://example.org/secret"})["id"]
-    api.follow(url)
-    ids = {"user_id": owner, "url_id": url["id"], "event_id": event, "key_id": 1}
-    return {**ids, "short_code": url["short_code"]}
+    return one_of_everything(api)
 
 
 @pytest.fixture
