@@ -187,6 +187,7 @@ def walk(app: Flask, ask: Ask, names: dict[str, Any], keys: Keys, auth: str) -> 
     """
     misses = {name: "no-such-code" if name == "short_code" else UNKNOWN for name in names}
     all_of_them = list(endpoints(app))
+    assert ask("GET", f"/{names['short_code']}", bearer(keys.bad["wrong"])).status == 302
     for endpoint in all_of_them:
         for target in {endpoint.target(names), endpoint.target(misses)}:
             must_refuse_strangers(ask, endpoint, target, keys, auth)
