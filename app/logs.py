@@ -172,11 +172,13 @@ def configure(
         log.warning("LOG_FILE cannot be written, GET /logs will be empty: %s", trouble)
 
 
-# The proxies `request` and `g` cost more than what is asked of them, so each is resolved once.
+def resolved() -> tuple[Request, Any]:
+    """The running request and its `g`: their proxies cost more than what is asked of them."""
+    return request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
 
 
 def _start() -> None:
-    current, own = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
+    current, own = resolved()
     own.started = time.perf_counter()
     own.request_id = request_id(current.headers.get("X-Request-ID"))
     if current.endpoint not in ("redirects.follow_code", "redirects.follow_url"):
@@ -184,7 +186,7 @@ def _start() -> None:
 
 
 def _finish(response: Response) -> Response:
-    current, own = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
+    current, own = resolved()
     seconds = time.perf_counter() - own.started
     response.headers["X-Request-ID"] = own.request_id
     metrics.observe_request(

@@ -31,7 +31,7 @@ def table(app: Flask) -> str:
 
 def _rows(app: Flask) -> Iterator[tuple[str, ...]]:
     for rule in app.url_map.iter_rules():
-        declared = app.view_functions[rule.endpoint].declaration  # type: ignore[attr-defined]
+        declared = app.view_functions[rule.endpoint].declaration
         keys = KEYS_OF.get(declared.scope, _KEYS)
         path = rule.rule.replace("<id:", "<").replace("<code:", "<")
         nobody = "yes" if declared.scope == "public" else ""

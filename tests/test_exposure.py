@@ -20,7 +20,7 @@ START = "from app import serving; serving.on_starting(None)"
 
 def warnings_of(**settings: str) -> list[str]:
     exposure = Exposure()
-    exposure.bind(Settings(**settings))  # type: ignore[arg-type]
+    exposure.bind(Settings(**settings))
     return exposure.warnings
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from flask import Flask, Request, Response, current_app, g, request
+from flask import Flask, Request, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app import access
 from app.access import Caller
 from app.errors import Forbidden, InvalidInput, Unauthorized, Unavailable
+from app.logs import resolved
 from app.routes.limiting import key_of
 from app.services import keys
 
@@ -27,31 +29,32 @@ _REALM = 'Bearer realm="Holdfast"'
 
 
 def install(app: Flask) -> None:
-    app.before_request(_admit)
-    app.after_request(_keep_private)
+    declared = app.extensions.setdefault(_DECLARED, {})
+    app.before_request(partial(_admit, app.config, declared))
     app.teardown_request(_forget)
 
 
 def learn(app: Flask) -> None:
     """Notes what the endpoints of `app` declare; raises ValueError for one that does not."""
-    declared = {}
+    declared = app.extensions.setdefault(_DECLARED, {})
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
         if not hasattr(view, "declaration"):
             raise ValueError(f"{rule.rule} has no @declares(..., scope=...)")
         declared[rule.endpoint] = view.declaration
-    app.extensions[_DECLARED] = declared
 
 
-def _admit() -> None:
+def _admit(config: dict[str, Any], declared: dict[str, Any]) -> None:
     """Raises Unauthorized without a valid key, and Forbidden with one whose scope is too small."""
-    current, own = request._get_current_object(), g._get_current_object()  # type: ignore[attr-defined]
-    if "asgi.overloaded" in current.environ:
+    current, own = resolved()
+    environ, auth = current.environ, config["AUTH"]
+    if "asgi.overloaded" in environ:
         raise Unavailable("Too many requests are waiting already")
-    auth = current_app.config["AUTH"]
-    who = access.COMMAND if auth == "off" else _caller_of(current, auth)
-    address = current.environ.get("REMOTE_ADDR", "")
-    own.caller = access.enter(who._replace(address=address, request_id=own.request_id))
+    who = access.COMMAND if auth == "off" else _caller_of(current, own, declared, auth)
+    address = environ.get("REMOTE_ADDR", "")
+    own.caller = access.enter(
+        Caller(who.scope, who.key_id, who.key, who.user_id, address, own.request_id)
+    )
 
 
 def _forget(_error: BaseException | None) -> None:
@@ -60,15 +63,21 @@ def _forget(_error: BaseException | None) -> None:
         access.leave(token)
 
 
-def _caller_of(current: Request, auth: str) -> Caller:
-    scope, keyless = _asked_for(current, auth)
+def _caller_of(current: Request, own: Any, declared: dict[str, Any], auth: str) -> Caller:
+    scope, keyless = _asked_for(current, declared)
     if scope == "public" or current.method == "OPTIONS":
         return access.NOBODY
     secret = _secret(current.environ)
+    if "HTTP_X_API_KEY" in current.environ:
+        own.keeps_private = True
     if not secret:
-        if keyless:
+        if keyless and auth == "create":
             return access.NOBODY
         raise _unauthorized("An API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
+    return _holder(secret, scope)
+
+
+def _holder(secret: str, scope: str) -> Caller:
     who = key_of(secret, keys.find)
     if who is None:
         raise _unauthorized("The API key is wrong, revoked or expired", ', error="invalid_token"')
@@ -78,14 +87,12 @@ def _caller_of(current: Request, auth: str) -> Caller:
     return who
 
 
-def _asked_for(current: Request, auth: str) -> tuple[str, bool]:
-    """The scope that the request needs, and whether it needs no key."""
-    declared = current_app.extensions[_DECLARED]
-    rule = current.url_rule
-    if rule is not None:
-        found = declared[rule.endpoint]
-        return found.scope, auth == "create" and found.keyless
-    return _of_misfit(current.routing_exception, declared), False
+def _asked_for(current: Request, declared: dict[str, Any]) -> tuple[str, bool]:
+    """The scope that the request needs, and whether AUTH=create asks for no key."""
+    if current.url_rule is None:
+        return _of_misfit(current.routing_exception, declared), False
+    found = declared[current.url_rule.endpoint]
+    return found.scope, found.keyless
 
 
 def _of_misfit(why: HTTPException | None, declared: dict[str, Any]) -> str:
@@ -124,11 +131,3 @@ def _forbidden(who: Caller, scope: str) -> Forbidden:
         "WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{wanted}"'
     }
     return refusal
-
-
-def _keep_private(response: Response) -> Response:
-    """No shared cache may keep what a key has opened: X-API-Key alone would not tell it so."""
-    if access.caller().key_id is not None:
-        given = response.headers.get("Cache-Control", "private, no-cache")
-        response.headers["Cache-Control"] = given.replace("public", "private")
-    return response

@@ -14,6 +14,7 @@ from werkzeug.routing import RequestRedirect
 
 from app import limits
 from app.errors import InvalidInput, Ready, TooLarge
+from app.logs import resolved
 from app.proxies import host_is_legal
 from app.routes.uploads import no_upload
 from app.schemas import (
@@ -31,7 +32,7 @@ from app.services.paging import Page, number, size
 
 def refuse_misfits() -> None:
     """Refuses too large bodies, and what Werkzeug would tidy: //users, an empty path."""
-    current = request._get_current_object()  # type: ignore[attr-defined]
+    current, _ = resolved()
     environ, path = current.environ, current.environ["PATH_INFO"]
     if path.startswith("//") or isinstance(current.routing_exception, RequestRedirect):
         abort(404)
@@ -191,10 +192,13 @@ def _json(payload: Any, status: int) -> Response:
 
 def finish(response: Response) -> Response:
     """The headers of all answers; Flask's answer to OPTIONS has no body, and so no type."""
+    current, own = resolved()
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if g.get("strict"):
+    if "strict" in own:
         response.headers["Preference-Applied"] = "handling=strict"
-    if request.method == "OPTIONS" and response.status_code == 200:
+    if "keeps_private" in own:  # shared caches know what Authorization means, but not X-API-Key
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+    if current.method == "OPTIONS" and response.status_code == 200:
         response.headers.remove("Content-Type")
     return response
 

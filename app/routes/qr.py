@@ -7,6 +7,7 @@ from functools import partial
 
 from flask import Blueprint, Response, request
 
+from app.access import caller
 from app.errors import NotFound
 from app.redirects import guesses
 from app.routes.inputs import base_url, declares
@@ -46,7 +47,8 @@ def _drawn(short_code: str, query: QrQuery) -> Response:
     """The short URL is the same for ever, so the picture may be kept; for a day."""
     picture = qr.draw(f"{base_url()}/{short_code}", query)
     response = Response(picture, content_type=_TYPES[query.format])
-    response.headers["Cache-Control"] = "public, max-age=86400"
+    whose = "public" if caller().key_id is None else "private"
+    response.headers["Cache-Control"] = f"{whose}, max-age=86400"
     response.set_etag(hashlib.sha256(picture).hexdigest()[:32])
     response.make_conditional(request)
     return response

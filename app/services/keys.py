@@ -122,13 +122,11 @@ def find(secret: str) -> Caller | None:
 
     An answer may be 0.7 s old. Raises DatabaseUnavailable.
     """
-    if not can_be_secret(secret):
-        return None
     hashed, moment = hash_of(secret), time.monotonic()
     answer = _remembered.get(hashed)
     if answer is None or moment - answer.read_at > _REMEMBERED_SECONDS:
-        answer = _look_up(hashed, moment)
-    return answer.caller if answer and _lasts(answer.end, now()) else None
+        answer = _look_up(hashed, moment) if can_be_secret(secret) else None
+    return answer.caller if answer and (answer.end is None or now() < answer.end) else None
 
 
 def _lasts(end: datetime | None, moment: datetime) -> bool:
