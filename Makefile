@@ -109,7 +109,7 @@ bench-import: $(VENV)/development ## rows per second of both imports beside plai
 bench-kills: $(VENV)/development ## kill -9 each part under load, RUNS=20 times; count every click
 	$(BIN)/python -m benchmarks.kills
 
-bench-guesses: $(VENV)/development ## redirects beside 10,000 guesses of codes a second, for SECONDS=20
+bench-guesses: $(VENV)/development ## redirects beside 10,000 guesses of codes a second, ROUNDS=5 of SECONDS=10
 	$(BIN)/python -m benchmarks.guesses
 
 bench-endurance: $(VENV)/development ## redirects at full speed for MINUTES=60, and the memory of each part

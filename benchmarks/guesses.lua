@@ -33,7 +33,7 @@ function response(status, headers)
     unknown = unknown + 1
   elseif status ~= 429 then
     wrong = wrong + 1
-  elseif headers["RateLimit-Policy"] then
+  elseif headers["RateLimit-Policy"] or headers["ratelimit-policy"] then
     ours = ours + 1
   else
     others = others + 1
