@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from testkit.servers import ROOT, Server, free_port
+from testkit.servers import HANGS_SECONDS, ROOT, App, Server, free_port
 
 _REPLICA_PORT = 8000  # nginx/start.sh says so
 
@@ -73,6 +74,34 @@ def _read(connection: socket.socket) -> bytes:
     while request and len(request) < whole and (more := connection.recv(1_000_000)):
         request += more
     return request
+
+
+Door = tuple[str, int]
+"""Where something listens: address and port."""
+
+
+def ask(
+    door: Door, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, str]:
+    with closing(http.client.HTTPConnection(*door, timeout=HANGS_SECONDS)) as connection:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+class ReplicaApp(App):
+    """The application where nginx/start.sh looks for a replica."""
+
+    def __init__(self, **environ: str) -> None:
+        self.host = Replica(1, None).address
+        super().__init__(**environ, APP_HOST=self.host)
+        self.port, self.environ["APP_PORT"] = 8000, "8000"
+
+    def answers(self) -> bool:
+        try:
+            return ask((self.host, self.port), "GET", "/health")[0] == 200
+        except OSError:
+            return False
 
 
 class FrontDoor(Server):

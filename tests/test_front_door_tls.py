@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from testkit.servers import HANGS_SECONDS, wait_for
-from tests.front_door import FrontDoor, Replica, answer
+from testkit.servers import HANGS_SECONDS
+from tests.front_door import FrontDoor, Replica, ReplicaApp, answer
 
 pytestmark = pytest.mark.services
 
@@ -33,12 +33,13 @@ def make_certificate(folder: Path, name: str = "localhost") -> None:
 
 
 @pytest.fixture
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
-    make_certificate(folder)
-    return folder
+def tls() -> Iterator[Path]:
+    """A folder that Nginx can read, which pytest's own would not be."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-tls-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        make_certificate(folder)
+        yield folder
 
 
 def started(cleanup: ExitStack, tls: Path, **settings: str) -> tuple[FrontDoor, Replica]:
@@ -177,6 +178,25 @@ def test_http_2_has_answers_and_errors_in_our_form(
     assert json.loads(problem)["title"] == "Method Not Allowed"
 
 
+def test_short_urls_are_https_where_they_were_asked_for_by_https(tls: Path, tmp_path: Path) -> None:
+    with ExitStack() as cleanup:
+        url = f"sqlite:///{tmp_path}/holdfast.db"
+        app = ReplicaApp(DATABASE_URL=url, TRUSTED_PROXIES="1")
+        files = {"TLS_CERTIFICATE": f"{tls}/fullchain.pem", "TLS_KEY": f"{tls}/privkey.pem"}
+        nginx = FrontDoor(APP_SERVERS=app.host, **files)
+        for server in (app, nginx):
+            cleanup.callback(server.destroy)
+            server.start()
+        sent = ["-H", "Content-Type: application/json", "-d", '{"url": "https://example.com/"}']
+        body, end = curl(nginx, tls, "/shorten", *sent)
+        assert end == "2 201"
+        made = json.loads(body)
+        assert made["short_url"] == f"https://localhost:{nginx.tls_port}/{made['short_code']}"
+        response, _ = ask(nginx, tls, f"/{made['short_code']}")
+        assert (response.status, response.headers["Location"]) == (302, "https://example.com/")
+        assert response.headers[HSTS]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 @pytest.mark.parametrize("path", ["/", "/abc?x=1", "/users/1", "/healthy", "/health/ready"])
 def test_http_leads_to_https_with_method_path_and_query(
@@ -220,35 +240,3 @@ def test_http_where_tls_is_spoken_is_refused_in_json(door: tuple[FrontDoor, Repl
         connection.request("GET", "/users")
         response = connection.getresponse()
         assert (response.status, json.loads(response.read())["status"]) == (400, 400)
-
-
-class WatchingDoor(FrontDoor):
-    """With the part of nginx/start.sh that looks for changes once a second."""
-
-    def command(self) -> list[str]:
-        script = self.folder / "start.sh"
-        text = script.read_text() + "\nwatch &\nexec " + " ".join(super().command()) + "\n"
-        script.write_text(text.replace("-g daemon off;", "-g 'daemon off;'"))
-        return ["sh", str(script)]
-
-    def options(self) -> dict[str, object]:
-        path = f"{os.environ['PATH']}:/usr/sbin"
-        return {**super().options(), "env": {"PATH": path, **self.settings}}
-
-
-def test_a_renewed_certificate_is_taken_without_a_restart(tls: Path) -> None:
-    files = {"TLS_CERTIFICATE": f"{tls}/fullchain.pem", "TLS_KEY": f"{tls}/privkey.pem"}
-    with ExitStack() as cleanup:
-        replica = Replica(1, answer)
-        cleanup.callback(replica.close)
-        nginx = WatchingDoor(replica, **files)
-        cleanup.callback(nginx.destroy)
-        nginx.start()
-        before = ssl.get_server_certificate(("127.0.0.1", nginx.tls_port))
-        assert before.strip() == (tls / "fullchain.pem").read_text().strip()
-        make_certificate(tls)
-        renewed = (tls / "fullchain.pem").read_text().strip()
-        wait_for(
-            lambda: ssl.get_server_certificate(("127.0.0.1", nginx.tls_port)).strip() == renewed,
-            what="the renewed certificate",
-        )

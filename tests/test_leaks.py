@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
-import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -17,48 +14,24 @@ import pytest
 from psycopg2 import sql
 
 from app.services.keysecrets import new_secret
-from testkit.servers import HANGS_SECONDS, App, ClickWorker, Postgres, Redis, wait_for
+from testkit.servers import ClickWorker, Postgres, Redis, wait_for
 from tests.conftest import pause_over
-from tests.front_door import FrontDoor, Replica
+from tests.front_door import FrontDoor, ReplicaApp, ask
+from tests.secretive import (
+    JSON,
+    VISITOR,
+    Secrets,
+    identities,
+    said_by_all,
+    send_broken,
+    send_reads,
+    send_writes,
+)
 
 pytestmark = pytest.mark.services
 
-VISITOR, NETWORK = "198.51.100.77", "198.51.100.0"
+NETWORK = "198.51.100.0"
 CHAOS_TOKEN = "hemlig-token-of-chaos"
-JSON = {"Content-Type": "application/json"}
-Door = tuple[str, int]
-
-
-def ask(
-    door: Door, method: str, path: str, body: bytes | None = None, **headers: str
-) -> tuple[int, str]:
-    with closing(http.client.HTTPConnection(*door, timeout=HANGS_SECONDS)) as connection:
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-
-
-class ReplicaApp(App):
-    """The application where nginx/start.sh looks for a replica."""
-
-    def __init__(self, **environ: str) -> None:
-        self.host = Replica(1, None).address
-        super().__init__(**environ, APP_HOST=self.host)
-        self.port, self.environ["APP_PORT"] = 8000, "8000"
-
-    def answers(self) -> bool:
-        try:
-            return ask((self.host, self.port), "GET", "/health")[0] == 200
-        except OSError:
-            return False
-
-
-class Secrets(dict[str, str]):
-    """By where each was sent. Letters and digits only, so that no escape hides one."""
-
-    def __missing__(self, place: str) -> str:
-        self[place] = f"hemlig{len(self):02}x{secrets.token_hex(8)}"
-        return self[place]
 
 
 class Stack:
@@ -136,88 +109,6 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         yield Stack(cleanup, request.param)
 
 
-def identities(stack: Stack, secret: Secrets) -> list[dict[str, str]]:
-    """How somebody may say who it is: with a key, a wrong one, a password, or not at all."""
-    basic = base64.b64encode(f"ada:{secret['password']}".encode()).decode()
-    return [
-        {"Authorization": f"Bearer {stack.key}"},
-        {"X-API-Key": stack.key},
-        {"Authorization": f"Bearer holdfast_{secret['bearer']}", "Cookie": secret["cookie"]},
-        {"X-API-Key": secret["key"], "X-Chaos-Token": secret["token"]},
-        {"Authorization": f"Basic {basic}", "Proxy-Authorization": f"Basic {basic}"},
-    ]
-
-
-def said_by_all(secret: Secrets) -> dict[str, str]:
-    return {
-        "X-Request-ID": f"not sane: {secret['id']}",
-        "If-Match": f'"{secret["tag"]}"',
-        "Prefer": f"x={secret['preference']}",
-        "X-Forwarded-For": VISITOR,
-        "Referer": f"https://a.example/?x={secret['referrer']}",
-        "Origin": f"https://{secret['origin']}",
-        "Accept": f"text/plain;x={secret['accept']}, */*",
-    }
-
-
-def send_reads(door: Door, code: str, secret: Secrets, **said: str) -> set[int]:
-    query = f"?token={secret['query']}&utm_medium={secret['query']}"
-    paths = [
-        f"/{code}",
-        f"/{code}",
-        "/nobody",
-        f"/{code}+",
-        f"/{code}.qr",
-        f"/urls/{code}/redirect",
-    ]
-    paths += ["/users", "/users/99", "/no/such", "/chaos", "/%00", "/events", "/health/ready"]
-    found = {ask(door, "GET", path + query, **said)[0] for path in paths}
-    searched = f"/logs?filter={secret['filter']}&level={secret['filter']}"
-    return found | {ask(door, "GET", searched, **said)[0]}
-
-
-def send_writes(door: Door, secret: Secrets, **said: str) -> set[int]:
-    """Bodies that are refused, and one link, twice."""
-    unknown = json.dumps({"username": 1, "password": secret["body"]}).encode()
-    bodies = [
-        (unknown, "application/json"),
-        (unknown[:-1], "application/json"),
-        (f'"{secret["body"]}"'.encode(), "application/json"),
-        (f"password={secret['body']}".encode(), "application/x-www-form-urlencoded"),
-        (f"{secret['body']} ".encode() * 5000, "application/json"),
-    ]
-    found = set()
-    for path in ("/users", "/urls", "/shorten", "/events", "/users/bulk"):
-        for body, kind in bodies:
-            headers = {**said, "Content-Type": kind}
-            found.add(ask(door, "POST", f"{path}?x={secret['query']}", body, **headers)[0])
-    link = json.dumps({"url": f"https://u:{secret['destination']}@a.example/"}).encode()
-    headers = {**said, **JSON, "Idempotency-Key": secret["idempotency"]}
-    found |= {ask(door, "POST", "/shorten", link, **headers)[0] for _ in range(2)}
-    return found | {ask(door, "PUT", f"/urls/1?{secret['query']}", unknown, **said, **JSON)[0]}
-
-
-def send_broken(door: Door, secret: Secrets) -> None:
-    """What no client would send."""
-    word = secret["broken"].encode()
-    for request in (
-        b"GET http://ada:%b@a.example/users?x=%b HTTP/1.1\r\nHost: a\r\n" % (word, word),
-        b"GET /users?%b x HTTP/1.1\r\nHost: a\r\n" % word,
-        b"GET /users?%b HTTP/1.1\r\nAuthorization Bearer %b\r\n" % (word, word),
-        b"%b\xff\x00 / HTTP/1.1\r\n" % word,
-        b"GET /users?%b HTTP/9.9\r\nHost: a\r\n" % word,
-        b"GET /?%b HTTP/1.1\r\nHost: a\r\n" % (word * 500),
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-API-Key: %b\r\n" % (word * 2000),
-        b"GET / HTTP/1.1\r\nHost: %b:%b\r\n" % (word, word),
-        b"TRACE /?%b HTTP/1.1\r\nHost: a\r\n" % word,
-    ):
-        end = b"X-Forwarded-For: %b\r\nConnection: close\r\n\r\n" % VISITOR.encode()
-        with socket.create_connection(door, HANGS_SECONDS) as connection:
-            connection.sendall(request + end)
-            while connection.recv(65_536):
-                pass
-
-
 # The destination is the link. A key of idempotency names an answer that is stored for a day. A
 # referrer belongs to its click.
 MAY_BE = {
@@ -247,7 +138,7 @@ def test_no_secret_is_kept_where_it_does_not_belong(stack: Stack) -> None:
     code = json.loads(ask(stack.replica, "POST", "/shorten", link, **opened)[1])["short_code"]
     said, found = said_by_all(secret), set()
     for door in stack.doors:
-        for who in identities(stack, secret):
+        for who in identities(stack.key, secret):
             found |= send_reads(door, code, secret, **said, **who)
             found |= send_writes(door, secret, **said, **who)
         send_broken(door, secret)
@@ -278,7 +169,7 @@ def test_nginx_keeps_no_secret_where_it_fails_itself(stack: Stack) -> None:
     secret, log = Secrets(), stack.nginx.folder / "nginx.log"
     stack.app.kill()
     said = said_by_all(secret)
-    for who in identities(stack, secret):
+    for who in identities(stack.key, secret):
         path = f"/users?x={secret['query']}"
         assert ask(stack.doors[0], "POST", path, b"x" * 20_000, **said, **who)[0] in (502, 504)
     wait_for(lambda: '"uri":"/users","status":50' in log.read_text(), what="the log")
