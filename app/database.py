@@ -75,6 +75,7 @@ class Dialect:
     past_ids: str  # makes new ids larger than `largest`
     staging: tuple[str, str]  # begin and end one transaction that locks no other connection
     analyze: str  # tells the planner what a staging table holds
+    expect_links: str  # tells it of links, when it knows of fewer than `found`
     roomy: str  # lets this transaction sort and hash in memory
     has_tables: str  # whether our tables are there
     like: str  # LIKE in any case
@@ -105,6 +106,8 @@ DIALECTS = {
         "FROM {table}_id_seq WHERE last_value < {largest} + (NOT is_called)::int",
         staging=("SELECT 1", "SELECT 1"),  # COPY is one statement
         analyze="ANALYZE {staged}",
+        expect_links="DO $$ BEGIN IF (SELECT reltuples FROM pg_class WHERE oid = 'urls'::regclass)"
+        " < {found} THEN ANALYZE urls, url_tags; END IF; END $$",
         roomy="SET LOCAL work_mem = '64MB'",
         has_tables="SELECT to_regclass('urls') IS NOT NULL",
         like="ILIKE",
@@ -132,6 +135,7 @@ DIALECTS = {
         # BEGIN IMMEDIATE would lock the main database; staging tables are elsewhere.
         staging=("SAVEPOINT staging", "RELEASE staging"),
         analyze="SELECT 1",
+        expect_links="SELECT 1",
         roomy="SELECT 1",
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
         like="LIKE",
@@ -199,11 +203,6 @@ def lock_briefly(name: str, then_ms: int = _LOCK_MS) -> None:
 def trust_references() -> None:
     """Skips foreign key checks in this transaction; docs/decisions/0009: when that is safe."""
     db.execute_sql(dialect().trusting)
-
-
-def for_update(query: Any, strength: str = "FOR UPDATE") -> Any:
-    """`query`, which locks its rows until the running transaction ends."""
-    return query.for_update(strength) if dialect().locks_rows else query
 
 
 def has_tables() -> bool:

@@ -39,6 +39,8 @@ def apply(selection: UrlSelection, change: UrlsChange) -> UrlsChanged:
         database.lock("import", "drain")
         lock = "FOR UPDATE" if database.dialect().locks_rows else ""
         matched, rows = _planned(selection, change, lock)
+        # A planner that believes in an empty table looks at all links for each of them.
+        db.execute_sql(database.dialect().expect_links.format(found=matched))
         updates = _stored(change, rows)
     deliver(updates)
     return UrlsChanged(matched=matched, changed=len(rows), dry_run=False)
