@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from flask import Flask, Request
@@ -23,7 +25,7 @@ from app.redirects.links import cache, handshake
 from app.redirects.quotas import quotas
 from app.redirects.visits import addresses
 from app.routes import gate
-from app.services import health
+from app.services import audit, health
 from app.services.retention import retention
 from app.services.retention import start as start_retention
 
@@ -73,6 +75,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         part.install(app)
     app.register_blueprint(views.bp)
     gate.learn(app)
+    schema.afterwards = partial(audit.note_settings, shown_settings(settings))
     if schema.ensure() and settings.auto_seed:
         seeding.seed_once()
     _open.append(app)
@@ -123,6 +126,15 @@ def _for_routes(settings: Settings) -> dict[str, Any]:
         "MAX_CONTENT_LENGTH": limits.UPLOAD_BYTES,
         "METRICS_DIRECTORY": settings.prometheus_multiproc_dir,
     }
+
+
+def shown_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that are no secret and the same for all replicas, for the audit trail."""
+    names = [field.name for field in fields(settings) if field.repr and field.name not in _OWN]
+    return {name.upper(): getattr(settings, name) for name in names}
+
+
+_OWN = ("instance", "prometheus_multiproc_dir")
 
 
 def _serve(app: Flask, wsgi: Any) -> None:

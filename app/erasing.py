@@ -22,7 +22,10 @@ def erase(address: str, user: str, link: str, apply: bool) -> None:
     with released(), without_timeouts():
         _drain()
         subject = _subject(address, user, link)
+        in_trail = subject.in_trail()
         _say("Removed" if apply else "Would remove", subject.erase() if apply else _show(subject))
+        if in_trail:
+            click.echo(f"{in_trail} rows of the audit trail stay: docs/privacy.md", err=True)
         if address:
             _say_of_network(address)
 

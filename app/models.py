@@ -237,6 +237,26 @@ class UrlKey(Table):
         primary_key = CompositeKey("key_id", "url_id")
 
 
+class Audit(Table):
+    """Who changed what, from what to what; rows are only added. app/services/audit.py."""
+
+    id: Any = BigAutoField()
+    at: Any = DateTimeField()  # by the database's clock
+    key_id: Any = BigIntegerField(null=True)
+    key: Any = CharField(max_length=100)
+    address: Any = CharField(max_length=64)
+    request_id: Any = CharField(max_length=64)
+    action: Any = CharField(max_length=20)
+    kind: Any = CharField(max_length=20)
+    subject_id: Any = BigIntegerField(null=True)
+    version: Any = BigIntegerField(null=True)  # the subject's after the change
+    before: Any = TextField(null=True)  # a JSON object, as is the next one
+    after: Any = TextField(null=True)
+
+    class Meta:
+        table_name = "audit"
+
+
 class CacheUpdate(Table):
     """Pending cache updates: changes of links that Redis has not confirmed."""
 

@@ -133,7 +133,9 @@ def _header_parameter(name: str) -> Json:
 def _heeded(operation: Operation) -> list[str]:
     """The request headers that change what the operation does."""
     if operation.method == "post":
-        return [] if operation.declared.secret else ["Idempotency-Key"]
+        if operation.declared.secret:
+            return []
+        return ["Idempotency-Key"] + ["If-Match"] * (412 in operation.declared.errors)
     if not operation.declared.tagged:
         return []
     return ["If-None-Match" if operation.method == "get" else "If-Match"]
@@ -144,12 +146,14 @@ _STATUSES = {"Idempotency-Key": (400, 409, 422), "If-Match": (412,), "If-None-Ma
 
 
 def _query(query: Any) -> Iterator[Json]:
-    """The query parameters, which can be left out but not be null."""
-    for name, schema in (query.model_json_schema()["properties"] if query else {}).items():
+    """The query parameters; most can be left out, none can be null."""
+    whole = query.model_json_schema() if query else {"properties": {}}
+    for name, schema in whole["properties"].items():
         text = schema.pop("description", "only those with this")
         shown = schema.get("anyOf", [schema])[0]
         shown = {key: value for key, value in shown.items() if key not in ("title", "default")}
-        yield {"name": name, "in": "query", "description": text, "schema": shown}
+        needed = {"required": True} if name in whole.get("required", ()) else {}
+        yield {"name": name, "in": "query", "description": text, "schema": shown, **needed}
 
 
 def _is_list(operation: Operation) -> bool:

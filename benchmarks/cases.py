@@ -61,6 +61,7 @@ _KEY = _json(name="$new", scope="read")
 _EVENT = '{"event_type": "shared", "url_id": $link, "user_id": $person, "details": {"by": "mail"}}'
 
 _USER, _URLS_CODE = "/users/<id:user_id>", "/urls/<code:short_code>"
+_URL = "/urls/<id:url_id>"
 
 CASES = [
     Case("GET /<code>, cached", "GET /<code:short_code>", "/$warm", 302),
@@ -115,6 +116,11 @@ CASES = [
     Case("GET /urls/<id>/stats", "GET /urls/<id:url_id>/stats", "/urls/$link/stats"),
     Case("GET /stats", "GET /stats", "/stats"),
     Case("GET /urls/<id>/events", "GET /urls/<id:url_id>/events", "/urls/$link/events?per_page=10"),
+    Case("GET /urls/<id>/versions", f"GET {_URL}/versions", "/urls/$link/versions"),
+    Case("POST /urls/<id>/restore", f"POST {_URL}/restore", "/urls/$link/restore?version=1"),
+    Case("GET /audit", "GET /audit", "/audit?per_page=10"),
+    Case("GET /audit?kind=&subject_id=", "GET /audit", "/audit?kind=url&subject_id=$link"),
+    Case("GET /audit.csv?kind=&subject_id=", "GET /audit.csv", "/audit.csv?kind=url&subject_id=1"),
     Case("GET /urls/<id>/qr", "GET /urls/<id:url_id>/qr", "/urls/$link/qr"),
     Case("GET /<code>.qr, PNG", "GET /<code:short_code>.qr", "/$warm.qr?format=png"),
     Case("POST /events", "POST /events", "/events", 201, _EVENT),

@@ -17,10 +17,12 @@ hand_over() {
     as postgres -d postgres -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres' AND pid <> pg_backend_pid()" >/dev/null
 }
 
+# A database that was dropped is made again by whoever restores it.
+has_database() { [ "$(as postgres -d postgres -Atc "SELECT count(*) FROM pg_database WHERE datname = 'holdfast'")" = 1 ]; }
+
 set_roles() {
   hand_over && as postgres -d postgres -f "$here/roles.sql" || return
-  # A database that was dropped is made again by whoever restores it.
-  [ "$(as postgres -d postgres -Atc "SELECT count(*) FROM pg_database WHERE datname = 'holdfast'")" = 1 ] || return 0
+  has_database || return 0
   as postgres -d holdfast -f "$here/tables.sql"
 }
 
@@ -30,5 +32,10 @@ see_to_roles() {
   : > "$ready"
 }
 
+# The audit trail comes with a migration or a restore, at any time, and belongs to the application until it is sealed.
+seal() { [ -e "$ready" ] && has_database && as postgres -d holdfast -f "$here/audit.sql"; }
+keep_sealed() { while sleep 10; do seal; done; }
+
 see_to_roles &
+keep_sealed &
 exec docker-entrypoint.sh postgres "$@"

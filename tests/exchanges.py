@@ -28,7 +28,7 @@ SHOWN_HEADERS = (
 CONDITIONS = ("Idempotency-Key", "If-Match", "If-None-Match")
 _BLOCK = re.compile(r"```http\n(.*?)```\n\n```(?:http|json)?\n(.*?)```\n", re.DOTALL)
 _CODE = re.compile(r'"short_code": ?"(\w+)"')
-_VOLATILE = ("request_id", "created_at", "updated_at", "timestamp", "duration_ms", "instance")
+_VOLATILE = ("request_id", "at", "created_at", "updated_at", "timestamp", "duration_ms", "instance")
 
 
 class Exchange(NamedTuple):

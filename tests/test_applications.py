@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app import create_app
+from app import create_app, shown_settings
 from app.config import Settings
 from testkit.servers import ROOT
 from tests.conftest import Api
@@ -58,3 +59,47 @@ def test_a_closed_application_makes_room_for_another_and_answers_nothing(tmp_pat
     )  # fmt: skip
     said = done.stdout.splitlines()[-1:]
     assert (done.returncode, said) == (0, ["This application is closed"]), done.stderr
+
+
+_STARTS = """
+import sys
+from app import close_app, create_app
+from app.config import Settings
+
+def start(**more):
+    url = f"sqlite:///{sys.argv[1]}/starts.db"
+    given = {"chaos_token": "s3cret", "log_level": "WARNING", **more}
+    app = create_app(Settings(database_url=url, log_file="", **given))
+    answer = app.test_client().get("/audit?kind=settings").text
+    close_app(app)
+    return answer
+
+start(instance="one")
+start(instance="two")
+print(start(cache_ttl_seconds=60, chaos_token="an0ther").strip())
+"""
+
+
+def test_a_start_with_other_settings_is_in_the_audit_trail(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _STARTS, str(tmp_path)],
+        cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    second, first = json.loads(done.stdout.splitlines()[-1])
+    assert (second["action"], second["key"], second["request_id"]) == ("start", "", "")
+    assert (first["before"], second["before"]) == (None, {"CACHE_TTL_SECONDS": 3600})
+    assert second["after"] == first["after"] | {"CACHE_TTL_SECONDS": 60}
+    assert {"AUTH", "VISITOR_ADDRESS", "LOG_LEVEL"} <= first["after"].keys()
+    for kept in ("s3cret", "an0ther", "starts.db"):
+        assert kept not in str([first, second])
+
+
+def test_no_secret_is_among_the_settings_that_are_shown() -> None:
+    settings = Settings(
+        database_url="postgresql://u:db-pass@host/name",
+        redis_url="redis://:redis-pass@host/0",
+        base_url="https://user:base-pass@host",
+        chaos_token="token",
+    )
+    shown = str(shown_settings(settings))
+    assert not [text for text in (*settings.secrets, "base-pass", "host") if text in shown]

@@ -48,6 +48,7 @@ TABLES = {
     "idempotency_keys",
     "api_keys",
     "url_keys",
+    "audit",
 }
 
 

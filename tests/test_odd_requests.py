@@ -53,6 +53,8 @@ BY_ID = (
     ("DELETE", "/urls/{}"),
     ("GET", "/urls/{}/stats"),
     ("GET", "/urls/{}/events"),
+    ("GET", "/urls/{}/versions"),
+    ("POST", "/urls/{}/restore?version=1"),
     ("GET", "/events/{}"),
     ("DELETE", "/events/{}"),
 )

@@ -141,10 +141,10 @@ def test_booleans_and_numbers_of_queries_are_booleans_and_numbers(document: Docu
     assert kinds == {
         "boolean": {"count", "is_active", "atomic", "dry_run"},
         "integer": {"page", "per_page", "after", "user_id", "url_id", "lines", "limit"}
-        | {"size", "border"},
+        | {"size", "border", "subject_id", "version"},
         "string": {"event_type", "filter", "level", "from", "to", "tz", "by", "tag", "format"}
         | {"username", "email", "short_code", "q", "created_after", "created_before", "sort"}
-        | {"after_time", "before_time", "ids", "source"},
+        | {"after_time", "before_time", "ids", "source", "kind", "key", "action"},
     }
 
 
@@ -172,7 +172,7 @@ def test_what_takes_a_body_or_a_page_can_be_refused(document: Document) -> None:
         paged = any(parameter["name"] == "page" for parameter in operation["parameters"])
         assert paged == ("Link" in operation["responses"].get("200", {"headers": {}})["headers"])
         names = {each["name"] for each in operation["parameters"] if each["in"] == "query"}
-        filtered = bool(names & {"tz", "format", "url_id", "is_active"})
+        filtered = bool(names & {"tz", "format", "url_id", "is_active", "subject_id", "version"})
         can_be_bad = paged or filtered or "requestBody" in operation
         assert ("400" in operation["responses"]) == bool(can_be_bad)
         assert ("413" in operation["responses"]) == ("requestBody" in operation)

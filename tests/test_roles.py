@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
 from testkit.servers import ROOT, Postgres, wait_for
+from tests.conftest import Api, Command
 
 pytestmark = pytest.mark.services
 
@@ -51,8 +54,8 @@ def ask(
             return cursor.fetchall() if cursor.description else []
 
 
-def see_to_roles(postgres: Postgres) -> None:
-    """The script's own function, by TCP instead of the container's socket."""
+def see_to_roles(postgres: Postgres, then: str = "") -> None:
+    """The script's own functions, by TCP instead of the container's socket."""
     script = (ROOT / "postgres" / "start.sh").read_text().partition("see_to_roles &")[0]
     for old, new in (
         ("/etc/holdfast", f"{ROOT}/postgres"),
@@ -69,7 +72,9 @@ def see_to_roles(postgres: Postgres) -> None:
         path = postgres.folder / name
         path.write_text(f"it's \\ {name}")
         environment[f"{name}_PASSWORD_FILE"] = str(path)
-    subprocess.run(["sh", "-c", f"{script}\nsee_to_roles"], check=True, env=environment, timeout=60)
+    subprocess.run(
+        ["sh", "-c", f"{script}\nsee_to_roles\n{then}"], check=True, env=environment, timeout=60
+    )
     assert (postgres.folder / "roles").exists()
 
 
@@ -164,3 +169,100 @@ def test_passwords_are_those_of_the_files_whatever_is_in_them(postgres: Postgres
         psycopg2.connect(**login, password=f"it's \\ {name}").close()
         with pytest.raises(psycopg2.OperationalError, match="password"):
             psycopg2.connect(**login, password="it's")
+
+
+# ---- the audit trail ----
+
+ADDED = ("key", "address", "request_id", "action", "kind")
+REMOVE = re.findall(
+    r"^(?:ALTER|DELETE) .*;$", (ROOT / "docs" / "privacy.md").read_text(), re.MULTILINE
+)[:3]
+CHANGES = (
+    "UPDATE audit SET action = 'nothing'",
+    "UPDATE audit SET id = id",
+    "DELETE FROM audit",
+    "TRUNCATE audit",
+    "TRUNCATE audit CASCADE",
+    "DROP TABLE audit",
+    "DROP SCHEMA public CASCADE",
+    "ALTER TABLE audit DISABLE TRIGGER USER",
+    "ALTER TABLE audit ADD COLUMN more TEXT",
+    "ALTER TABLE audit OWNER TO holdfast",
+    "DROP TRIGGER audit_append_only ON audit",
+    "CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql"
+    " AS 'BEGIN RETURN NULL; END'",
+    "CREATE RULE nothing AS ON INSERT TO audit DO INSTEAD NOTHING",
+    "CREATE TRIGGER other BEFORE INSERT ON audit EXECUTE FUNCTION audit_append_only()",
+    "GRANT DELETE ON audit TO holdfast; DELETE FROM audit",
+    "SET ROLE auditor",
+    "SET session_replication_role = replica; DELETE FROM audit",
+    f"INSERT INTO audit ({', '.join(ADDED)}, at) VALUES ('', '', '', 'x', 'y', '2020-01-01')",
+    f"INSERT INTO audit ({', '.join(ADDED)}, id) VALUES ('', '', '', 'x', 'y', 99)",
+    f"INSERT INTO audit (id, {', '.join(ADDED)}) SELECT id, '', '', '', 'x', 'y' FROM audit"
+    " ON CONFLICT (id) DO UPDATE SET action = 'x'",
+    "SELECT setval('audit_id_seq', 1)",
+)
+
+
+@pytest.fixture
+def sealed(postgres: Postgres, holdfast: Command) -> Postgres:
+    """With the application's schema, made by its role, and one row in the audit trail."""
+    see_to_roles(postgres)
+    url = postgres.url.replace("+pool", "")
+    assert holdfast("migrate", database_url=url, redis_url="").exit_code == 0
+    see_to_roles(postgres, "seal")
+    see_to_roles(postgres, "seal")
+    added = f"INSERT INTO audit ({', '.join(ADDED)}) VALUES ('', '', '', 'x', 'y')"
+    ask(postgres, added, user="holdfast")
+    return postgres
+
+
+def test_the_application_can_only_add_to_the_audit_trail(sealed: Postgres) -> None:
+    before = ask(sealed, "SELECT * FROM audit", user="holdfast")
+    assert len(before) == 1
+    for sql in CHANGES:
+        with pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.RaiseException)):
+            ask(sealed, sql, user="holdfast")
+        assert ask(sealed, "SELECT * FROM audit", user="holdfast") == before, sql
+    owners = "SELECT tableowner FROM pg_tables WHERE tablename = 'audit'"
+    assert ask(sealed, owners) == [("auditor",)]
+    with pytest.raises(psycopg2.OperationalError, match="not permitted to log in"):
+        ask(sealed, "SELECT 1", user="auditor")
+
+
+def test_the_service_works_with_a_sealed_trail_and_its_dump_is_restored(
+    sealed: Postgres, bound: Callable[..., Api], holdfast: Command, tmp_path: Path
+) -> None:
+    api = bound(database_url=sealed.url, redis_url="", empty_it=False)
+    link = api.url(title="A")
+    assert api.client.put(f"/urls/{link['id']}", json={"title": "B"}).status_code == 200
+    assert api.client.post(f"/urls/{link['id']}/restore?version=1").json["title"] == "A"
+    trail = api.get("/audit")
+    assert [row["action"] for row in trail] == ["restore", "update", "create", "x"]
+    api.client.delete(f"/users/{api.user()['id']}")
+    dump = str(tmp_path / "dump")
+    assert holdfast("backup", dump, database_url=sealed.url, redis_url="").exit_code == 0
+    ask(sealed, "DROP DATABASE holdfast WITH (FORCE)", database="postgres")
+    ask(sealed, "CREATE DATABASE holdfast OWNER holdfast", database="postgres")
+    said = holdfast("restore", dump, database_url=sealed.url, redis_url="")
+    assert said.exit_code == 0, said.output
+    rows = ask(sealed, "SELECT action, kind FROM audit ORDER BY id")
+    assert rows[:4] == [("x", "y"), ("create", "url"), ("update", "url"), ("restore", "url")]
+    with pytest.raises(psycopg2.Error):
+        ask(sealed, "DELETE FROM audit", user="holdfast")
+    see_to_roles(sealed, "seal")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(sealed, "ALTER TABLE audit DISABLE TRIGGER USER", user="holdfast")
+
+
+def test_its_owner_may_remove_what_is_old(sealed: Postgres) -> None:
+    """As docs/privacy.md says it."""
+    before = ask(sealed, "SELECT * FROM audit")
+    names = ", ".join(ADDED)
+    old = f"INSERT INTO audit (at, {names}) SELECT at - interval '401 days', {names} FROM audit"
+    ask(sealed, old)
+    for statement in REMOVE:
+        ask(sealed, statement)
+    assert ask(sealed, "SELECT * FROM audit") == before
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        ask(sealed, "DELETE FROM audit", user="holdfast")

@@ -48,8 +48,9 @@ class Endpoint(NamedTuple):
     scope: str
 
     def target(self, names: dict[str, Any]) -> str:
-        """Its path, by the names of its parameters."""
-        return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(names[found[1]]), self.rule)
+        """Its path, by the names of its parameters, and what its query must have."""
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(names[found[1]]), self.rule)
+        return f"{path}?version=1" if path.endswith("/restore") else path
 
     @property
     def has_id(self) -> bool:

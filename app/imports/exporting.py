@@ -10,20 +10,35 @@ from typing import Any
 
 from app import database
 from app.database import db, released, without_timeouts
-from app.imports.columns import KINDS, Kind
+from app.imports.columns import KINDS, Column, Kind
 from app.imports.formulas import defused
-from app.models import Event, Product, Url, User
+from app.models import Audit, Event, Product, Url, User
 from app.redirects.drain import drain
 from app.services import tables
 from app.services.files import written_atomically
 from app.services.tables import Conditions
 
 _BATCH = 1000
-_TABLES: dict[str, Any] = {"User": User, "Url": Url, "Event": Event, "Product": Product}
+_TABLES: dict[str, Any] = {
+    "User": User,
+    "Url": Url,
+    "Event": Event,
+    "Product": Product,
+    "Audit": Audit,
+}
 _LIVE: Conditions = {"deleted_at IS NULL": ()}
 # Deleted links are left out, so an event does not refer to one.
 _LIVE_URL = "(SELECT id FROM urls WHERE urls.id = events.url_id AND deleted_at IS NULL) AS url_id"
 _SQL = {("events", "url_id"): _LIVE_URL}
+
+
+AUDIT = Kind(
+    "audit rows",
+    "Audit",
+    "audit",
+    tuple(Column(field.column_name, "", str) for field in Audit._meta.sorted_fields),
+)
+"""The audit trail, which no import takes."""
 
 
 # ---- into files ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from app.imports.reader import CsvFile
 from app.imports.report import MOST_ERRORS, BadRow, FileReport, LoadReport, NothingImported
 from app.imports.staging import Options, Progress
 from app.schemas import ImportedFile, ImportQuery, ImportReport
-from app.services import access
+from app.services import access, audit
 
 _TRIES = 3
 
@@ -182,7 +183,17 @@ def _merge_once(reports: Sequence[FileReport], dry_run: bool) -> staging.Notes:
         notes = staging.notes()
         if dry_run:
             raise _Undo(notes)
+        _note_counts(reports)
         return notes
+
+
+def _note_counts(reports: Sequence[FileReport]) -> None:
+    """One row of the audit trail, unless nothing was made."""
+    counts = Counter[str]()
+    for report in reports:
+        counts[report.kind.table] += report.created
+    if any(counts.values()):
+        audit.note("import", "import", None, None, dict(counts))
 
 
 def _note_conflicts(reports: Sequence[FileReport], retired: links.Conflicts) -> None:

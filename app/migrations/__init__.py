@@ -27,10 +27,18 @@ class Lost(DatabaseUnavailable):
     """Tables are missing that were there: the database was lost, or is another one."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Schema:
-    """Whether this process saw the schema up to date; the database may be unavailable first."""
+    """Whether this process saw the schema up to date; the database may be unavailable first.
+
+    `afterwards` is called once, when it has.
+    """
 
     ready: bool
+    afterwards: Callable[[], None]
 
     def __init__(self) -> None:
         self.bind(lambda: 0)
@@ -39,6 +47,7 @@ class Schema:
         """Begins with another database; `waiting` returns how many clicks Redis keeps for it."""
         self.ready = self._seen = False
         self._waiting = waiting
+        self.afterwards = _nothing
 
     def apply_unless_lost(self) -> list[str]:
         """As `apply`; raises Lost when tables are missing and clicks wait for the links in them."""
@@ -57,6 +66,8 @@ class Schema:
             try:
                 self.apply_unless_lost()
                 self.ready = self._seen = True
+                self.afterwards()
+                self.afterwards = _nothing
             except DatabaseUnavailable as error:
                 log.warning("the schema cannot be checked yet: %s", error)
         return self.ready

@@ -55,8 +55,8 @@ class Addresses:
         self.bind("short")
 
     def bind(self, kind: str) -> None:
-        """`kind` is one of KINDS. From now on `quoted` is JSON of what is kept of an address."""
-        kept = _KEPT[kind]
+        """`kind` is one of KINDS. `quoted` is JSON of what is `kept` of an address from now on."""
+        self.kept = kept = _KEPT[kind]
         self.quoted = lru_cache(maxsize=2000)(lambda text: quoted(kept(text)[:_LONGEST_ADDRESS]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from app.routes import (
+    audit,
     events,
     gate,
     keys,
@@ -18,6 +19,7 @@ from app.routes import (
     repeats,
     stats,
     users,
+    versions,
 )
 from app.routes.converters import CodeConverter, IdConverter
 from app.routes.inputs import finish, refuse_misfits
@@ -33,6 +35,7 @@ def install(app: Flask) -> None:
     app.before_request(limit)
     app.after_request(finish)
     app.after_request(show)
-    for module in (users, many, qr, events, stats, products, keys, logs, ops):
-        app.register_blueprint(module.bp)
+    modules = (users, many, versions, qr, events, stats, audit, products, keys, logs, ops)
+    for blueprint in dict.fromkeys(module.bp for module in modules):  # some share one
+        app.register_blueprint(blueprint)
     repeats.install(app)

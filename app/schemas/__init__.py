@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from app.schemas import examples, interface, linkrules
 from app.schemas.addresses import OwnAddress, forwarded, is_host, location
+from app.schemas.auditing import (
+    AuditEntry,
+    AuditFilters,
+    AuditQuery,
+    RestoreQuery,
+    UrlVersion,
+    show_audit,
+)
 from app.schemas.checking import (
     check,
     in_our_words,

@@ -23,6 +23,8 @@ ROUTE_NAMES = (
     "metrics",
     "chaos",
     "stats",
+    "audit",
+    "audit.csv",
     "openapi.json",
 )
 _MAY_BECOME_ROUTES = (
@@ -31,7 +33,6 @@ _MAY_BECOME_ROUTES = (
     "static",
     "robots",
     "nginx-health",
-    "audit",
     "overview",
     "import",
     "status",

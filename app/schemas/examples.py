@@ -37,6 +37,8 @@ _URL = {
     "forward_query": False,
     "tags": [],
 }
+_OF_VERSION = {"original_url", "title", "is_active", "expires_at", "expired_url", "max_clicks"}
+_OF_VERSION |= {"redirect_status", "forward_query", "tags"}
 _ROW = {"line": 4, "error": _BAD_EMAIL, "value": "linus"}
 _STATISTICS: dict[str, Any] = {
     "totals": {"people": 2, "robots": 1},
@@ -134,6 +136,26 @@ NOUNS: dict[str, dict[str, Any]] = {
         "instance": "urn:holdfast:request:4f1f0a5b9c3d2e17",
         "request_id": "4f1f0a5b9c3d2e17",
     },
+    "UrlVersion": {
+        "version": 1,
+        "at": _TIME,
+        "action": "create",
+        **{name: value for name, value in _URL.items() if name in _OF_VERSION},
+    },
+    "AuditEntry": {
+        "id": 31,
+        "at": _TIME,
+        "key_id": None,
+        "key": "",
+        "address": "192.0.2.0",
+        "request_id": "4f1f0a5b9c3d2e17",
+        "action": "create",
+        "kind": "user",
+        "subject_id": 1,
+        "version": 1,
+        "before": None,
+        "after": _NEW_USER,
+    },
     "Event": {"id": 12, **_NEW_EVENT, "timestamp": _TIME},
     "EventCreate": _NEW_EVENT,
     "Key": _KEY | _ROTATED,
@@ -228,6 +250,9 @@ _BY_OPERATION = {
     (404, "list_urls"): "after: there is nothing with the id 12",
     (404, "list_events"): "after: there is nothing with the id 12",
     (400, "export_urls"): _NO_NUMBER,
+    (400, "export_audit"): _NO_NUMBER.replace("user_id", "subject_id"),
+    (400, "restore_url"): _NO_NUMBER.replace("user_id", "version"),
+    (404, "list_audit"): "after: there is nothing with the id 12",
     (400, "export_events"): _NO_NUMBER,
     (404, "create_url"): "User 1 not found",
     **dict.fromkeys([(404, "create_event"), (404, "create_key")], "User 1 not found"),

@@ -82,6 +82,7 @@ TAGS = {
     "qr": "Short URLs as pictures",
     "stats": "How often links were followed",
     "events": "What happened to links",
+    "audit": "Who changed what",
     "products": "A catalogue, read through the cache",
     "keys": "API keys, for admins",
     "logs": "The newest log entries",

@@ -14,7 +14,7 @@ from app.models import Url
 from app.redirects.drain import drain
 from app.redirects.links import add_pending, deliver, link_of
 from app.schemas import MOST_TAGS, UrlsChange, UrlsChanged, UrlSelection
-from app.services import events, finding, tables
+from app.services import audit, events, finding, states, tables
 from app.unavailable import LockedTooLong
 
 MOST = 10_000
@@ -46,14 +46,18 @@ def apply(selection: UrlSelection, change: UrlsChange) -> UrlsChanged:
     return UrlsChanged(matched=matched, changed=len(rows), dry_run=False)
 
 
-def _planned(selection: UrlSelection, change: UrlsChange, lock: str = "") -> tuple[int, list[Any]]:
-    """The number of selected links, and the new rows of those that change."""
+Pairs = Sequence[tuple[Any, Any]]
+"""Rows as they are, and as they become."""
+
+
+def _planned(selection: UrlSelection, change: UrlsChange, lock: str = "") -> tuple[int, Pairs]:
+    """The number of selected links, and those that change."""
     conditions = finding.selected(selection, MOST)
     if conditions is None:
         return 0, []
     rows = tables.read(Url, conditions, f"ORDER BY id {lock}")
     changed = [(row, _changed(row, change)) for row in rows]
-    return len(rows), [new for row, new in changed if new is not row]
+    return len(rows), [(row, new) for row, new in changed if new is not row]
 
 
 def _changed(row: Any, change: UrlsChange) -> Any:
@@ -86,9 +90,13 @@ _ACTIONS: dict[str, Callable[[Any, Sequence[str]], dict[str, Any]]] = {
 }
 
 
-def _stored(change: UrlsChange, rows: Sequence[Any]) -> list[Any]:
-    """Writes the rows' new state and an event for each; returns the pending cache updates."""
-    for batch in _batches(rows):
+def _stored(change: UrlsChange, pairs: Pairs) -> list[Any]:
+    """Writes the rows' new state, an event and an audit row for each.
+
+    Returns the pending cache updates.
+    """
+    for both in _batches(pairs):
+        batch = [new for _, new in both]
         ids = [row.id for row in batch]
         if change.tags:
             _write_tags(batch)
@@ -98,10 +106,11 @@ def _stored(change: UrlsChange, rows: Sequence[Any]) -> list[Any]:
         else:
             _write("is_active = ?, updated_at = ?", [batch[0].is_active, batch[0].updated_at], ids)
         events.note_later([(row, *_event(change.action, row)) for row in batch])
-    return add_pending([(row.short_code, link_of(row)) for row in rows])
+        audit.note_all([states.changed(change.action, old, new) for old, new in both])
+    return add_pending([(new.short_code, link_of(new)) for _, new in pairs])
 
 
-def _batches(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def _batches(rows: Pairs) -> Iterator[Pairs]:
     return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))
 
 

@@ -13,7 +13,7 @@ from app.models import Url, UrlTag, User
 from app.redirects.connection import redis_connection
 from app.redirects.links import cache, link_of
 from app.schemas import UrlCreate, is_reserved
-from app.services import access, events, tables, urls
+from app.services import access, audit, events, states, tables, urls
 
 Outcome = Any
 """Of one link: its row, or the ApiError that says why there is none."""
@@ -137,6 +137,7 @@ def _add_events_and_tags(rows: list[Any]) -> None:
         notes = [(row, "created", {name: getattr(row, name) for name in about}) for row in batch]
         events.note_later(notes)
         access.note_made(batch)
+        audit.note_all([states.created(row) for row in batch])
         tags = [{"url_id": row.id, "tag": tag} for row in batch for tag in json.loads(row.tags)]
         if tags:
             tables.insert_later(UrlTag, tags)

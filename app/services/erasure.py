@@ -15,7 +15,7 @@ from typing import Any
 
 from app.database import db
 from app.errors import NotFound
-from app.models import Event, Url, User
+from app.models import Audit, Event, Url, User
 from app.services import tables, urls, users
 
 ERASED_URL = "https://erased.invalid/"
@@ -24,9 +24,13 @@ _BATCH = 1000
 
 @dataclass(frozen=True)
 class Subject:
-    """What a request is about: the events that go, and the user or the link that goes with them."""
+    """What a request is about: the events that go, and the user or the link that goes with them.
+
+    `trail`: the rows of the audit trail that tell of it, which stay.
+    """
 
     events: tables.Conditions
+    trail: tables.Conditions
     is_meant: Callable[[Any], bool] = lambda _event: True
     user: Any = None
     links: tuple[Any, ...] = ()
@@ -52,9 +56,13 @@ class Subject:
                 batch = []
         done["events"] += _remove(batch)
         if self.user:
-            users.delete(self.user.id)
+            users.delete(self.user.id, action="erase")
             done += Counter(users=1, urls=len(self.links))
         return done
+
+    def in_trail(self) -> int:
+        """How many rows of the audit trail tell of it."""
+        return int(tables.select("count(*)", Audit, self.trail).fetchone()[0])
 
     def _events(self) -> Iterator[Any]:
         last = 0
@@ -73,7 +81,7 @@ def _remove(ids: list[int]) -> int:
 
 def _blank(link: Any) -> None:
     with suppress(NotFound):  # it was deleted before
-        urls.delete(link.id)
+        urls.delete(link.id, action="erase")
     blank = {"original_url": ERASED_URL, "title": None, "expired_url": None, "tags": "[]"}
     with db.atomic():
         tables.later("DELETE FROM url_tags WHERE url_id = ?", [link.id])
@@ -89,14 +97,20 @@ def of_user(name: str) -> Subject | None:
         return None
     user = found[0]
     links = tables.read(Url, {"user_id = ?": (user.id,)}, "ORDER BY id")
-    own = "(user_id = ? OR url_id IN (SELECT id FROM urls WHERE user_id = ?))"
-    return Subject({own: (user.id, user.id)}, user=user, links=tuple(links))
+    urls_of_user = "IN (SELECT id FROM urls WHERE user_id = ?)"
+    own = f"(user_id = ? OR url_id {urls_of_user})"
+    trail = f"(kind = 'user' AND subject_id = ? OR kind = 'url' AND subject_id {urls_of_user})"
+    both = (user.id, user.id)
+    return Subject({own: both}, {trail: both}, user=user, links=tuple(links))
 
 
 def of_link(short_code: str) -> Subject | None:
     """A link by its code, deleted or not, with its events."""
     found = tables.read(Url, {"short_code = ?": (short_code,)}, "")
-    return Subject({"url_id = ?": (found[0].id,)}, links=(found[0],)) if found else None
+    if not found:
+        return None
+    trail: tables.Conditions = {"kind = 'url'": (), "subject_id = ?": (found[0].id,)}
+    return Subject({"url_id = ?": (found[0].id,)}, trail, links=(found[0],))
 
 
 def of_address(text: str) -> Subject:
@@ -107,7 +121,9 @@ def of_address(text: str) -> Subject:
     address = _plain(text)
     like = " OR ".join(["lower(details) LIKE ?"] * len(_forms(address)))
     patterns = tuple(f'%"{form}%' for form in _forms(address))
-    return Subject({f"({like})": patterns}, lambda event: _names(event, address))
+    written = (str(address), *_forms(address))
+    trail: tables.Conditions = {f"address IN ({tables.marks(written)})": written}
+    return Subject({f"({like})": patterns}, trail, lambda event: _names(event, address))
 
 
 def _plain(text: str) -> IPv4Address | IPv6Address:

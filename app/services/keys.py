@@ -16,9 +16,11 @@ from app.errors import Conflict, NotFound
 from app.models import ApiKey
 from app.repeating import UntilDone
 from app.schemas import KeyCreate, ListQuery
-from app.services import paging, tables, users
+from app.services import audit, paging, tables, users
+from app.services.audit import differing
 from app.services.keysecrets import Secret, can_be_secret, hash_of, new_secret
 from app.services.paging import Page
+from app.services.states import key_state
 
 OLD_SECRET_WORKS = timedelta(days=1)
 """After a rotation."""
@@ -33,8 +35,10 @@ def create(data: KeyCreate) -> tuple[Any, Secret]:
     if data.user_id is not None:
         users.get(data.user_id)
     try:
-        with tables.undoable():
-            return tables.insert(ApiKey, values), secret
+        with db.atomic():
+            key = tables.insert(ApiKey, values)
+            audit.note("create", "key", key.id, None, key_state(key))
+            return key, secret
     except IntegrityError:
         if data.user_id is not None:
             users.get(data.user_id)  # it may have been deleted at this moment
@@ -75,14 +79,27 @@ def _found(key: Any, asked: int | str) -> Any:
     return key
 
 
-_REVOKE = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ? RETURNING id"
+_REVOKE = "UPDATE api_keys SET revoked_at = ? WHERE id = ?"
 
 
 def revoke(key_id: int) -> None:
     """From now on the key is refused; raises NotFound. What was revoked stays as it is."""
-    if not (tables.possible(key_id) and tables.execute(_REVOKE, [now(), key_id]).fetchall()):
-        raise NotFound(f"Key {key_id} not found")
+    with db.atomic():
+        key, moment = _locked(key_id), now()
+        if key.revoked_at is None:
+            tables.later(_REVOKE, [moment, key_id])
+            _note("revoke", key, revoked_at=moment)
     _remembered.clear()
+
+
+def _locked(key_id: int) -> Any:
+    return _found(tables.find(ApiKey, key_id, lock="FOR UPDATE"), key_id)
+
+
+def _note(action: str, key: Any, **changes: datetime) -> None:
+    """Adds a row to the audit trail; nothing of a secret is in it."""
+    before, after = key_state(key), key_state(key._replace(**changes))
+    audit.note(action, "key", key.id, differing(before, after), after)
 
 
 _ROTATE = "UPDATE api_keys SET hash = ?, old_hash = ?, old_until = ? WHERE id = ?"
@@ -95,13 +112,14 @@ def rotate(key_id: int) -> tuple[Any, Secret]:
     """
     secret, moment = new_secret(), now()
     with db.atomic():
-        key = _found(tables.find(ApiKey, key_id, lock="FOR UPDATE"), key_id)
+        key = _locked(key_id)
         if key.revoked_at is not None:
             raise Conflict(f"Key {key.name} is revoked")
         if not _lasts(key.expires_at, moment):
             raise Conflict(f"Key {key.name} has expired")
         until = moment + OLD_SECRET_WORKS
-        tables.execute(_ROTATE, [secret.hash, key.hash, until, key_id])
+        tables.later(_ROTATE, [secret.hash, key.hash, until, key_id])
+        _note("rotate", key, old_until=until)
     _remembered.clear()
     return get(key_id), secret
 

@@ -53,10 +53,11 @@ def changes(url: Any, data: UrlUpdate) -> dict[str, Any]:
 
 def details_of(changed: dict[str, Any]) -> list[dict[str, Any]]:
     """What the event of each change says."""
-    return [{"field": name, "new_value": _shown(name, changed[name])} for name in changed]
+    return [{"field": name, "new_value": shown(name, changed[name])} for name in changed]
 
 
-def _shown(name: str, value: Any) -> Any:
+def shown(name: str, value: Any) -> Any:
+    """The value of a column as JSON has it."""
     if isinstance(value, datetime):
         return value.isoformat()
     return json.loads(value) if name == "tags" else value

@@ -44,7 +44,7 @@ def read(
 
     `first`: as in select.
     """
-    return _rows(model, select(_shape(model).columns, model, conditions, rest, first))
+    return rows_of(model, select(_shape(model).columns, model, conditions, rest, first))
 
 
 def count(model: type[Table], conditions: Conditions, most: int) -> int:
@@ -93,7 +93,7 @@ def insert(
     """The new row, or None when `source`, FROM or WHERE with the values `more`, yields none."""
     shape = _shape(model)
     start = f"{_insert_into(model, values)} SELECT {marks(values)} {source}"
-    rows = _rows(model, execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
+    rows = rows_of(model, execute(f"{start} RETURNING {shape.columns}", [*values.values(), *more]))
     return rows[0] if rows else None
 
 
@@ -107,7 +107,7 @@ def insert_free(model: type[Table], rows: Sequence[dict[str, Any]], unique: str)
     """The new rows, in any order, without those whose value of the column `unique` is taken."""
     rest = f"ON CONFLICT ({unique}) DO NOTHING RETURNING {_shape(model).columns}"
     sql = " ".join((_insert_into(model, rows[0]), "VALUES", _marks_of(rows), rest))
-    return _rows(model, execute(sql, [value for row in rows for value in row.values()]))
+    return rows_of(model, execute(sql, [value for row in rows for value in row.values()]))
 
 
 def undoable() -> AbstractContextManager[Any]:
@@ -123,7 +123,7 @@ def update(model: type[Table], identity: int, values: dict[str, Any]) -> Any:
     differ = " OR ".join(f"{name} <> ?" for name in values)
     changes = f"{_marked(values)}, version = version + CASE WHEN {differ} THEN 1 ELSE 0 END"
     sql = f"{_update(model, changes)} RETURNING {_shape(model).columns}"
-    rows = _rows(model, execute(sql, [*values.values(), *values.values(), identity]))
+    rows = rows_of(model, execute(sql, [*values.values(), *values.values(), identity]))
     return rows[0] if rows else None
 
 
@@ -169,7 +169,12 @@ def execute(sql: str, values: Sequence[Any]) -> Any:
     return db.execute_sql(sql.replace("?", db.param), values)
 
 
-def _rows(model: type[Table], cursor: Any) -> list[Any]:
+def columns_of(model: type[Table]) -> str:
+    """What a statement must return for `rows_of`."""
+    return _shape(model).columns
+
+
+def rows_of(model: type[Table], cursor: Any) -> list[Any]:
     """Named tuples with the columns of `model`, of the Python types that its fields have."""
     shape, found = _shape(model), cursor.fetchall()
     if not dialect().typed:

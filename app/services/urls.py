@@ -19,10 +19,12 @@ from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import add_pending, cache, deliver, link_of
 from app.schemas import UrlCreate, UrlUpdate, is_reserved
-from app.services import access, linkrules, tables
+from app.services import access, audit, linkrules, states, tables
 from app.services.tables import Check
 from app.unavailable import LockedTooLong
 
+Wanted = Callable[[Any], dict[str, Any]]
+"""The columns of a link that are to change, and what they become."""
 _ALPHABET = string.ascii_letters + string.digits
 _TRIES = 10
 
@@ -79,6 +81,7 @@ def _insert(data: UrlCreate, short_code: str) -> Any:
     with db.atomic():
         url = _insert_of_user(values_of(data, short_code))
         _add_events(url, "created", {"short_code": short_code, "original_url": url.original_url})
+        audit.note_all([states.created(url)])
         linkrules.tag_later(url.id, data.tags or ())
         access.note_made([url])
     return url
@@ -148,26 +151,31 @@ def update(url_id: int, data: UrlUpdate, check: Check | None = None) -> Any:
 
     `check` may refuse to change the locked row.
     """
+    return change(url_id, "update", lambda url: linkrules.changes(url, data), check)
+
+
+def change(url_id: int, action: str, wanted: Wanted, check: Check | None = None) -> Any:
+    """As `update`, for any `action` and what it wants of the locked row."""
     _drain_unless_locked()
     updates: list[Any] = []
     with db.atomic():
         url = require(url_id, "FOR UPDATE")
         if check:
             check(url)
-        changes = linkrules.changes(url, data)
+        changes = wanted(url)
         if changes:
             _add_events(url, "updated", *linkrules.details_of(changes))
-            url, updates = _save(url, {**changes, "updated_at": now()})
+            url, updates = _save(url, action, {**changes, "updated_at": now()})
     deliver(updates)
     if "max_clicks" in changes:
         _drain_unless_locked()  # clicks before the limit count as well
     return url
 
 
-def delete(url_id: int, check: Check | None = None) -> None:
+def delete(url_id: int, check: Check | None = None, action: str = "delete") -> None:
     """Hides the link for good: its events stay, and its code is never given out again.
 
-    `check` may refuse, as in `update`.
+    `check` may refuse, as in `update`. Of one to `erase` the audit trail keeps only the code.
     """
     _drain_unless_locked()
     with db.atomic():
@@ -175,15 +183,16 @@ def delete(url_id: int, check: Check | None = None) -> None:
         if check:
             check(url)
         _add_events(url, "deleted", {"reason": "user_requested"})
-        _, updates = _save(url, {"deleted_at": now()})
+        _, updates = _save(url, action, {"deleted_at": now()})
     deliver(updates)
 
 
-def _save(url: Any, changes: dict[str, Any]) -> tuple[Any, list[Any]]:
+def _save(old: Any, action: str, changes: dict[str, Any]) -> tuple[Any, list[Any]]:
     """Writes the link's next version; returns the row and its pending cache updates."""
-    changes["version"] = url.version + 1
-    tables.update_later(Url, url.id, changes)
-    url = url._replace(**changes)
+    changes["version"] = old.version + 1
+    tables.update_later(Url, old.id, changes)
+    url = old._replace(**changes)
+    audit.note_all([states.changed(action, old, url)])
     if "tags" in changes:
         tables.later("DELETE FROM url_tags WHERE url_id = ?", [url.id])
         linkrules.tag_later(url.id, json.loads(url.tags))

@@ -13,7 +13,7 @@ from app.models import Url, User
 from app.redirects.links import DELETED, Link, add_pending, deliver
 from app.redirects.rollups import forget_user
 from app.schemas import UserCreate, UserFilters, UserQuery, UserUpdate
-from app.services import access, paging, tables
+from app.services import access, accounts, paging, tables
 from app.services.paging import Page
 from app.services.tables import Check
 
@@ -28,7 +28,7 @@ def create(data: UserCreate) -> Any:
     for _ in range(_TRIES):
         try:
             with tables.undoable():
-                return tables.insert(User, {**values, "created_at": now()})
+                return accounts.insert({**values, "created_at": now()})
         except IntegrityError:
             # When nothing is taken, an import has just used the id of the new row: try again.
             _refuse_taken(values)
@@ -102,16 +102,16 @@ def _change(user_id: int, values: dict[str, Any]) -> Any:
         return get(user_id)
     try:
         with tables.undoable():
-            return tables.update(User, user_id, values) or get(user_id)
+            return accounts.update(user_id, values) or get(user_id)
     except IntegrityError:
         _refuse_taken(values, but=user_id)
         raise Conflict(_DISPUTED) from None
 
 
-def delete(user_id: int, check: Check | None = None) -> None:
+def delete(user_id: int, check: Check | None = None, action: str = "delete") -> None:
     """Deletes the user, its links and their events; its events of others' links stay.
 
-    `check` may refuse, as in `update`.
+    `check` may refuse, as in `update`. Of one to `erase` the audit trail keeps only the id.
     """
     _refuse_bound(user_id)
     with database.without_timeouts(), db.atomic():
@@ -131,6 +131,7 @@ def delete(user_id: int, check: Check | None = None) -> None:
         tables.later(_RETIRE, [user_id])
         tables.later(_FORGET_MAKERS, [user_id])
         forget_user(user_id)
+        accounts.note_deletion(user, action)
         tables.later("DELETE FROM users WHERE id = ?", [user_id])
     deliver(updates)
 
