@@ -80,7 +80,6 @@ class Dialect:
     has_tables: str  # whether our tables are there
     like: str  # LIKE in any case
     epoch: str  # the seconds of a moment, which may be before 1970
-    writes_in_with: bool  # whether WITH may hold statements that write
     each_text: str  # a row with a `value` for each text of a JSON array
 
 
@@ -113,7 +112,6 @@ DIALECTS = {
         has_tables="SELECT to_regclass('urls') IS NOT NULL",
         like="ILIKE",
         epoch="date_part('epoch', {0})::bigint",
-        writes_in_with=True,
         each_text="json_array_elements_text({0}::json) AS each (value)",
     ),
     Sqlite: Dialect(
@@ -142,7 +140,6 @@ DIALECTS = {
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
         like="LIKE",
         epoch="CAST(strftime('%s', {0}) AS INTEGER)",
-        writes_in_with=False,
         each_text="json_each({0}) AS each",
     ),
 }

@@ -1,4 +1,7 @@
-"""Writes users together with their audit rows: on PostgreSQL in one statement, one round trip."""
+"""Writes users together with their audit rows: on PostgreSQL in one statement, one round trip.
+
+SQLite, which locks the whole database instead of rows, has no round trip to save.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ _AFTER = "jsonb_build_object('username', made.username, 'email', made.email)"
 
 def insert(values: dict[str, Any]) -> Any:
     """The new user."""
-    if not dialect().writes_in_with:
+    if not dialect().locks_rows:
         with db.atomic():
             user = tables.insert(User, values)
             audit.note_all(
@@ -55,7 +58,7 @@ def insert(values: dict[str, Any]) -> Any:
 
 def update(user_id: int, values: dict[str, Any]) -> Any:
     """The user with `values`, or None when there is none; with them already, nothing changes."""
-    if not dialect().writes_in_with:
+    if not dialect().locks_rows:
         return _update_step_by_step(user_id, values)
     noted = _noted(Change("update", "user"), "subject_id", "version", "before", "after")
     sql = _UPDATE.format(
