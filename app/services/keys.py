@@ -18,7 +18,7 @@ from app.repeating import UntilDone
 from app.schemas import KeyCreate, ListQuery
 from app.services import audit, paging, tables, users
 from app.services.audit import differing
-from app.services.keysecrets import Secret, can_be_secret, hash_of, new_secret
+from app.services.keysecrets import LENGTH, Secret, can_be_secret, hash_of, new_secret
 from app.services.paging import Page
 from app.services.states import key_state
 
@@ -140,11 +140,15 @@ def find(secret: str) -> Caller | None:
 
     An answer may be 0.7 s old. Raises DatabaseUnavailable.
     """
+    if len(secret) != LENGTH or not secret.isascii():
+        return None
     hashed, moment = hash_of(secret), time.monotonic()
-    answer = _remembered.get(hashed)
+    answer = _remembered.get(hashed)  # the checksum would take longer
     if answer is None or moment - answer.read_at > _REMEMBERED_SECONDS:
         answer = _look_up(hashed, moment) if can_be_secret(secret) else None
-    return answer.caller if answer and (answer.end is None or now() < answer.end) else None
+    if answer is None or (answer.end is not None and now() >= answer.end):
+        return None
+    return answer.caller
 
 
 def _lasts(end: datetime | None, moment: datetime) -> bool:

@@ -15,6 +15,7 @@ from hashlib import sha256
 
 PREFIX = "holdfast_"
 _RANDOM_BYTES, _RANDOM_DIGITS, _CHECK_DIGITS = 32, 43, 6
+LENGTH = len(PREFIX) + _RANDOM_DIGITS + _CHECK_DIGITS
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _FORM = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM_DIGITS + _CHECK_DIGITS}}}")
 
