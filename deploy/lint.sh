@@ -26,7 +26,7 @@ where() {
   case $1 in
     promtool) echo "apt-get install prometheus" ;;
     amtool) echo "apt-get install prometheus-alertmanager" ;;
-    nginx) echo "apt-get install nginx" ;;
+    nginx | openssl) echo "apt-get install $1" ;;
     *) echo "make lint-stack installs it" ;;
   esac
 }
@@ -48,7 +48,8 @@ render_nginx_with_tls() {
 }
 
 render_nginx "$work"
-check "a certificate for Nginx" render_nginx_with_tls "$work/tls"
+check "a certificate for Nginx" openssl version
+check "Nginx' settings with TLS" render_nginx_with_tls "$work/tls"
 scripts=$(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 # shellcheck disable=SC2086  # one word for each script
 check "shell scripts" shellcheck $scripts

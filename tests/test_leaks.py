@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -42,6 +44,7 @@ class Stack:
         _start(cleanup, self.postgres, self.redis)
         stores = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
         told = {**stores, "LOG_LEVEL": "DEBUG", "CHAOS_TOKEN": CHAOS_TOKEN, "AUTH": auth}
+        told["LIMIT_WRITES"] = "100000"
         self.app, self.worker = ReplicaApp(**told, TRUSTED_PROXIES="1"), ClickWorker(**told)
         _start(cleanup, self.app, self.worker)
         trusted = {"TRUSTED_PROXY_CIDR": "127.0.0.0/8", "AUTH": auth}
@@ -142,6 +145,7 @@ def test_no_secret_is_kept_where_it_does_not_belong(stack: Stack) -> None:
             found |= send_reads(door, code, secret, **said, **who)
             found |= send_writes(door, secret, **said, **who)
         send_broken(door, secret)
+    make_keys(stack, secret)
     assert {200, 201, 302, 400, 401, 404, 413} <= found
     assert 500 not in found
     send_during_outages(stack, secret, said)
@@ -151,6 +155,24 @@ def test_no_secret_is_kept_where_it_does_not_belong(stack: Stack) -> None:
     assert NETWORK in kept["database"]
     assert NETWORK in kept["nginx"]
     assert leaks(stack, secret) == []
+
+
+def make_keys(stack: Stack, secret: Secrets) -> None:
+    """Over HTTP and by a command. An answer with a secret is not kept for repetition."""
+    opened = {**JSON, "Authorization": f"Bearer {stack.key}"}
+    nginx, replica = stack.doors
+    body = json.dumps({"name": "b", "scope": "read"}).encode()
+    assert ask(nginx, "POST", "/keys", body, **opened, **{"Idempotency-Key": "k"})[0] == 400
+    made = json.loads(ask(nginx, "POST", "/keys", body, **opened)[1])
+    rotated = json.loads(ask(replica, "POST", f"/keys/{made['id']}/rotate", **opened)[1])
+    secret.update(made=made["key"], rotated=rotated["key"])
+    command = [
+        *stack.app.command()[:2],
+        *["app", "keys", "create", "by-command", "--scope", "read"],
+    ]
+    options = stack.app.options()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, **options)
+    (secret["by command"],) = re.findall(r"holdfast_\w{49}", done.stdout)
 
 
 def send_during_outages(stack: Stack, secret: Secrets, said: dict[str, str]) -> None:
