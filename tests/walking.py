@@ -200,5 +200,6 @@ def one_of_everything(api: Api) -> dict[str, Any]:
     url = api.url("https://example.org/secret", user_id=owner)
     event = api.event(url_id=url["id"], details={"to": "https://example.org/secret"})["id"]
     api.follow(url)
-    ids = {"user_id": owner, "url_id": url["id"], "event_id": event, "key_id": 1}
+    key = ApiKey.create(name="owner@example.com", scope="read", hash=new_secret().hash).id
+    ids = {"user_id": owner, "url_id": url["id"], "event_id": event, "key_id": key}
     return {**ids, "short_code": url["short_code"]}
