@@ -129,3 +129,21 @@ def test_a_redirect_needs_no_key_and_heeds_no_wrong_one(
     given_with(auth="on")
     for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Basic Zm9vOmJhcg=="}):
         assert ask("GET", f"/{names['short_code']}", headers).status == 302
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "kind", "otherwise"),
+    [
+        ("/users", 70_000, "application/json", 413),
+        ("/users/bulk", 11_000_000, "multipart/form-data; boundary=x", 413),
+        ("/urls", 10, "text/plain", 400),
+        ("/urls/bulk", 10, "application/json", 400),
+    ],
+)
+def test_no_body_is_looked_at_before_the_key(
+    client: FlaskClient, given_with: GivenWith, path: str, size: int, kind: str, otherwise: int
+) -> None:
+    sent = {"data": b"x" * size, "content_type": kind}
+    assert client.post(path, **sent).status_code == otherwise
+    given_with(auth="on")
+    assert client.post(path, **sent).status_code == 401
