@@ -15,6 +15,7 @@ from app.config import Settings
 from app.database import db
 from app.errors import TooManyRequests
 from app.models import Url
+from app.redirects import connection
 from app.redirects.connection import redis_connection
 from app.redirects.links import link_key
 from app.routes.limiting import key_of
@@ -29,8 +30,11 @@ LINK = {"original_url": "https://example.com/"}
 
 
 @pytest.fixture
-def limited(bound: Callable[..., Api]) -> Callable[..., FlaskClient]:
-    """A client of the application with these limits."""
+def limited(
+    bound: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., FlaskClient]:
+    """A client of the application with these limits, which waits for a Redis that is slow today."""
+    monkeypatch.setattr(connection, "TIMEOUT_SECONDS", 0.99)
     return lambda **limits: bound(**{"limits": "on", **limits}).client
 
 
