@@ -68,6 +68,7 @@ write_tls() {
   [ -n "${TLS_CERTIFICATE:-}" ] || return 0
   port=$([ "${TLS_PORT:-443}" = 443 ] || echo ":$TLS_PORT")
   echo "map \"\$scheme\$uri\" \$needs_tls { ~^http/(health\$|nginx-|\.well-known/acme-challenge/) 0; ~^http/ 1; default 0; }" >> /tmp/settings.conf
+  echo "map \$needs_tls \$nosniff { 1 nosniff; default \"\"; }" >> /tmp/settings.conf  # the application says it itself
   case $(nginx -v 2>&1) in
     */1.[0-9].* | */1.1[0-9].* | */1.2[0-5].*) echo "listen 8443 ssl http2 default_server backlog=4096;" ;;
     *) printf 'listen 8443 ssl default_server backlog=4096;\nhttp2 on;\n' ;;
@@ -83,6 +84,7 @@ ssl_session_cache shared:tls:10m;
 ssl_session_timeout 1d;
 ssl_session_tickets off;
 keepalive_requests 1000;  # a client that opens and resets streams without end must connect again
+add_header X-Content-Type-Options \$nosniff always;
 if (\$needs_tls) { return 308 https://\$host$port\$request_uri; }
 location ^~ /.well-known/acme-challenge/ {
   root ${TLS_CERTIFICATE%/*}/acme;

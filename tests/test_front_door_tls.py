@@ -90,6 +90,7 @@ def test_https_is_answered_and_the_replica_learns_of_it(
     response, body = ask(nginx, tls, "/users")
     assert (response.status, body) == (200, b"ok")
     assert response.headers[HSTS] == "max-age=31536000"
+    assert "X-Content-Type-Options" not in response.headers  # the replica did not say it
     assert b"\r\nX-Forwarded-Proto: https\r\n" in replica.seen[0]
 
 
@@ -207,6 +208,7 @@ def test_http_leads_to_https_with_method_path_and_query(
     assert response.status == 308
     assert response.headers["Location"] == f"https://localhost{path}"
     assert HSTS not in response.headers
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert replica.seen == []
 
 

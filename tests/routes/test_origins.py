@@ -102,6 +102,18 @@ def test_a_bug_can_be_read_too(
 
 
 @pytest.mark.usefixtures("allowed")
+def test_a_preflight_needs_no_key_and_a_refusal_can_be_read(
+    client: FlaskClient, given_with: Callable[..., None]
+) -> None:
+    given_with(auth="on")
+    assert headers_of(check(preflight(client, "/urls", "POST"), 204))
+    refused = check(client.get("/urls", headers={"Origin": HERE}), 401)
+    assert headers_of(refused)[f"{CORS}Allow-Origin"] == HERE
+    problem = client.get("/urls", headers={"Accept": "application/problem+json"})
+    assert (problem.status_code, problem.content_type) == (401, "application/problem+json")
+
+
+@pytest.mark.usefixtures("allowed")
 @pytest.mark.parametrize(
     "origin",
     [THERE, "null", "*", f"{HERE}.evil.example", f"{HERE}:8443", "http://app.example.com", ""],
