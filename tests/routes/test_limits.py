@@ -329,3 +329,15 @@ def test_without_an_answer_of_redis_nothing_is_refused_and_a_metric_counts_it(
 def unchecked(client: FlaskClient) -> float:
     lines = client.get("/metrics").text.splitlines()
     return float(next(each.split()[1] for each in lines if each.startswith("limits_unchecked_t")))
+
+
+@pytest.mark.services
+def test_a_full_redis_refuses_nobody(
+    bound: Callable[..., Api], redis_server: Redis, session_app: Flask
+) -> None:
+    client = bound(redis_url=redis_server.url, limits="on", limit_writes=1).client
+    assert write(client).status_code == 201
+    redis_connection.call("CONFIG", "SET", "maxmemory", "1")
+    before = unchecked(client)
+    assert {write(client, "192.0.2.7").status_code for _ in range(3)} == {201}
+    assert unchecked(client) - before == 3
