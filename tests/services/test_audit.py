@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +263,30 @@ def test_settings_leave_a_row_when_they_are_others_than_at_the_last_start(app: F
         ("start", "settings", {"A": 1}, {"A": 2, "B": "x"}),
         ("start", "settings", {"B": "x"}, {"A": 2, "C": True}),
     ]
+
+
+# ---- at once ----
+
+
+def chain(kind: str, subject_id: int) -> list[Row]:
+    return [row for row in trail() if (row["kind"], row["subject_id"]) == (kind, subject_id)]
+
+
+@pytest.mark.parametrize("kind", ["user", "url"])
+def test_changes_at_once_follow_each_other_in_the_trail(app: Flask, api: Api, kind: str) -> None:
+    subject = api.user("ada") if kind == "user" else api.url(title="first")
+    path, name = (f"/{kind}s/{subject['id']}", "username" if kind == "user" else "title")
+
+    def change(thread: int) -> None:
+        client = app.test_client()
+        for n in range(8):
+            check(client.put(path, json={name: f"{thread}-{n % 3}"}), 200)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(4)))
+    rows = chain(kind, subject["id"])
+    assert [row["version"] for row in rows] == list(range(1, len(rows) + 1))
+    for before, after in pairwise(rows):
+        assert after["before"] == {name: before["after"][name]}
+        assert after["after"][name] != before["after"][name]
+    assert api.get(path)[name] == rows[-1]["after"][name]

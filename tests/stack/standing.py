@@ -96,7 +96,10 @@ _EXPECTED_SECRETS = {
 _ROLES = """
 SELECT string_agg(rolname || ' ' || rolsuper, ', ' ORDER BY rolname) FROM pg_roles WHERE rolcanlogin
 """
-_OWNERS = "SELECT string_agg(DISTINCT tableowner, ' ') FROM pg_tables WHERE schemaname = 'public'"
+_OWNERS = """
+SELECT string_agg(DISTINCT tableowner, ' ' ORDER BY tableowner) FROM pg_tables
+WHERE schemaname = 'public' AND (tablename = 'audit') = {}
+"""
 _RIGHTS = """
 SELECT has_parameter_privilege('session_replication_role', 'SET'), current_setting('is_superuser')
 """
@@ -109,7 +112,10 @@ def _secrets(stack: Stack) -> str:
         require(found == _EXPECTED_SECRETS.get(service, ""), f"{service} has {found or 'none'}")
     roles = stack.sql(_ROLES)
     require(roles == "holdfast false, monitor false, postgres true", roles)
-    require(stack.sql(_OWNERS) == "holdfast", f"tables belong to {stack.sql(_OWNERS)}")
+    owners = stack.sql(_OWNERS.format(False))
+    require(owners == "holdfast", f"tables belong to {owners}")
+    sealed = _OWNERS.format(True)
+    wait_for(lambda: stack.sql(sealed) == "auditor", what="the sealed audit trail")
     require(stack.sql(_RIGHTS) == "t|off", f"holdfast may: {stack.sql(_RIGHTS)}")
     seen = stack.prometheus("query?query=pg_stat_activity_count{datname='holdfast'}")["result"]
     require(seen, "the exporter sees no connection")
