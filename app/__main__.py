@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from app import erasing, keying, start_log
-from app.access import COMMAND, calling
 from app.config import ConfigError, Settings, read_env_file
 from app.connecting import connect as _connect
 from app.database import DatabaseUnavailable
@@ -51,12 +50,8 @@ class Commands(click.Group):
     multiple=True,
     help="Read settings that the environment does not have from this file.",
 )
-@click.pass_context
-def main(context: click.Context, env_file: tuple[Path, ...]) -> None:
+def main(env_file: tuple[Path, ...]) -> None:
     """Holdfast, a URL shortener. Settings are environment variables: .env.example has them all."""
-    # The audit trail names the command in place of a request.
-    command = f"holdfast {context.invoked_subcommand}"
-    context.with_resource(calling(COMMAND._replace(request_id=command)))
     for path in env_file:
         read_env_file(path)
 

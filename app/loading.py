@@ -9,6 +9,7 @@ import click
 
 from app import bind
 from app.config import ConfigError, Settings
+from app.connecting import name_command
 from app.database import DatabaseUnavailable, DatabaseUnusable, released
 from app.errors import InvalidInput
 from app.imports import importing
@@ -29,6 +30,7 @@ def import_files(
     """Loads the files and prints the report; returns the exit code. Errors begin with `program`."""
     try:
         bind(Settings.from_env())
+        name_command()
         with released():
             apply()
             report = _load(files, strict, source, dry_run)

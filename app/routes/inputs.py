@@ -238,10 +238,7 @@ def _around(page: Page, query: ListQuery) -> list[tuple[str, dict[str, int]]]:
 
 
 def _id_of(row: Any) -> int:
-    """What `after` names: an id, or a version of a link."""
-    if isinstance(row, dict):
-        return int(row["id"] if "id" in row else row["version"])
-    return int(row.id)
+    return int((row.get("id") or row["version"]) if isinstance(row, dict) else row.id)
 
 
 def _with(changed: dict[str, int], query: ListQuery) -> str:

@@ -230,6 +230,8 @@ def test_a_command_is_named_in_place_of_a_request(
         "",
     )
     assert request["request_id"] != "holdfast import"
+    assert holdfast("keys", "create", "ci", "--scope", "read").exit_code == 0
+    assert (trail()[-1]["action"], trail()[-1]["request_id"]) == ("create", "holdfast keys create")
 
 
 def test_what_is_erased_leaves_no_content(api: Api, holdfast: Command) -> None:
