@@ -14,6 +14,8 @@ from app.redirects.visits import shortened
 from app.services import erasure
 from app.services.erasure import Subject
 
+_HASHES = ("hash", "old_hash")  # of an API key's secrets: nobody's data
+
 
 def erase(address: str, user: str, link: str, apply: bool) -> None:
     """Of the first three exactly one must be given. Without `apply` nothing changes."""
@@ -34,7 +36,8 @@ def _show(subject: Subject) -> Counter[str]:
     found: Counter[str] = Counter()
     for table, row in subject.rows():
         found[table] += 1
-        click.echo(json.dumps({"table": table, **row._asdict()}, default=str))
+        shown = {name: value for name, value in row._asdict().items() if name not in _HASHES}
+        click.echo(json.dumps({"table": table, **shown}, default=str))
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from app.database import db
 from app.errors import NotFound
-from app.models import Audit, Event, Url, User
+from app.models import ApiKey, Audit, Event, Url, User
 from app.services import tables, urls, users
 
 ERASED_URL = "https://erased.invalid/"
@@ -39,6 +39,8 @@ class Subject:
         """All that is stored: names of tables, and their rows."""
         if self.user:
             yield "users", self.user
+            bound = tables.read(ApiKey, {"user_id = ?": (self.user.id,)}, "ORDER BY id")
+            yield from (("api_keys", key) for key in bound)
         yield from (("urls", link) for link in self.links)
         yield from (("events", event) for event in self._events())
 

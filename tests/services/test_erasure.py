@@ -98,13 +98,17 @@ def test_a_user_goes_with_links_and_events_everywhere(
     api.follow(own)
     api.event("shared", url_id=other["id"], user_id=ada["id"])
     api.event("shared", url_id=own["id"], user_id=bob["id"])
+    key = api.key(user_id=ada["id"])
+    api.key("bob's", user_id=bob["id"])
     shown = rows_of(holdfast("erase", "--user", name))
-    assert [row["table"] for row in shown] == ["users", "urls", *["events"] * 4]
+    assert [row["table"] for row in shown] == ["users", "api_keys", "urls", *["events"] * 4]
+    assert (shown[1]["name"], "hash" in shown[1]) == ("deploy", False)
     assert User.select().count() == 2
     said = holdfast("erase", "--user", name, "--apply")
     assert "Removed 1 users, 1 urls, 4 events" in said.stderr
     assert [user.username for user in User.select()] == ["bob"]
     assert [event["user_id"] for event in api.get("/events")] == [bob["id"]]
+    assert api.client.get(f"/keys/{key['id']}").status_code == 404
     assert api.client.get(f"/{own['short_code']}").status_code == 404
 
 
