@@ -104,13 +104,17 @@ def _run(answer: Callable[[], Kept], refuse: Callable[[ApiError], Kept]) -> Kept
         return refuse(error)
 
 
-_FORGET = """DELETE FROM idempotency_keys WHERE name IN (
-SELECT name FROM idempotency_keys WHERE forget_at <= ? ORDER BY forget_at LIMIT ? {lock})"""
+_OLD = "SELECT name FROM idempotency_keys WHERE forget_at <= ? ORDER BY forget_at LIMIT ?"
 
 
 def _forget() -> str:
-    lock = "FOR UPDATE SKIP LOCKED" if dialect().locks_rows else ""
-    return _FORGET.format(lock=lock)
+    """PostgreSQL may run a query behind IN for each row, and skips what it has locked: an array
+    is made once.
+    """
+    old = (
+        f"= ANY (ARRAY({_OLD} FOR UPDATE SKIP LOCKED))" if dialect().locks_rows else f"IN ({_OLD})"
+    )
+    return " ".join(("DELETE FROM idempotency_keys WHERE name", old))
 
 
 def forget_old() -> int:
