@@ -168,8 +168,7 @@ def _given(declared: Declaration) -> dict[str, Any]:
     strictly = strictly or declared.strict
     arguments = {}
     if declared.query or strictly:
-        schema: Any = declared.query or Query
-        query = _query(schema, strictly, request.environ["QUERY_STRING"])
+        query = _query(declared.query or Query, strictly, request.environ["QUERY_STRING"])
     if declared.query:
         arguments["query"] = query
     if declared.body:
