@@ -11,12 +11,15 @@ from werkzeug.routing import MapAdapter
 
 from app import database, errors, limits, logs, metrics, routes
 from app.asgi import ThreadedWsgi
+from app.checks import as_uri
 from app.config import Settings
 from app.exposure import exposure
 from app.imports import seeding
 from app.migrations import schema
 from app.proxies import Proxies
 from app.redirects import views
+from app.redirects.answers import always
+from app.redirects.bans import bans
 from app.redirects.batching import LoopRedis
 from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
@@ -25,6 +28,7 @@ from app.redirects.links import cache, handshake
 from app.redirects.quotas import quotas
 from app.redirects.visits import addresses
 from app.routes import gate
+from app.schemas import destinations
 from app.services import audit, health
 from app.services.retention import retention
 from app.services.retention import start as start_retention
@@ -101,6 +105,10 @@ def bind(settings: Settings) -> None:
     retention.bind(settings.event_retention_days)
     exposure.bind(settings)
     schema.bind(drain.waiting)
+    bans.forget()
+    always.bind(settings.referrer_policy)
+    files = settings.blocked_hosts, settings.allowed_hosts
+    destinations.bind(*files, settings.refuses_private, bans.last_hosts)
 
 
 def start_log(settings: Settings) -> None:
@@ -125,6 +133,8 @@ def _for_routes(settings: Settings) -> dict[str, Any]:
         "LOG_FILE": settings.log_file,
         "MAX_CONTENT_LENGTH": limits.UPLOAD_BYTES,
         "METRICS_DIRECTORY": settings.prometheus_multiproc_dir,
+        "REPORT_ADDRESS": as_uri(settings.report_address),
+        "SECURITY_CONTACT": as_uri(settings.security_contact),
     }
 
 

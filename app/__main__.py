@@ -14,13 +14,12 @@ from app.config import ConfigError, Settings, read_env_file
 from app.connecting import connect as _connect
 from app.database import DatabaseUnavailable
 from app.imports import exporting, seeding
+from app.linkcommands import links
 from app.loading import import_files, unavailable
 from app.migrations import Lost, indexes, schema
 from app.redirects.connection import redis_connection
 from app.schemas import SOURCES
 from app.services import backups, urls
-from app.services.exports import LinksFile
-from app.services.files import written_atomically
 from app.worker import Worker
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -163,32 +162,7 @@ def warm_up() -> None:
     click.echo(f"Put {count} links into the cache")
 
 
-@main.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-def links(file: Path) -> None:
-    """Write all active links for Nginx to serve alone.
-
-    They go into FILE, or to standard output for -. Without any link it fails and leaves FILE as
-    it was. deploy/fail-static.conf reads FILE.
-    """
-    _connect()
-    links_file = LinksFile()
-    if file == Path("-"):
-        for line in links_file.lines():
-            click.echo(line, nl=False)
-        _refuse_none(links_file)
-    else:
-        with written_atomically(file, 0o644) as part:
-            with part.open("w", encoding="ascii") as writing:
-                writing.writelines(links_file.lines())
-            _refuse_none(links_file)
-    click.echo(f"Wrote {links_file.count} links", err=True)
-
-
-def _refuse_none(links_file: LinksFile) -> None:
-    """An empty file must not replace the last good one after the database was lost."""
-    if not links_file.count:
-        raise click.ClickException("There are no live links")
+main.add_command(links)
 
 
 @main.command()

@@ -6,89 +6,31 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from app.checks import (
+    REFERRER_POLICIES,
+    between,
+    contact,
+    directory,
+    file,
+    is_directory,
+    listed,
+    one_of,
+    origins,
+    url,
+)
 from app.environment import bare as bare
 from app.environment import fold_other_names, parse
 from app.environment import join as join
 
-Check = Callable[[Any], bool]
-
 
 class ConfigError(Exception):
     """Some settings are wrong; the text names each on a line of its own."""
-
-
-def _checked(default: object, check: Check, rule: str, shown: bool = True) -> Any:
-    return field(default=default, repr=shown, metadata={"check": check, "rule": rule})
-
-
-def _between(low: int, high: int, default: int) -> Any:
-    return _checked(default, lambda v: low <= v <= high, f"a whole number from {low} to {high}")
-
-
-def _one_of(*allowed: object, default: object) -> Any:
-    return _checked(default, lambda v: v in allowed, "one of " + ", ".join(map(str, allowed)))
-
-
-def _url(*schemes: str, default: str) -> Any:
-    starts = " or ".join(f"{scheme}://" for scheme in schemes)
-    rule = f"a URL that starts with {starts} and names where it leads"
-    return _checked(default, lambda v: not v or _is_url(v, schemes), rule, shown=False)
-
-
-def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(value)
-        return (
-            value.isprintable()
-            and parts.scheme in schemes
-            and (parts.port is None or parts.port > 0)
-            and _leads_somewhere(parts)
-        )
-    except ValueError:
-        return False
-
-
-def _leads_somewhere(parts: SplitResult) -> bool:
-    if parts.scheme == "sqlite":
-        # In memory, each connection would have a database of its own.
-        return len(parts.path) > 1 and ":memory:" not in parts.path
-    if "@" in parts.path:
-        return False  # part of a password that is not percent-encoded; it would be logged
-    if parts.scheme in ("http", "https"):
-        return bool(parts.hostname) and not parts.query and not parts.fragment
-    return bool(parts.hostname) if parts.scheme in ("redis", "rediss") else len(parts.path) > 1
-
-
-def _origins(default: str) -> Any:
-    rule = "* or origins such as https://app.example.com, separated by commas"
-    return _checked(default, lambda v: all(map(_ORIGIN.fullmatch, _listed(v))), rule)
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip().lower() for part in text.split(",") if part.strip()]
-
-
-# As browsers name them: no path, and no port that is the scheme's own.
-_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-
-
-def _directory(default: str) -> Any:
-    rule = "a directory that exists or can be made"
-    return _checked(default, lambda v: not v or _is_directory(v), rule)
-
-
-def _is_directory(path: str) -> bool:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        return True
-    except OSError:
-        return False
 
 
 def metrics_directory(environ: Mapping[str, str] = os.environ) -> str:
@@ -97,7 +39,7 @@ def metrics_directory(environ: Mapping[str, str] = os.environ) -> str:
     app.metrics asks when it is imported: its library reads the environment by itself.
     """
     path = environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-    return path if path and _is_directory(path) else ""
+    return path if path and is_directory(path) else ""
 
 
 def read_env_file(path: Path, environ: MutableMapping[str, str] = os.environ) -> None:
@@ -127,41 +69,52 @@ _ENV_LINE = re.compile(
 class Settings:
     """Every setting with its default; its environment variable is the field's name in capitals."""
 
-    database_url: str = _url(
+    database_url: str = url(
         "sqlite", "postgresql", "postgresql+pool", default="sqlite:///var/holdfast.db"
     )
-    redis_url: str = _url("redis", "rediss", "unix", default="")
-    base_url: str = _url("http", "https", default="")
+    redis_url: str = url("redis", "rediss", "unix", default="")
+    base_url: str = url("http", "https", default="")
     app_host: str = "127.0.0.1"
-    app_port: int = _between(1, 65535, 8000)
-    web_workers: int = _between(1, 64, 1)
-    web_threads: int = _between(1, 256, 8)
-    web_queue: int = _between(1, 10_000, 1000)
-    trusted_proxies: int = _between(0, 10, 0)
+    app_port: int = between(1, 65535, 8000)
+    web_workers: int = between(1, 64, 1)
+    web_threads: int = between(1, 256, 8)
+    web_queue: int = between(1, 10_000, 1000)
+    trusted_proxies: int = between(0, 10, 0)
     front: bool = True
     auto_seed: bool = False
-    cache_ttl_seconds: int = _between(1, 30 * 86400, 3600)
-    deactivated_status: int = _one_of(404, 410, default=410)
-    visitor_address: str = _one_of("short", "full", "none", default="short")
-    event_retention_days: int = _between(0, 36_500, 0)
-    auth: str = _one_of("off", "on", "create", default="off")
-    cors_origins: str = _origins("")
-    limits: str = _one_of("", "on", "off", default="")
-    limit_writes: int = _between(0, 1_000_000, 60)
-    limit_imports: int = _between(0, 1_000_000, 6)
-    limit_wrong_keys: int = _between(0, 1_000_000, 10)
-    limit_wrong_codes: int = _between(0, 1_000_000, 60)
+    cache_ttl_seconds: int = between(1, 30 * 86400, 3600)
+    deactivated_status: int = one_of(404, 410, default=410)
+    visitor_address: str = one_of("short", "full", "none", default="short")
+    event_retention_days: int = between(0, 36_500, 0)
+    auth: str = one_of("off", "on", "create", default="off")
+    cors_origins: str = origins("")
+    limits: str = one_of("", "on", "off", default="")
+    limit_writes: int = between(0, 1_000_000, 60)
+    limit_imports: int = between(0, 1_000_000, 6)
+    limit_wrong_keys: int = between(0, 1_000_000, 10)
+    limit_wrong_codes: int = between(0, 1_000_000, 60)
+    blocked_hosts: str = file()
+    allowed_hosts: str = file()
+    private_destinations: str = one_of("refuse", "allow", default="")
+    report_address: str = contact()
+    security_contact: str = contact()
+    referrer_policy: str = one_of(*REFERRER_POLICIES, default="")
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)
     log_file: str = "var/holdfast.log"
-    log_level: str = _one_of("DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
-    log_max_bytes: int = _between(10_000, 10**12, 10_000_000)
-    prometheus_multiproc_dir: str = _directory("")
+    log_level: str = one_of("DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
+    log_max_bytes: int = between(10_000, 10**12, 10_000_000)
+    prometheus_multiproc_dir: str = directory("")
 
     @property
     def has_limits(self) -> bool:
         """Unless LIMITS says so, where AUTH is not off."""
         return (self.limits or ("off" if self.auth == "off" else "on")) == "on"
+
+    @property
+    def refuses_private(self) -> bool:
+        """Whether links to private destinations are refused; unless said, where AUTH is not off."""
+        return (self.private_destinations or ("allow", "refuse")[self.auth != "off"]) == "refuse"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -174,7 +127,7 @@ class Settings:
     @property
     def origins(self) -> frozenset[str]:
         """Other websites whose scripts may use the interface; `*` for all."""
-        return frozenset(_listed(self.cors_origins))
+        return frozenset(listed(self.cors_origins))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -66,7 +66,8 @@ class Dialect:
     typed: bool  # whether the driver returns timestamps and booleans as such
     locks_rows: bool  # whether SELECT ... FOR UPDATE exists; else BEGIN locks the database
     lock: str  # takes a named lock until the transaction ends
-    briefly: str  # the same, with a longer lock timeout than the statements after it
+    share: str  # the same, together with others who share it
+    briefly: str  # as lock, with a longer lock timeout than the statements after it
     trusting: str  # the transaction writes references without checks, where the role may
     snapshot: str  # the BEGIN of a transaction that reads the state of one moment
     keep_out: str  # locks the tables against other writers until the transaction ends
@@ -80,6 +81,7 @@ class Dialect:
     has_tables: str  # whether our tables are there
     like: str  # LIKE in any case
     epoch: str  # the seconds of a moment, which may be before 1970
+    octets: str  # the length of a text in bytes
     each_text: str  # a row with a `value` for each text of a JSON array
 
 
@@ -90,6 +92,7 @@ DIALECTS = {
         typed=True,
         locks_rows=True,
         lock="SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}'))",
+        share="SELECT pg_advisory_xact_lock_shared(hashtext('holdfast ' || '{name}'))",
         briefly="SET LOCAL lock_timeout = 4000; "
         "SELECT pg_advisory_xact_lock(hashtext('holdfast ' || '{name}')); "
         "SET LOCAL lock_timeout = {then_ms}",
@@ -112,6 +115,7 @@ DIALECTS = {
         has_tables="SELECT to_regclass('urls') IS NOT NULL",
         like="ILIKE",
         epoch="date_part('epoch', {0})::bigint",
+        octets="octet_length({0})",
         each_text="json_array_elements_text({0}::json) AS each (value)",
     ),
     Sqlite: Dialect(
@@ -120,6 +124,7 @@ DIALECTS = {
         typed=False,
         locks_rows=False,
         lock="SELECT 1",  # BEGIN IMMEDIATE is one
+        share="SELECT 1",
         briefly="SELECT 1",
         trusting="SELECT 1",
         snapshot="DEFERRED",
@@ -140,6 +145,7 @@ DIALECTS = {
         has_tables="SELECT count(*) FROM sqlite_master WHERE name = 'urls'",
         like="LIKE",
         epoch="CAST(strftime('%s', {0}) AS INTEGER)",
+        octets="length(CAST({0} AS BLOB))",
         each_text="json_each({0}) AS each",
     ),
 }
@@ -193,6 +199,11 @@ def lock(*names: str) -> None:
     for name in names[:-1]:
         db.execute_later(dialect().lock.format(name=name), ())
     db.execute_sql(dialect().lock.format(name=names[-1]))
+
+
+def share_lock(name: str) -> None:
+    """Takes a named lock together with others who share it, with the next statement."""
+    db.execute_later(dialect().share.format(name=name), ())
 
 
 def lock_briefly(name: str, then_ms: int = _LOCK_MS) -> None:

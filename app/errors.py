@@ -93,6 +93,7 @@ class DeadLink(ApiError):
         self.more = {"reason": reason}
         # No cache may keep this: the link may be activated at any moment.
         self.headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}
+        self.headers["X-Robots-Tag"] = "noindex"
 
 
 _PHRASES = {

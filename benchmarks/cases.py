@@ -78,6 +78,8 @@ CASES = [
     Case("GET /metrics", "GET /metrics", "/metrics"),
     Case("GET /chaos, no token", "GET /chaos", "/chaos", 401),
     Case("GET /", "GET /", "/"),
+    Case("GET /robots.txt", "GET /robots.txt", "/robots.txt"),
+    Case("GET /security.txt", "GET /.well-known/security.txt", "/.well-known/security.txt", 404),
     Case("GET /openapi.json", "GET /openapi.json", "/openapi.json"),
     Case("GET /logs", "GET /logs", "/logs"),
     Case("GET /logs?level=&limit=", "GET /logs", "/logs?level=INFO&limit=50"),

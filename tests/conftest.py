@@ -41,6 +41,7 @@ from app.models import (
     UrlKey,
     User,
 )
+from app.redirects.bans import bans
 from app.redirects.rollups import folding
 from app.services import products
 from testkit.servers import Postgres, Redis, wait_for
@@ -93,8 +94,10 @@ def empty(settings: Settings) -> None:
         for table in TABLES:
             table.delete().execute()
         empty_audit()
+        db.execute_sql("DELETE FROM banned_hosts")
     empty_redis(settings)
     products.forget()
+    bans.forget()
 
 
 def empty_audit() -> None:

@@ -49,6 +49,7 @@ TABLES = {
     "api_keys",
     "url_keys",
     "audit",
+    "banned_hosts",
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.models import Product, Url
+from app.services import hosts
 from testkit.servers import ROOT, free_port
 from tests.conftest import Api
 
@@ -42,6 +43,7 @@ OF_THIS_MOMENT = [
     "/ready",
     "/metrics",
     "/openapi.json",
+    "/.well-known/security.txt",
     "/logs",
     "/chaos",
 ]
@@ -198,6 +200,13 @@ def test_a_deactivated_link_is_410_as_shown(client: Client, document: Document) 
     Url.create(short_code="aB3xY9", original_url="https://a.example/", is_active=False)
     for method, path, operation, shown in shown_errors(document, 410):
         assert message(client, 410, method, address(operation, path, {})) == shown
+
+
+def test_a_banned_link_is_451_as_shown(client: Client, document: Document) -> None:
+    hosts.ban("a.example", "")
+    Url.create(short_code="aB3xY9", original_url="https://a.example/")
+    for method, path, operation, shown in shown_errors(document, 451):
+        assert message(client, 451, method, address(operation, path, {})) == shown
 
 
 def test_conflicts_are_409_as_shown(client: Client, document: Document, api: Api) -> None:

@@ -22,6 +22,7 @@ from app.imports.merge import merge
 from app.imports.reader import CsvFile
 from app.imports.report import MOST_ERRORS, BadRow, FileReport, LoadReport, NothingImported
 from app.imports.staging import Options, Progress
+from app.redirects.bans import bans
 from app.schemas import ImportedFile, ImportQuery, ImportReport
 from app.services import access, audit
 
@@ -147,8 +148,9 @@ def _run(pairs: Sequence[tuple[File, FileReport]], options: Options) -> staging.
         with ExitStack() as transaction:
             db.execute_sql(begin)
             transaction.callback(database.clean_up, end)
-            for number, (file, report) in enumerate(pairs):
-                staging.stage(number, file, report, options)
+            with bans.held():  # while rows are checked, they are copied
+                for number, (file, report) in enumerate(pairs):
+                    staging.stage(number, file, report, options)
         reports = [report for _, report in pairs]
         try:
             return _merge(reports, options.dry_run)

@@ -16,6 +16,7 @@ from app.schemas import (
     RESERVED,
     Title,
     WebAddress,
+    destinations,
     details_text,
     linkrules,
     text_rule,
@@ -152,8 +153,16 @@ _valid_title = text_rule(Title)
 _valid_address = text_rule(WebAddress)
 
 
+def address(text: str) -> str:
+    """Where a new link may lead."""
+    found = _valid_address(text)
+    if why := destinations.refusal(found):
+        raise ValueError(why)
+    return found
+
+
 def address_or_none(text: str) -> str | None:
-    return None if text.strip() in ("", r"\N") else _valid_address(text)
+    return None if text.strip() in ("", r"\N") else address(text)
 
 
 def code(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from app.errors import DeadLink
-from app.redirects.links import DELETED, EXPIRED, INACTIVE, SPENT, Link
+from app.redirects.links import BANNED, DELETED, EXPIRED, INACTIVE, SPENT, Link
 from app.redirects.recording import Found
 from app.schemas import forwarded, location
 
@@ -15,7 +15,22 @@ _DAY = 86400
 def redirect_headers(link: Link, cached: bool) -> dict[str, str]:
     """What a redirect answers besides its status."""
     about = {"Cache-Control": _cache_control(link), "X-Cache": "HIT" if cached else "MISS"}
-    return {"Location": location(link.original_url), **about}
+    return {"Location": location(link.original_url), **about, **always.headers}
+
+
+class Always:
+    """The headers of each redirect. Search engines shall not list short links (`noindex`)."""
+
+    def __init__(self) -> None:
+        self.bind("")
+
+    def bind(self, referrer_policy: str) -> None:
+        """Without a policy browsers use their own."""
+        policy = {"Referrer-Policy": referrer_policy} if referrer_policy else {}
+        self.headers = {"X-Robots-Tag": "noindex", **policy}
+
+
+always = Always()
 
 
 def _cache_control(link: Link) -> str:
@@ -44,12 +59,14 @@ _DEAD = {
     INACTIVE: (410, "deactivated"),
     EXPIRED: (410, "expired"),
     SPENT: (410, "spent"),
+    BANNED: (451, "banned"),
 }
 _SAYS = {
     "deleted": "was deleted",
     "deactivated": "is deactivated",
     "expired": "has expired",
     "spent": "has had all the clicks that it may have",
+    "banned": "leads to a host that is banned here",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from app.database import DatabaseUnavailable, db, release
 from app.models import CacheUpdate
+from app.redirects.bans import bans
 from app.redirects.connection import Command, RedisUnavailable, Script, redis_connection
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 ACTIVE, INACTIVE, DELETED = "a", "i", "d"
 SPECIAL, SPENT, EXPIRED = "s", "u", "e"
 """SPECIAL has a click limit, which only the database can tell; SPENT is never cached."""
+BANNED = "b"
 PUT = Script("put")
 _BATCH = 500
 
@@ -28,6 +30,8 @@ class Link(NamedTuple):
 
     An active link with options has `x<status>[q],<expires>` in place of its state. `original_url`
     of an expired link is where it leads now, or nothing. `expires`: seconds since 1970, 0 is never.
+    A banned link is cached as an inactive one with `banned` in place of its URL, which replicas of
+    an earlier version understand as well.
     """
 
     state: str
@@ -39,6 +43,8 @@ class Link(NamedTuple):
     expires: int = 0
 
     def text(self) -> str:
+        if self.state == BANNED:
+            return f"{INACTIVE} {self.version} {self.url_id} {_BANNED_URL}"
         return f"{self._state()} {self.version} {self.url_id} {self.original_url}"
 
     def _state(self) -> str:
@@ -55,13 +61,16 @@ class Link(NamedTuple):
             options: tuple[int, bool, int] = _PLAIN
             if match := _OPTIONS.fullmatch(state):
                 state, options = ACTIVE, (int(match[1]), bool(match[2]), int(match[3]))
+            if original_url == _BANNED_URL:
+                state, original_url = BANNED, ""
             link = cls(state, int(version), int(url_id), original_url, *options)
-            known = state in (ACTIVE, INACTIVE, DELETED, SPECIAL, EXPIRED)
-            return link if known and 0 < link.url_id < 2**63 else None
+            return link if state in _STATES and 0 < link.url_id < 2**63 else None
         except ValueError:
             return None
 
 
+_STATES = (ACTIVE, INACTIVE, DELETED, SPECIAL, EXPIRED, BANNED)
+_BANNED_URL = "banned"
 _PLAIN = (302, False, 0)
 _OPTIONS = re.compile("x(30[1278])(q?),([0-9]{1,12})")
 
@@ -70,13 +79,19 @@ LINK_COLUMNS = """id, version, original_url, is_active, deleted_at, max_clicks, 
 
 
 def link_of(row: Any) -> Link:
-    """The link of a row of `urls`, which has LINK_COLUMNS, at this moment."""
+    """The link of a row of `urls`, which has LINK_COLUMNS, at this moment.
+
+    Raises DatabaseUnavailable when it cannot tell whether its host is banned.
+    """
     expires = seconds_of(row.expires_at)
     if row.deleted_at is not None:
         return Link(DELETED, row.version, row.id, "")
+    has_expired = 0 < expires <= time.time()
+    if bans.covers((row.expired_url or "") if has_expired else row.original_url):
+        return Link(BANNED, row.version, row.id, "")
     if not row.is_active:
         return Link(INACTIVE, row.version, row.id, row.original_url)
-    if expires and expires <= time.time():
+    if has_expired:
         return Link(EXPIRED, row.version, row.id, row.expired_url or "")
     state = ACTIVE if row.max_clicks is None else SPECIAL
     options = int(row.redirect_status), bool(row.forward_query), expires

@@ -25,7 +25,10 @@ bp = Blueprint("redirects", __name__)
 
 @bp.get("/<code:short_code>")
 @declares(
-    status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"), scope="public"
+    status=302,
+    errors=(404, 410, 451),
+    headers=("Location", "Cache-Control", "X-Cache", "X-Robots-Tag"),
+    scope="public",
 )
 def follow_code(short_code: str) -> Response:
     """Follow a short link; each GET that is answered with 302 is one click."""
@@ -42,7 +45,10 @@ def follow_code(short_code: str) -> Response:
 
 @bp.get("/urls/<code:short_code>/redirect")
 @declares(
-    status=302, errors=(404, 410), headers=("Location", "Cache-Control", "X-Cache"), scope="public"
+    status=302,
+    errors=(404, 410, 451),
+    headers=("Location", "Cache-Control", "X-Cache", "X-Robots-Tag"),
+    scope="public",
 )
 def follow_url(short_code: str) -> Response:
     """The same as GET /{short_code}."""
@@ -51,14 +57,19 @@ def follow_url(short_code: str) -> Response:
 
 @bp.get("/<code:short_code>+")
 @declares(
-    answer=Preview, page=True, errors=(404, 410), headers=("Cache-Control", "Vary"), scope="public"
+    answer=Preview,
+    page=True,
+    errors=(404, 410, 451),
+    headers=("Cache-Control", "Vary", "X-Robots-Tag"),
+    scope="public",
 )
 def preview_code(short_code: str) -> Response | Answer:
     """Where a short link leads, without following it; no click."""
     found = guesses.find(short_code, _address(), recording.peek)
     found = require_lead(found, short_code, current_app.config["DEACTIVATED_STATUS"])
-    preview = show_preview(found.link, short_code, base_url())
-    headers = {"Cache-Control": "private, no-store", "Vary": "Accept"}
+    report = current_app.config["REPORT_ADDRESS"]
+    preview = show_preview(found.link, short_code, base_url(), report)
+    headers = {"Cache-Control": "private, no-store", "Vary": "Accept", "X-Robots-Tag": "noindex"}
     if prefers_html():
         return Response(render_template("preview.html", **preview), headers=headers)
     return Answer(preview, headers)

@@ -11,7 +11,6 @@ from app.routes import (
     keys,
     logs,
     many,
-    ops,
     origins,
     pages,
     products,
@@ -20,6 +19,7 @@ from app.routes import (
     stats,
     users,
     versions,
+    wellknown,
 )
 from app.routes.converters import CodeConverter, IdConverter
 from app.routes.inputs import finish, refuse_misfits
@@ -35,7 +35,7 @@ def install(app: Flask) -> None:
     app.before_request(limit)
     app.after_request(finish)
     app.after_request(show)
-    modules = (users, many, versions, qr, events, stats, audit, products, keys, logs, ops)
+    modules = (users, many, versions, qr, events, stats, audit, products, keys, logs, wellknown)
     for blueprint in dict.fromkeys(module.bp for module in modules):  # some share one
         app.register_blueprint(blueprint)
     repeats.install(app)

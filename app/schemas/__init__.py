@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.schemas import examples, interface, linkrules
-from app.schemas.addresses import OwnAddress, forwarded, is_host, location
+from app.schemas.addresses import OwnAddress, forwarded, host_of, is_host, location
 from app.schemas.auditing import (
     AuditEntry,
     AuditFilters,
@@ -21,7 +21,9 @@ from app.schemas.checking import (
     validator,
 )
 from app.schemas.codes import POSSIBLE_CODE, RESERVED, ROUTE_NAMES, is_reserved
+from app.schemas.destinations import destinations
 from app.schemas.details import LONGEST_STORED_DETAILS, details_text
+from app.schemas.hosts import covered, listed_host
 from app.schemas.inputs import (
     SOURCES,
     EventCreate,

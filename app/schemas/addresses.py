@@ -89,6 +89,15 @@ def host_and_port(netloc: str) -> tuple[str, int | None]:
     return str(_as_ipv4(name) or name), port
 
 
+def host_of(address: str) -> str:
+    """The host of a web address, in one normal spelling; "" when it has none that is legal."""
+    match = _ADDRESS.fullmatch(address)
+    try:
+        return host_and_port(match["netloc"])[0] if match else ""
+    except ValueError:
+        return ""
+
+
 @dataclass(frozen=True)
 class OwnAddress:
     """Holdfast's own host, ports and path."""

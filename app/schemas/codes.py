@@ -26,6 +26,7 @@ ROUTE_NAMES = (
     "audit",
     "audit.csv",
     "openapi.json",
+    "robots.txt",
 )
 _MAY_BECOME_ROUTES = (
     "openapi",

@@ -127,6 +127,7 @@ NOUNS: dict[str, dict[str, Any]] = {
         "redirect_status": 302,
         "forward_query": False,
         "expires_at": None,
+        "report_address": None,
     },
     "Problem": {
         "type": "about:blank",
@@ -215,6 +216,7 @@ _BY_STATUS = {
     412: 'It has changed: its ETag is "l7-2.0" now',
     413: "The body is larger than 64 KiB",
     422: "The Idempotency-Key 8e03978e was used for another request",
+    451: "Short code aB3xY9 leads to a host that is banned here",
     429: "Too many requests from your address",
     503: "Database is unavailable",
 }
@@ -255,6 +257,7 @@ _BY_OPERATION = {
     (404, "list_audit"): "after: there is nothing with the id 12",
     (400, "export_events"): _NO_NUMBER,
     (404, "create_url"): "User 1 not found",
+    (404, "show_security"): "There is no SECURITY_CONTACT",
     **dict.fromkeys([(404, "create_event"), (404, "create_key")], "User 1 not found"),
     (409, "create_user"): "Username already exists: ada",
     (409, "create_url"): _TAKEN,

@@ -63,6 +63,7 @@ HEADERS = {
         "`no-store` with a secret; `private, no-store` of a link, so that every click arrives; "
         "a picture may be kept"
     ),
+    "X-Robots-Tag": _header("`noindex`: search engines shall not list short links"),
     "X-Cache": _header("Whether the answer came from the cache", _HIT),
     "Content-Disposition": _header("A file to be saved, and its name"),
     "Link": _header('The pages around this one: rel="next", rel="prev"', required=False),

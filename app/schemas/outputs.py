@@ -57,6 +57,7 @@ class Preview(Out):
     redirect_status: int
     forward_query: bool
     expires_at: Timestamp | None
+    report_address: str | None
 
 
 class Event(Out):
@@ -193,8 +194,10 @@ def show_url(url: Any, base_url: str) -> dict[str, Any]:
     return _columns_of_url(url) | about
 
 
-def show_preview(link: Any, short_code: str, base_url: str) -> dict[str, Any]:
-    """`link` is what a redirect knows of the link."""
+def show_preview(
+    link: Any, short_code: str, base_url: str, report_address: str
+) -> dict[str, Any]:
+    """`link` is what a redirect knows of the link; `report_address` a URI, or nothing."""
     end = datetime.fromtimestamp(link.expires, UTC).replace(tzinfo=None) if link.expires else None
     return {
         "short_code": short_code,
@@ -203,6 +206,7 @@ def show_preview(link: Any, short_code: str, base_url: str) -> dict[str, Any]:
         "redirect_status": link.status,
         "forward_query": link.forwards,
         "expires_at": end,
+        "report_address": report_address or None,
     }
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSc
 from pydantic_core import PydanticCustomError, to_json
 
 from app.schemas.addresses import OwnAddress, is_printable, is_web_address
+from app.schemas.destinations import destinations
 
 LARGEST_ID = 2**63 - 1
 LONGEST_TITLE = 255
@@ -82,6 +83,12 @@ def _not_ours(text: str, info: ValidationInfo) -> str:
     own: OwnAddress | None = (info.context or {}).get("own")
     if own and own.leads_here(text):
         raise refuse("must not lead to this service itself")
+    return text
+
+
+def _permitted(text: str) -> str:
+    if why := destinations.refusal(text):
+        raise refuse(why)
     return text
 
 
@@ -186,7 +193,7 @@ Email = Annotated[str, Text(255, "ada@example.com", _email, _EMAIL_PATTERN)]
 _URL = "https://example.com/a/long/path"
 # The format is one that validators do not know: uri and iri refuse what browsers follow.
 WebAddress = Annotated[str, Text(2048, _URL, _web_address, _URL_PATTERN, "web-address")]
-Target = Annotated[WebAddress, AfterValidator(_not_ours)]
+Target = Annotated[WebAddress, AfterValidator(_not_ours), AfterValidator(_permitted)]
 Title = Annotated[str, Text(LONGEST_TITLE, "An example")]
 _MAYBE_BLANK = {
     **Text(LONGEST_TITLE, "An example", pattern=r"^[^\x00]*$").described(),

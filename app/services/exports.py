@@ -9,6 +9,7 @@ from typing import Any
 from app import database
 from app.database import db, now, released, without_timeouts
 from app.models import Url
+from app.redirects.bans import bans
 from app.schemas import location
 from app.services import tables
 
@@ -100,7 +101,7 @@ def _live_urls() -> Iterator[Any]:
     while True:
         order = f"ORDER BY id LIMIT {_BATCH}"
         batch = tables.read(Url, {**_live(), "id > ?": (last,)}, order)
-        yield from batch
+        yield from (url for url in batch if not bans.covers(url.original_url))
         if len(batch) < _BATCH:
             return
         last = batch[-1].id

@@ -159,6 +159,7 @@ def change(url_id: int, action: str, wanted: Wanted, check: Check | None = None)
     _drain_unless_locked()
     updates: list[Any] = []
     with db.atomic():
+        database.share_lock("hosts")  # a ban waits for changes that may not know of it
         url = require(url_id, "FOR UPDATE")
         if check:
             check(url)

@@ -308,6 +308,7 @@ def test_a_plus_says_where_a_link_leads_and_is_no_click(client: FlaskClient, api
             "redirect_status": 307,
             "forward_query": True,
             "expires_at": "2099-01-02T00:00:00",
+            "report_address": None,
         }
         assert answer.headers["Cache-Control"] == "private, no-store"
     assert api.clicks(url) == 0

@@ -1,0 +1,108 @@
+"""What the values of settings may be: for each kind of value its check, and the rule in words."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+Check = Callable[[Any], bool]
+
+
+def checked(default: object, check: Check, rule: str, shown: bool = True) -> Any:
+    return field(default=default, repr=shown, metadata={"check": check, "rule": rule})
+
+
+def between(low: int, high: int, default: int) -> Any:
+    return checked(default, lambda v: low <= v <= high, f"a whole number from {low} to {high}")
+
+
+def one_of(*allowed: object, default: object) -> Any:
+    return checked(default, lambda v: v in allowed, "one of " + ", ".join(map(str, allowed)))
+
+
+def url(*schemes: str, default: str) -> Any:
+    starts = " or ".join(f"{scheme}://" for scheme in schemes)
+    rule = f"a URL that starts with {starts} and names where it leads"
+    return checked(default, lambda v: not v or _is_url(v, schemes), rule, shown=False)
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(value)
+        return (
+            value.isprintable()
+            and parts.scheme in schemes
+            and (parts.port is None or parts.port > 0)
+            and _leads_somewhere(parts)
+        )
+    except ValueError:
+        return False
+
+
+def _leads_somewhere(parts: SplitResult) -> bool:
+    if parts.scheme == "sqlite":
+        # In memory, each connection would have a database of its own.
+        return len(parts.path) > 1 and ":memory:" not in parts.path
+    if "@" in parts.path:
+        return False  # part of a password that is not percent-encoded; it would be logged
+    if parts.scheme in ("http", "https"):
+        return bool(parts.hostname) and not parts.query and not parts.fragment
+    return bool(parts.hostname) if parts.scheme in ("redis", "rediss") else len(parts.path) > 1
+
+
+def origins(default: str) -> Any:
+    rule = "* or origins such as https://app.example.com, separated by commas"
+    return checked(default, lambda v: all(map(_ORIGIN.fullmatch, listed(v))), rule)
+
+
+def listed(text: str) -> list[str]:
+    return [part.strip().lower() for part in text.split(",") if part.strip()]
+
+
+# As browsers name them: no path, and no port that is the scheme's own.
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
+
+def directory(default: str) -> Any:
+    rule = "a directory that exists or can be made"
+    return checked(default, lambda v: not v or is_directory(v), rule)
+
+
+def is_directory(path: str) -> bool:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        return True
+    except OSError:
+        return False
+
+
+def file() -> Any:
+    return checked("", lambda v: not v or os.access(v, os.R_OK), "a file that can be read")
+
+
+def contact() -> Any:
+    rule = "an e-mail address, or a URL that starts with https:// or mailto:"
+    return checked("", lambda v: not v or _CONTACT.fullmatch(v) is not None, rule)
+
+
+def as_uri(address: str) -> str:
+    """A contact as a URI; nothing stays nothing."""
+    return f"mailto:{address}" if address and ":" not in address else address
+
+
+_CONTACT = re.compile(r"https://[!-~]+|(?:mailto:)?[^@\s:/?#]+@[A-Za-z0-9.-]+")
+REFERRER_POLICIES = (
+    "no-referrer",
+    "no-referrer-when-downgrade",
+    "origin",
+    "origin-when-cross-origin",
+    "same-origin",
+    "strict-origin",
+    "strict-origin-when-cross-origin",
+    "unsafe-url",
+)
