@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from app.checks import (

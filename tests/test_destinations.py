@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.schemas import destinations, host_of, listed_host
+from app.schemas.checking import validator
 from app.schemas.hosts import HostFile, covered
 from app.schemas.private import is_private
 from app.schemas.rules import WebAddress
-from app.schemas.checking import validator
 from tests.logbook import Log
 
 check = validator(WebAddress)
@@ -41,7 +41,8 @@ PUBLIC = (
     "example.com", "93.184.216.34", "1.1.1.1", "100.63.255.255", "100.128.0.1", "172.15.0.1",
     "172.32.0.1", "169.253.0.1", "192.167.1.1", "223.255.255.255", "[2606:4700::1111]",
     "[::ffff:1.1.1.1]", "[2002:101:101::1]", "[64:ff9b::101:101]", "localhost.example.com",
-    "mylocal.com", "notlocalhost.org", "internal.example", "10.example.com", "xn--mller-kva.example",
+    "mylocal.com", "notlocalhost.org", "internal.example", "10.example.com",
+    "xn--mller-kva.example",
 )  # fmt: skip
 
 
@@ -101,7 +102,9 @@ def test_every_spelling_of_a_private_address_is_refused(host: str) -> None:
     assert not taken(host)
 
 
-@given(st.integers(0, 2**32 - 1).map(IPv4Address).flatmap(lambda a: spelled(a).map(lambda t: (a, t))))
+@given(
+    st.integers(0, 2**32 - 1).map(IPv4Address).flatmap(lambda a: spelled(a).map(lambda t: (a, t)))
+)
 def test_every_spelling_of_an_address_is_the_same_host(pair: tuple[IPv4Address, str]) -> None:
     address, host = pair
     assert host_of(f"http://{host}/") == str(address)
@@ -148,7 +151,9 @@ def test_a_public_suffix_is_no_host_of_a_list(text: str) -> None:
         listed_host(text)
 
 
-@pytest.mark.parametrize("text", ["", "*", "https://evil.example/", "a b", "evil.example:80", "a@b.example"])
+@pytest.mark.parametrize(
+    "text", ["", "*", "https://evil.example/", "a b", "evil.example:80", "a@b.example"]
+)
 def test_what_is_no_host_is_not_listed(text: str) -> None:
     with pytest.raises(ValueError, match="is not the name of a host"):
         listed_host(text)
@@ -223,6 +228,8 @@ def test_an_allowed_host_may_be_private_and_others_are_refused(list_file: Path) 
     try:
         assert destinations.refusal("http://www.wiki.internal./x") == ""
         assert destinations.refusal("https://EXAMPLE.com") == ""
-        assert destinations.refusal("https://other.example/") == "leads to a host that is not allowed"
+        assert (
+            destinations.refusal("https://other.example/") == "leads to a host that is not allowed"
+        )
     finally:
         destinations.bind("", "", False, frozenset)

@@ -194,9 +194,7 @@ def show_url(url: Any, base_url: str) -> dict[str, Any]:
     return _columns_of_url(url) | about
 
 
-def show_preview(
-    link: Any, short_code: str, base_url: str, report_address: str
-) -> dict[str, Any]:
+def show_preview(link: Any, short_code: str, base_url: str, report_address: str) -> dict[str, Any]:
     """`link` is what a redirect knows of the link; `report_address` a URI, or nothing."""
     end = datetime.fromtimestamp(link.expires, UTC).replace(tzinfo=None) if link.expires else None
     return {

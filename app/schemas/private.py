@@ -47,11 +47,19 @@ _EMBEDDING = [
         ("2002::/16", 80),  # 6to4
     )
 ]
-# Those after home.arpa are no top-level domains; networks use them for themselves (RFC 6762).
-_PRIVATE_NAMES = (
-    "localhost local internal home.arpa localdomain lan intranet private corp home".split()
+_PRIVATE_ENDS = (
+    ".localhost",
+    ".local",
+    ".internal",
+    ".home.arpa",
+    # No top-level domains; networks use them for themselves (RFC 6762).
+    ".localdomain",
+    ".lan",
+    ".intranet",
+    ".private",
+    ".corp",
+    ".home",
 )
-_PRIVATE_ENDS = tuple(f".{name}" for name in _PRIVATE_NAMES)
 
 
 def is_private(host: str) -> bool:

@@ -145,11 +145,16 @@ def test_links_that_nginx_serves_alone_have_no_banned_ones(
 
 
 def test_what_cannot_be_banned_is_refused(app: Any, holdfast: Command) -> None:
-    for host, why in (("co.uk", "is a public suffix"), ("https://evil.example/", "is not the name")):
+    for host, why in (
+        ("co.uk", "is a public suffix"),
+        ("https://evil.example/", "is not the name"),
+    ):
         done = holdfast("links", "ban", host)
         assert done.exit_code == 2
         assert why in done.stderr
-    assert holdfast("links", "unban", "evil.example").stderr == "Error: evil.example is not banned\n"
+    assert (
+        holdfast("links", "unban", "evil.example").stderr == "Error: evil.example is not banned\n"
+    )
 
 
 # ---- with Redis ----
