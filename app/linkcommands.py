@@ -88,7 +88,7 @@ def ban(host: str, reason: str) -> None:
     with released():
         is_new = hosts.ban(host, reason)
     click.echo(f"{host} is banned{'' if is_new else ' already'}", err=True)
-    _renew(host, "lead nowhere now")
+    _renew(host, "ban", "lead nowhere now")
 
 
 @links.command()
@@ -99,7 +99,7 @@ def unban(host: str) -> None:
     with released():
         if not hosts.allow(host):
             raise click.ClickException(f"{host} is not banned")
-    _renew(host, "lead where they led, unless another ban has them")
+    _renew(host, "unban", "lead where they led, unless another ban has them")
 
 
 @links.command()
@@ -119,10 +119,10 @@ def _ready() -> None:
     schema.apply_unless_lost()
 
 
-def _renew(host: str, become: str) -> None:
+def _renew(host: str, action: str, become: str) -> None:
     """Renews the links to a host, with the number so far on a terminal's last line."""
     done = hosts.Renewed(0, 0)
-    for done in hosts.renew(host):
+    for done in hosts.renew(host, action):
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{done.links:,} links", nl=False, err=True)
     if sys.stderr.isatty():

@@ -18,7 +18,9 @@ _State = dict[str, Any]
 class AuditFilters(Query):
     """Which rows of the audit trail: all filters that are given hold."""
 
-    kind: str | None = Field(None, description="what changed: url, user, key, settings, import")
+    kind: str | None = Field(
+        None, description="what changed: url, user, key, host, settings, import"
+    )
     subject_id: QueryInteger | None = Field(None, description="the id of what changed")
     key: str | None = Field(None, description="by the API key of this name")
     action: str | None = Field(None, description="such as create, update, delete, restore")

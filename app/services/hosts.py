@@ -12,7 +12,7 @@ from app.models import Url
 from app.redirects.bans import FRESH_SECONDS, bans
 from app.redirects.links import add_pending, deliver, link_of
 from app.schemas import covered, host_of
-from app.services import tables
+from app.services import audit, states, tables
 
 _BATCH = 500
 _LIVE = "deleted_at IS NULL"
@@ -36,13 +36,20 @@ def ban(host: str, reason: str) -> bool:
     New links to it are refused within a second. For existing ones there is `renew`.
     """
     sql = "INSERT INTO banned_hosts (host, reason, created_at) VALUES (?, ?, ?)"
-    made = tables.execute(f"{sql} ON CONFLICT (host) DO NOTHING", [host, reason, now()])
-    return bool(made.rowcount)
+    with db.atomic():
+        made = tables.execute(f"{sql} ON CONFLICT (host) DO NOTHING", [host, reason, now()])
+        if made.rowcount:
+            audit.note("ban", "host", None, None, {"host": host, "reason": reason})
+        return bool(made.rowcount)
 
 
 def allow(host: str) -> bool:
     """Ends the ban of a host; whether there was one."""
-    return bool(tables.execute("DELETE FROM banned_hosts WHERE host = ?", [host]).rowcount)
+    with db.atomic():
+        gone = tables.execute("DELETE FROM banned_hosts WHERE host = ?", [host])
+        if gone.rowcount:
+            audit.note("unban", "host", None, {"host": host}, None)
+        return bool(gone.rowcount)
 
 
 class Renewed(NamedTuple):
@@ -52,8 +59,10 @@ class Renewed(NamedTuple):
     pending: int
 
 
-def renew(host: str) -> Iterator[Renewed]:
+def renew(host: str, action: str) -> Iterator[Renewed]:
     """Tells Redis anew of all links to a host and its subdomains; yields after each batch.
+
+    `action`: what the audit trail says of each, ban or unban.
 
     What Redis holds was put there by a process that may not have known of the change. So this
     first waits until all know it, and until changes of links that began before have ended.
@@ -65,13 +74,13 @@ def renew(host: str) -> Iterator[Renewed]:
             database.lock("hosts")
         done, locked = Renewed(0, 0), []
         for ids in _links_to(host):
-            changed, pending = _renew(ids, "SKIP LOCKED")
+            changed, pending = _renew(ids, action, "SKIP LOCKED")
             locked += sorted(set(ids) - changed)
             done = Renewed(done.links + len(changed), done.pending + pending)
             yield done
         # One at a time: to wait with other rows locked could be a deadlock.
         for one in locked:
-            changed, pending = _renew([one], "")
+            changed, pending = _renew([one], action)
             done = Renewed(done.links + len(changed), done.pending + pending)
         yield done
 
@@ -105,7 +114,7 @@ def _candidates(host: str) -> tables.Conditions:
     return {f"({' OR '.join((*like, *odd))})": (pattern, pattern)}
 
 
-def _renew(ids: Sequence[int], lock: str) -> tuple[set[int], int]:
+def _renew(ids: Sequence[int], action: str, lock: str = "") -> tuple[set[int], int]:
     """Gives links a new version; which ones, and how many of them Redis has not confirmed."""
     lock = f"FOR NO KEY UPDATE {lock}" if dialect().locks_rows else ""
     with db.atomic():
@@ -117,5 +126,7 @@ def _renew(ids: Sequence[int], lock: str) -> tuple[set[int], int]:
         sql = ("UPDATE urls SET version = version + 1 WHERE id IN (", tables.marks(found), ")")
         tables.later("".join(sql), found)
         newer = [row._replace(version=row.version + 1) for row in rows]
+        pairs = zip(rows, newer, strict=True)
+        audit.note_all([states.changed(action, old, new) for old, new in pairs])
         updates = add_pending([(row.short_code, link_of(row)) for row in newer])
     return set(found), len(updates) - deliver(updates)

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from app.errors import NotFound
+from app.errors import InvalidInput, NotFound
 from app.models import Audit
-from app.schemas import LARGEST_ID, ListQuery
+from app.schemas import LARGEST_ID, ListQuery, destinations
 from app.services import paging, states, tables, urls
 from app.services.audit import State
 from app.services.paging import Page
@@ -18,7 +18,8 @@ from app.services.tables import Check, Conditions
 def restore(url_id: int, version: int, check: Check | None = None) -> Any:
     """The link with all that it was in `version`, as a new version; itself when it is so already.
 
-    `check` may refuse, as in urls.update. Raises NotFound for a version that is not known.
+    `check` may refuse, as in urls.update. Raises NotFound for a version that is not known,
+    and InvalidInput for one that leads where no link may lead now.
     """
 
     def wanted(url: Any) -> dict[str, Any]:
@@ -26,9 +27,21 @@ def restore(url_id: int, version: int, check: Check | None = None) -> Any:
         if state is None:
             raise NotFound(f"Version {version} of URL {url_id} is not known")
         columns = states.columns_of(state)
-        return {name: columns[name] for name in columns if state[name] != present[name]}
+        changes = {name: columns[name] for name in columns if state[name] != present[name]}
+        _refuse_destinations(changes)
+        return changes
 
     return urls.change(url_id, "restore", wanted, check)
+
+
+def _refuse_destinations(changes: dict[str, Any]) -> None:
+    """Raises InvalidInput where no new link may lead by now."""
+    targets = {name: changes.get(name) for name in ("original_url", "expired_url")}
+    problems = {name: destinations.refusal(url) for name, url in targets.items() if url}
+    problems = {name: why for name, why in problems.items() if why}
+    if problems:
+        words = "; ".join(f"{name}: {why}" for name, why in problems.items())
+        raise InvalidInput(words, errors=problems)
 
 
 def page(url_id: int, query: ListQuery) -> Page:

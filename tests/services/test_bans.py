@@ -37,7 +37,7 @@ def ban(host: str = "evil.example") -> hosts.Renewed:
 
 
 def renew(host: str = "evil.example") -> hosts.Renewed:
-    return list(hosts.renew(host))[-1]
+    return list(hosts.renew(host, "ban"))[-1]
 
 
 def test_a_ban_turns_existing_links_off_and_its_end_turns_them_on(
@@ -237,3 +237,26 @@ def test_a_ban_waits_for_changes_that_are_under_way(
         other.rollback()
         thread.join()
     assert [Url.get(Url.id == url["id"]).version for url in urls] == [2, 2, 2]
+
+
+# ---- in the audit trail ----
+
+
+def test_a_ban_is_in_the_audit_trail_and_leaves_each_version_known(api: Api) -> None:
+    url = api.url(BAD, title="first")
+    ban()
+    rows = api.get("/audit")
+    assert [(row["action"], row["kind"]) for row in rows[:2]] == [("ban", "url"), ("ban", "host")]
+    assert rows[1]["after"] == {"host": "evil.example", "reason": "phishing"}
+    assert (rows[0]["subject_id"], rows[0]["version"], rows[0]["before"]) == (url["id"], 2, {})
+    known = api.get(f"/urls/{url['id']}/versions")
+    assert [version["version"] for version in known] == [2, 1]
+
+
+def test_a_version_on_a_banned_host_is_not_restored(api: Api) -> None:
+    url = api.url(BAD)
+    api.client.put(f"/urls/{url['id']}", json={"original_url": "https://example.com/"})
+    hosts.ban("evil.example", "")
+    bans.forget()
+    response = check(api.client.post(f"/urls/{url['id']}/restore?version=1"), 400)
+    assert response.get_json()["errors"] == {"original_url": "leads to a host that is banned"}
