@@ -168,7 +168,8 @@ def _given(declared: Declaration) -> dict[str, Any]:
     strictly = strictly or declared.strict
     arguments = {}
     if declared.query or strictly:
-        query = _query(declared.query or Query, strictly, request.environ["QUERY_STRING"])
+        schema: Any = declared.query or Query
+        query = _query(schema, strictly, request.environ["QUERY_STRING"])
     if declared.query:
         arguments["query"] = query
     if declared.body:
@@ -216,10 +217,8 @@ def created(payload: Any, location: str, tag: str = "") -> Answer:
 
 def listing(page: Page, query: ListQuery) -> Answer:
     """A bare array, with links to the pages around it."""
-    headers = {}
     links = [f'<{_with(changed, query)}>; rel="{rel}"' for rel, changed in _around(page, query)]
-    if links:
-        headers["Link"] = ", ".join(links)
+    headers = {"Link": ", ".join(links)} if links else {}
     if page.total is not None:
         headers["X-Total-Count"] = str(page.total)
     return Answer(page.rows, headers)
