@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.schemas import destinations, host_of, listed_host
+from app.schemas.addresses import host_and_port
 from app.schemas.checking import validator
 from app.schemas.hosts import HostFile, covered
 from app.schemas.private import is_private
@@ -122,6 +123,15 @@ def test_a_private_address_within_ipv6_is_refused(
     text = form.format(*groups)
     for spelling in (text, IPv6Address(text).exploded, IPv6Address(text).compressed):
         assert not taken(f"[{spelling.upper() if upper else spelling}]")
+
+
+@given(st.from_regex(r"[a-z0-9.-]{1,70}", fullmatch=True), st.sampled_from(("", "/x", "?x", "#x")))
+def test_a_plain_host_is_its_own_normal_spelling(host: str, rest: str) -> None:
+    try:
+        normal = host_and_port(host)[0]
+    except ValueError:
+        normal = ""
+    assert host_of(f"https://{host}{rest}") == normal
 
 
 # ---- lists of hosts ----
