@@ -156,7 +156,10 @@ _ERRORS: Row = (
         ),
         graph(
             "Calls of Redis that failed",
-            {"{{instance}}": _rate("cache_failures_total", "instance")},
+            {
+                "{{instance}}": _rate("cache_failures_total", "instance"),
+                "{{instance}}, limits unchecked": _rate("limits_unchecked_total", "instance"),
+            },
             "ops",
         ),
         graph(
