@@ -51,6 +51,10 @@ def is_inside(environ: Mapping[str, Any]) -> bool:
     return is_private and not environ.keys() & {"HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED"}
 
 
+ATTEMPT = "holdfast.attempt"
+"""In a WSGI environment: what the proxy calls this request and its repeat."""
+
+
 class Proxies:
     """A WSGI application behind `trusted` proxies: REMOTE_ADDR, scheme and host are theirs."""
 
@@ -69,4 +73,5 @@ class Proxies:
             environ["wsgi.url_scheme"] = scheme
         if host_is_legal(host):
             environ["HTTP_HOST"] = host
+        environ[ATTEMPT] = environ.get("HTTP_X_ATTEMPT_ID", "")
         return self._wsgi(environ, start_response)

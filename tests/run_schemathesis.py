@@ -1,16 +1,21 @@
-"""Drives schemathesis, all its checks and at least 2,000 generated requests, against a real server:
+"""Drives schemathesis, all its checks and at least 5,000 generated requests, against a real server:
 `python -m tests.run_schemathesis`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from testkit.webserver import ROOT, WebServer
+
+_LEAST = 5000
+_GENERATED = re.compile(r"([0-9]+) generated")
 
 # Every check runs. What it must be told of this service:
 # - a deactivated link answers 410 to a request in which nothing is wrong;
@@ -82,13 +87,30 @@ def _run(folder: Path, port: int) -> int:
         f"http://127.0.0.1:{port}/openapi.json",
     ]
     options = [
-        "--max-examples=60",
+        "--max-examples=85",
         "--generation-deterministic",
         "--continue-on-failure",
         "--no-color",
     ]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run([*command, *options], check=False, cwd=folder, env=environ).returncode
+    with subprocess.Popen(
+        [*command, *options], cwd=folder, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        generated = _shown(process.stdout)
+    if generated < _LEAST:
+        print(f"only {generated:,} requests were generated, not {_LEAST:,}")
+    return process.returncode or int(generated < _LEAST)
+
+
+def _shown(lines: Iterable[str]) -> int:
+    """Prints the output line by line; how many requests it says were generated."""
+    generated = 0
+    for line in lines:
+        print(line, end="", flush=True)
+        if found := _GENERATED.search(line):
+            generated = int(found[1])
+    return generated
 
 
 if __name__ == "__main__":

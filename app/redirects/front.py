@@ -17,7 +17,7 @@ from app.database import released
 from app.errors import DeadLink, body_of, in_form
 from app.migrations import schema
 from app.proxies import client_address
-from app.redirects import guesses
+from app.redirects import attempts, guesses
 from app.redirects.answers import redirect_headers, require_lead, with_query
 from app.redirects.batching import LoopRedis
 from app.redirects.clicks import Click, Outcome, visitor
@@ -120,6 +120,8 @@ class Front:
             # A browser gets a page, as long as Flask is not busy with such requests.
             is_flasks = "text/html" in accept and self._with_flask < _FEW
             return None if is_flasks else _error(error, request_id, accept)
+        if self._trusted_proxies:
+            scope["click"].attempt = _attempt_of(scope)
         plain = not said.keys() & _BODY and said.get(b"accept", "*/*") in _NOT_HTML
         if "must_run" in scope or not plain or not schema.ready or self._flask.full:
             return None
@@ -199,6 +201,13 @@ def _resolved_answer(asked: tuple[Scope, str, str, int]) -> _Answer | None:
     return _redirect(*found, scope["query_string"])
 
 
+def _attempt_of(scope: Scope) -> str:
+    """Looked for here, not among the headers of each request: few redirects need it."""
+    found = (value for name, value in scope["headers"] if name == _ATTEMPT)
+    return next(found, b"").decode("latin-1")
+
+
+_ATTEMPT = attempts.HEADER.lower().encode()
 _BODY = {b"content-length", b"transfer-encoding"}
 _NOT_HTML = {"*/*", "application/json"}
 _USUAL = {b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for", b"accept", *_BODY}

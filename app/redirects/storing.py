@@ -7,6 +7,7 @@ from typing import Any
 
 from app.database import db, dialect
 from app.models import Event
+from app.redirects import attempts
 from app.redirects.clicks import Click, Outcome
 from app.redirects.counting import Lines, count, line_of
 from app.redirects.drain import claim_alone, moment
@@ -68,9 +69,17 @@ def spend(click: Click, link: Link) -> Link:
     # Most requests of a spent link end here, without waiting for its row.
     left, click.link = has_clicks_left(link), link
     if left:
-        with db.atomic():
-            left = has_clicks_left(link, "FOR UPDATE")
-            if _is_new(click) and left:
-                _insert(click)
+        left = _spend_one(click, link)
         click.outcome = Outcome.RECORDED if left else Outcome.NOT_RECORDED
-    return link if left else link._replace(state=SPENT)
+    # Asked afterwards: what another attempt stored before it may have been the last click left.
+    return link if left or attempts.is_repeat(click) else link._replace(state=SPENT)
+
+
+def _spend_one(click: Click, link: Link) -> bool:
+    """Stores the click, unless it repeats another; False when the limit is reached."""
+    with db.atomic():
+        left = has_clicks_left(link, "FOR UPDATE")
+        if _is_new(click) and left and not attempts.is_repeat(click):
+            _insert(click)
+            attempts.note(click)
+    return left

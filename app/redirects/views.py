@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, render_template, request
 from werkzeug.datastructures import Headers
 
-from app import metrics
+from app import metrics, proxies
 from app.errors import prefers_html
 from app.redirects import guesses, recording
 from app.redirects.answers import redirect_headers, require_lead, with_query
@@ -101,7 +101,9 @@ def _click(short_code: str) -> Click:
     agent, referrer = (request.headers.get(name, "") for name in ("User-Agent", "Referer"))
     said = {name: request.headers[text] for name, text in _ASKING if text in request.headers}
     more = extras(said, request.query_string)
-    return Click(short_code, visitor(_address(), agent, referrer, more))
+    click = Click(short_code, visitor(_address(), agent, referrer, more))
+    click.attempt = request.environ.get(proxies.ATTEMPT, "")
+    return click
 
 
 _ASKING = [(name, name.decode()) for name in ASKING]

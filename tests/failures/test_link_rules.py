@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 
 from testkit.load import LOST, Client, Load, click_events
 from testkit.servers import LONG_LOCKS, App, Postgres, Redis, wait_for
+from testkit.service import front_door
+from testkit.stack import Stack
 
 pytestmark = pytest.mark.services
 
@@ -46,12 +49,19 @@ class Replicas:
 
 @pytest.fixture
 def replicas(postgres_server: Postgres) -> Iterator[Replicas]:
+    with _replicas(postgres_server) as started:
+        yield started
+
+
+@contextmanager
+def _replicas(postgres_server: Postgres, **more: str) -> Iterator[Replicas]:
     with ExitStack() as stack:
         redis = Redis()
         environ = {
             "DATABASE_URL": postgres_server.another_database() + LONG_LOCKS,
             "REDIS_URL": redis.url,
             "WEB_WORKERS": "1",
+            **more,
         }
         apps = [App(**environ) for _ in range(3)]
         for server in (redis, *apps):
@@ -133,6 +143,55 @@ def test_a_limit_holds_over_three_replicas_of_which_one_is_killed(
     shown = replicas.client.json("GET", f"/urls/{url['id']}")
     assert (shown["people_count"], shown["click_count"]) == (LIMIT, len(events))
     assert shown["robot_count"] >= sum(statuses[name] == 302 for name in statuses.keys() - people)
+
+
+class Dying:
+    """Before a replica: lets each request arrive there and be answered, then breaks the connection.
+
+    So does a replica that dies between a commit and its answer, each time.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._behind, self._server = port, socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.port, self.times = int(self._server.getsockname()[1]), 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                connection, _ = self._server.accept()
+                threading.Thread(target=self._work, args=(connection,), daemon=True).start()
+
+    def _work(self, connection: socket.socket) -> None:
+        with connection, socket.create_connection(("127.0.0.1", self._behind)) as replica:
+            if request := connection.recv(65_536):
+                replica.sendall(request)
+                self.times += replica.recv(65_536).startswith(b"HTTP/1.1 302")
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+
+@pytest.mark.parametrize("dies", ["once", "each time"])
+def test_behind_nginx_as_many_are_answered_as_the_limit_says(
+    postgres_server: Postgres, dies: str
+) -> None:
+    with ExitStack() as cleanup, _replicas(postgres_server, TRUSTED_PROXIES="1") as replicas:
+        stack, dying = Stack(cleanup), Dying(replicas.apps[2].port)
+        cleanup.callback(dying.close)
+        last = dying.port if dies == "each time" else replicas.apps[2].port
+        stack.replica_ports = [*(app.port for app in replicas.apps[:2]), last]
+        front_door(stack)
+        url = replicas.url(max_clicks=LIMIT)
+        with Load(stack.port, [url["short_code"]], FOLLOWED) as load:
+            if dies == "once":
+                load.when(0.02, lambda: os.kill(replicas.apps[2].children()[0], signal.SIGKILL))
+        assert load.counts() == {302: LIMIT, 410: FOLLOWED - LIMIT}
+        assert dying.times > 5 or dies == "once"
+        answered = {name for name, status in load.statuses.items() if status == 302}
+        events = [event["details"]["user_agent"] for event in click_events(replicas.client)]
+        assert sorted(events) == sorted(answered)
 
 
 def _named(load: Load) -> dict[str, int]:

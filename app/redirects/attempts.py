@@ -1,0 +1,49 @@
+"""Recognises a redirect that Nginx repeats because the replica it asked first died.
+
+Nginx names a request and its repeat with the same id. A click on a link with a limit is kept with
+a hash of that id and its visitor, so that the repeat is answered and spends no second click.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from app.database import db, now
+
+if TYPE_CHECKING:
+    from app.redirects.clicks import Click
+
+HEADER = "X-Attempt-ID"
+_KEEP = timedelta(seconds=10)  # Nginx repeats within 3 s
+_ID = re.compile("[0-9a-f]{32}")
+_KNOWN = "SELECT 1 FROM click_claims WHERE sender = ? AND forget_at > ?"
+_NOTE = """
+INSERT INTO click_claims (sender, lowest, highest, numbers, forget_at) VALUES (?, 0, 0, '[]', ?)
+"""
+
+
+def is_repeat(click: Click) -> bool:
+    """Whether another attempt of the same visitor on the same link was stored some seconds ago."""
+    key = _key(click)
+    return bool(key and db.execute_sql(_sql(_KNOWN), (key, now())).fetchone())
+
+
+def note(click: Click) -> None:
+    """Notes a click in the running transaction, which stores it."""
+    if key := _key(click):
+        db.execute_later(_sql(_NOTE), (key, now() + _KEEP))
+
+
+def _sql(text: str) -> str:
+    return text.replace("?", db.param)
+
+
+def _key(click: Click) -> str:
+    attempt = getattr(click, "attempt", "")
+    if not _ID.fullmatch(attempt):
+        return ""
+    said = f"{attempt} {click.short_code} {click.visitor}"
+    return blake2b(said.encode(), digest_size=20).hexdigest()
