@@ -61,7 +61,7 @@ DIALECTS = {
         staging=("SELECT 1", "SELECT 1"),  # COPY is one statement
         analyze="ANALYZE {staged}",
         expect_links="DO $$ BEGIN IF (SELECT reltuples FROM pg_class WHERE oid = 'urls'::regclass)"
-        " < {found} THEN ANALYZE urls, url_tags; END IF; END $$",
+        " < {found} THEN ANALYZE (SKIP_LOCKED) urls, url_tags; END IF; END $$",
         roomy="SET LOCAL work_mem = '64MB'",
         has_tables="SELECT to_regclass('urls') IS NOT NULL",
         like="ILIKE",

@@ -103,7 +103,7 @@ def test_a_transaction_whose_server_dies_changes_nothing_and_is_a_503(
     user = api.user()
     with released(), ExitStack() as stack:
         stack.enter_context(db.atomic())
-        database.for_update(Event.select()).execute()
+        Event.select().for_update().execute()
         db.execute_sql("LOCK TABLE events")
         waiting = threading.Thread(
             target=lambda: answers.append(
