@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from itertools import chain, repeat
 from typing import Any
 
@@ -160,7 +161,9 @@ def test_a_thousand_links_cost_few_statements(
     links = [{"url": f"{TARGET}{n}", "user_id": user, "tags": ["a", "b"]} for n in range(1000)]
     caplog.clear()
     said = post(client, *links)
-    assert len([each for each in caplog.records if each.name == "peewee"]) <= 10
+    # Threads of other tests may still be at work, such as one that notes the use of keys.
+    ours = [each for each in caplog.records if each.thread == threading.get_ident()]
+    assert len([each for each in ours if each.name == "peewee"]) <= 10
     made = [result["url"] for result in said["results"]]
     assert [url["original_url"] for url in made] == [f"{TARGET}{n}" for n in range(1000)]
     assert len({url["short_code"] for url in made}) == 1000
