@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from peewee import (
@@ -25,10 +26,15 @@ CLICK_TYPES = ("clicked", "click", "redirect")
 """What a click is called: by Holdfast, and by the systems whose events are imported."""
 
 
+def _plural(model: type[Model]) -> str:
+    """url_tags for UrlTag."""
+    return re.sub("(?<=[a-z])(?=[A-Z])", "_", model.__name__).lower() + "s"
+
+
 class Table(Model):
     class Meta:
         database = db
-        legacy_table_names = False
+        table_function = _plural
 
 
 class User(Table):
@@ -37,9 +43,6 @@ class User(Table):
     email: Any = CharField()
     created_at: Any = DateTimeField(default=now)
     version: Any = BigIntegerField(default=1)
-
-    class Meta:
-        table_name = "users"
 
 
 class Url(Table):
@@ -64,9 +67,6 @@ class Url(Table):
     forward_query: Any = BooleanField(default=False)
     tags: Any = TextField(default="[]")  # a JSON array of strings, as in url_tags
 
-    class Meta:
-        table_name = "urls"
-
 
 class UrlTag(Table):
     """The tags of links once more, for finding links by tag."""
@@ -76,7 +76,6 @@ class UrlTag(Table):
     tag: Any = CharField(max_length=50)
 
     class Meta:
-        table_name = "url_tags"
         primary_key = CompositeKey("tag", "url")
 
 
@@ -86,9 +85,6 @@ class ImportedCount(Table):
     url: Any = ForeignKeyField(Url, primary_key=True)
     url_id: Any
     clicks: Any = BigIntegerField()
-
-    class Meta:
-        table_name = "imported_counts"
 
 
 class Event(Table):
@@ -101,9 +97,6 @@ class Event(Table):
     timestamp: Any = DateTimeField(default=now)
     details: Any = TextField(default="{}")  # a JSON object
 
-    class Meta:
-        table_name = "events"
-
 
 class Product(Table):
     id: Any = BigAutoField()
@@ -111,9 +104,6 @@ class Product(Table):
     category: Any = CharField(max_length=100)
     price: Any = DecimalField(max_digits=12, decimal_places=2)
     stock: Any = BigIntegerField()
-
-    class Meta:
-        table_name = "products"
 
 
 class KeyValue(Table):
@@ -135,9 +125,6 @@ class ClickClaim(Table):
     highest: Any = BigIntegerField()
     numbers: Any = TextField()  # a JSON array, ascending
     forget_at: Any = DateTimeField()
-
-    class Meta:
-        table_name = "click_claims"
 
 
 class ClickJournal(Table):
@@ -162,7 +149,6 @@ class ClickDay(Table):
     robots: Any = BigIntegerField()
 
     class Meta:
-        table_name = "click_days"
         primary_key = CompositeKey("url_id", "day")
 
 
@@ -175,7 +161,6 @@ class ClickHour(Table):
     robots: Any = BigIntegerField()
 
     class Meta:
-        table_name = "click_hours"
         primary_key = CompositeKey("url_id", "hour")
 
 
@@ -189,7 +174,6 @@ class ClickValue(Table):
     robots: Any = BigIntegerField()
 
     class Meta:
-        table_name = "click_values"
         primary_key = CompositeKey("url_id", "dimension", "value")
 
 
@@ -202,9 +186,6 @@ class IdempotencyKey(Table):
     headers: Any = TextField()  # a JSON array of pairs
     answer: Any = TextField()  # the body
     forget_at: Any = DateTimeField()
-
-    class Meta:
-        table_name = "idempotency_keys"
 
 
 class ApiKey(Table):
@@ -222,9 +203,6 @@ class ApiKey(Table):
     revoked_at: Any = DateTimeField(null=True)
     used_at: Any = DateTimeField(null=True)  # to the hour
 
-    class Meta:
-        table_name = "api_keys"
-
 
 class UrlKey(Table):
     """The links that API keys of the scope `create` made, which see no others."""
@@ -233,7 +211,6 @@ class UrlKey(Table):
     url_id: Any = BigIntegerField()
 
     class Meta:
-        table_name = "url_keys"
         primary_key = CompositeKey("key_id", "url_id")
 
 
@@ -263,6 +240,3 @@ class CacheUpdate(Table):
     id: Any = BigAutoField()
     short_code: Any = CharField(max_length=64)
     link: Any = TextField(column_name="entry")
-
-    class Meta:
-        table_name = "cache_updates"

@@ -9,7 +9,16 @@ from flask import Flask
 
 from app import problems
 from app.errors import phrase
-from app.schemas import Error, ListQuery, Problem, definitions, examples, interface, linkrules
+from app.schemas import (
+    Error,
+    ListQuery,
+    Problem,
+    definitions,
+    examples,
+    interface,
+    linkrules,
+    messages,
+)
 from app.version import VERSION
 
 Json = dict[str, Any]
@@ -205,8 +214,8 @@ def _success(operation: Operation, schema_of: Json, status: int = 0) -> Json:
 
 def _failure(status: int, operation: Operation, schema: Json, problem: Json) -> Json:
     words = phrase(status)
-    message = examples.message(status, operation.name, operation.path)
-    shown = {"schema": schema, "example": examples.error(status, words, message)}
+    message = messages.message(status, operation.name, operation.path)
+    shown = {"schema": schema, "example": messages.error(status, words, message)}
     is_dead_link = 410 in operation.declared.errors and status in (404, 410)
     headers = ["Retry-After"] if status in (429, 503) else []
     headers += _LIMITS if status == 429 or _is_limited(operation) else []

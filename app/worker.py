@@ -11,8 +11,9 @@ from types import FrameType
 from app.database import DatabaseUnavailable, released, without_timeouts
 from app.migrations import indexes, schema
 from app.redirects import rollups
+from app.redirects.claims import forget_claims
 from app.redirects.connection import redis_connection
-from app.redirects.drain import BATCH, drain, forget_claims
+from app.redirects.drain import BATCH, drain
 from app.redirects.links import deliver_pending
 from app.services import idempotency, retention, urls
 

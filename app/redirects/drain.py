@@ -7,21 +7,20 @@ position. After the commit the stream is trimmed, up to that position.
 from __future__ import annotations
 
 import json
-import operator
 import secrets
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache, reduce
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from app import bulk, database
-from app.database import db, now
-from app.models import ClickClaim, KeyValue
+from app.database import db
+from app.models import KeyValue
+from app.redirects.claims import REQUEST_MAY_COME, claim, claimed
 from app.redirects.clicks import Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
 from app.redirects.counting import Lines, count, line_of
@@ -31,12 +30,6 @@ EPOCH = "clicks:epoch"
 _LAST, _READ, _TRIM, _BACKLOG = map(Script, ("last", "read", "trim", "backlog"))
 _TRIES, _PAUSE_SECONDS = 20, 0.25
 _LOCK_TIMEOUT_MS = 200  # while draining; short, so that waiting requests fail within 1 s
-
-# How long a click's other copy may take to arrive. A request that takes a minute is killed;
-# a Redis that was unavailable may come back with what it held.
-_REQUEST_MAY_COME = timedelta(minutes=10)
-STREAM_MAY_COME = timedelta(days=30)
-_PROCESS_LENGTH = 12
 
 Position = dict[str, Any]
 """The stream's epoch, its last id that was drained, and how many entries were drained ever."""
@@ -184,8 +177,8 @@ def store(batch: Sequence[Click]) -> None:
     Clicks on links that are gone for good go with them.
     """
     by_id = {click.id: click for click in batch}
-    claimed = _claimed(by_id)
-    clicks = [click for click in by_id.values() if click.id not in claimed]
+    known = claimed(by_id)
+    clicks = [click for click in by_id.values() if click.id not in known]
     clicks.sort(key=lambda click: click.ms)  # those of one millisecond stay as Redis has them
     owners = count(Lines(map(line_of, (click for click in clicks if click.link))))
     rows = (
@@ -195,7 +188,7 @@ def store(batch: Sequence[Click]) -> None:
     )
     database.trust_references()  # count() holds the links' rows, and with them their owners
     bulk.insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
-    claim([click.id for click in clicks], _REQUEST_MAY_COME)
+    claim([click.id for click in clicks], REQUEST_MAY_COME)
 
 
 def moment(ms: int) -> datetime:
@@ -206,50 +199,3 @@ def moment(ms: int) -> datetime:
 @lru_cache(maxsize=1000)
 def _moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-
-
-def claim_alone(click_id: str) -> bool:
-    """Claims one id in the running transaction; False when it is claimed. Waits for a drain."""
-    database.lock_briefly("drain")
-    if click_id in _claimed([click_id]):
-        return False
-    claim([click_id], STREAM_MAY_COME)
-    return True
-
-
-def claim(ids: Iterable[str], keep: timedelta) -> None:
-    """One row for each process: its numbers, so that claims cost next to nothing."""
-    rows = [
-        (process, numbers[0], numbers[-1], json.dumps(numbers), now() + keep)
-        for process, numbers in _by_process(ids).items()
-    ]
-    if rows:
-        ClickClaim.insert_many(rows, ClickClaim._meta.sorted_fields[1:]).execute()
-
-
-def _claimed(ids: Iterable[str]) -> set[str]:
-    """Those of `ids` that are claimed."""
-    overlapping = [
-        (ClickClaim.process == process)
-        & (ClickClaim.highest >= numbers[0])
-        & (ClickClaim.lowest <= numbers[-1])
-        for process, numbers in _by_process(ids).items()
-    ]
-    if not overlapping:
-        return set()
-    claims = ClickClaim.select(ClickClaim.process, ClickClaim.numbers).where(
-        reduce(operator.or_, overlapping)
-    )
-    return {f"{each.process}{number:x}" for each in claims for number in json.loads(each.numbers)}
-
-
-def _by_process(ids: Iterable[str]) -> dict[str, list[int]]:
-    numbers = defaultdict(list)
-    for click_id in ids:
-        numbers[click_id[:_PROCESS_LENGTH]].append(int(click_id[_PROCESS_LENGTH:], 16))
-    return {process: sorted(of_process) for process, of_process in numbers.items()}
-
-
-def forget_claims() -> int:
-    """Drops the claims that can no longer matter."""
-    return int(ClickClaim.delete().where(ClickClaim.forget_at < now()).execute())

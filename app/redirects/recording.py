@@ -29,10 +29,11 @@ from typing import Any, NamedTuple
 from app import metrics
 from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
+from app.redirects.claims import claim_alone
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
 from app.redirects.counting import orphans, uncount
-from app.redirects.drain import claim_alone, moment
+from app.redirects.drain import moment
 from app.redirects.links import (
     ACTIVE,
     DELETED,

@@ -8,9 +8,10 @@ from typing import Any
 from app.database import db, dialect
 from app.models import Event
 from app.redirects import attempts
+from app.redirects.claims import claim_alone
 from app.redirects.clicks import Click, Outcome
 from app.redirects.counting import Lines, count, line_of
-from app.redirects.drain import claim_alone, moment
+from app.redirects.drain import moment
 from app.redirects.links import SPENT, Link
 from app.redirects.rollups import fold_sometimes
 from app.unavailable import LockedTooLong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.schemas import examples, interface, linkrules
+from app.schemas import examples, interface, linkrules, messages
 from app.schemas.addresses import OwnAddress, forwarded, host_of, is_host, location
 from app.schemas.auditing import (
     AuditEntry,

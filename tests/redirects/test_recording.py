@@ -14,9 +14,10 @@ from app import database
 from app.database import DatabaseUnavailable, db, now, released
 from app.models import ClickClaim, Event, Url, User
 from app.redirects import recording
+from app.redirects.claims import forget_claims
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import STREAM
-from app.redirects.drain import drain, forget_claims, store
+from app.redirects.drain import drain, store
 from app.redirects.links import ACTIVE, Link
 from testkit.machine import Stopwatch
 from testkit.servers import Postgres, Redis, wait_for

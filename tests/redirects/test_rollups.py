@@ -11,9 +11,10 @@ import pytest
 from app.database import db
 from app.models import ClickDay, ClickHour, ClickJournal, ClickValue, Event, KeyValue, Url
 from app.redirects import rollups
+from app.redirects.claims import claim
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.counting import DIMENSIONS
-from app.redirects.drain import claim, drain
+from app.redirects.drain import drain
 from app.redirects.recording import cancel
 from app.redirects.rollups import ALL_LINKS, fold
 from testkit.rollups import miscounted

@@ -1,0 +1,67 @@
+"""Claims: the ids of stored clicks that the stream may still bring, so that each is stored once."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import reduce
+
+from app import database
+from app.database import now
+from app.models import ClickClaim
+
+# How long a click's other copy may take to arrive. A request that takes a minute is killed;
+# a Redis that was unavailable may come back with what it held.
+REQUEST_MAY_COME = timedelta(minutes=10)
+STREAM_MAY_COME = timedelta(days=30)
+_PROCESS_LENGTH = 12  # of a click's id; the rest is the process' number for it
+
+
+def claim_alone(click_id: str) -> bool:
+    """Claims one id in the running transaction; False when it is claimed. Waits for a drain."""
+    database.lock_briefly("drain")
+    if click_id in claimed([click_id]):
+        return False
+    claim([click_id], STREAM_MAY_COME)
+    return True
+
+
+def claim(ids: Iterable[str], keep: timedelta) -> None:
+    """One row for each process: its numbers, so that claims cost next to nothing."""
+    rows = [
+        (process, numbers[0], numbers[-1], json.dumps(numbers), now() + keep)
+        for process, numbers in _by_process(ids).items()
+    ]
+    if rows:
+        ClickClaim.insert_many(rows, ClickClaim._meta.sorted_fields[1:]).execute()
+
+
+def claimed(ids: Iterable[str]) -> set[str]:
+    """Those of `ids` that are claimed already."""
+    overlapping = [
+        (ClickClaim.process == process)
+        & (ClickClaim.highest >= numbers[0])
+        & (ClickClaim.lowest <= numbers[-1])
+        for process, numbers in _by_process(ids).items()
+    ]
+    if not overlapping:
+        return set()
+    claims = ClickClaim.select(ClickClaim.process, ClickClaim.numbers).where(
+        reduce(operator.or_, overlapping)
+    )
+    return {f"{each.process}{number:x}" for each in claims for number in json.loads(each.numbers)}
+
+
+def _by_process(ids: Iterable[str]) -> dict[str, list[int]]:
+    numbers = defaultdict(list)
+    for click_id in ids:
+        numbers[click_id[:_PROCESS_LENGTH]].append(int(click_id[_PROCESS_LENGTH:], 16))
+    return {process: sorted(of_process) for process, of_process in numbers.items()}
+
+
+def forget_claims() -> int:
+    """Drops the claims that can no longer matter."""
+    return int(ClickClaim.delete().where(ClickClaim.forget_at < now()).execute())
