@@ -130,8 +130,7 @@ _FILTERS = {
 
 def conditions(query: AuditFilters) -> tables.Conditions | None:
     """The filters; None when nothing can match."""
-    given = {name: getattr(query, name) for name in _FILTERS}
-    has_nul = any(isinstance(value, str) and "\x00" in value for value in given.values())
-    if has_nul or not tables.possible(query.subject_id):
+    texts = query.kind, query.key, query.action
+    if any("\x00" in (text or "") for text in texts) or not tables.possible(query.subject_id):
         return None
-    return {_FILTERS[name]: (value,) for name, value in given.items() if value is not None}
+    return tables.asked(_FILTERS, query)

@@ -157,9 +157,7 @@ def conditions(query: EventFilters) -> tables.Conditions | None:
     """The filters; None when nothing can match."""
     if not (tables.possible(query.url_id) and tables.possible(query.user_id)):
         return None
-    given = {name: getattr(query, name) for name in _FILTERS}
-    found = {**access.visible_events()}
-    found |= {_FILTERS[name]: (value,) for name, value in given.items() if value is not None}
+    found = {**access.visible_events(), **tables.asked(_FILTERS, query)}
     if query.event_type is not None:
         if "\x00" in query.event_type:
             return None

@@ -74,9 +74,8 @@ def conditions(query: UrlFilters) -> Conditions | None:
     """All filters but the search; None when nothing can match."""
     if not tables.possible(query.user_id) or "\x00" in (query.short_code or ""):
         return None
-    given = {name: getattr(query, name) for name in _CONDITIONS}
     found: Conditions = {"deleted_at IS NULL": (), **access.visible()}
-    found |= {_CONDITIONS[name]: (value,) for name, value in given.items() if value is not None}
+    found |= tables.asked(_CONDITIONS, query)
     if query.is_active is not None:
         found["is_active" if query.is_active else "NOT is_active"] = ()
     return found

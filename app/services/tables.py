@@ -26,6 +26,12 @@ def possible(identity: int | None) -> bool:
     return identity is None or 1 <= identity <= LARGEST_ID
 
 
+def asked(filters: dict[str, str], query: Any) -> Conditions:
+    """The SQL of each filter that `query` names, by its parameter."""
+    values = {name: getattr(query, name) for name in filters}
+    return {filters[name]: (value,) for name, value in values.items() if value is not None}
+
+
 def find(
     model: type[Table], identity: int, conditions: Conditions | None = None, lock: str = ""
 ) -> Any:
