@@ -9,12 +9,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 from app.database import db, now
-
-if TYPE_CHECKING:
-    from app.redirects.clicks import Click
+from app.redirects.clicks import Click
 
 HEADER = "X-Attempt-ID"
 _KEEP = timedelta(seconds=10)  # Nginx repeats within 3 s
@@ -42,8 +39,7 @@ def _sql(text: str) -> str:
 
 
 def _key(click: Click) -> str:
-    attempt = getattr(click, "attempt", "")
-    if not _ID.fullmatch(attempt):
+    if not _ID.fullmatch(click.attempt):
         return ""
-    said = f"{attempt} {click.short_code} {click.visitor}"
+    said = f"{click.attempt} {click.short_code} {click.visitor}"
     return blake2b(said.encode(), digest_size=20).hexdigest()

@@ -60,8 +60,7 @@ class Click:
     link: Link | None = None
     outcome: Outcome = Outcome.NOT_RECORDED
     asked: bool = False
-    # What a proxy calls the request and its repeat; unset, without a cost, when Redis answers.
-    attempt: str = field(init=False, repr=False, compare=False)
+    attempt: str = ""  # what a trusted proxy calls the request and its repeat
 
     def line(self) -> str:
         """Its part of a stream entry; the cached link follows. One field is cheaper than many."""
