@@ -5,7 +5,9 @@ It uses SQLite, or the servers that TEST_DATABASE_URL and TEST_REDIS_URL name.
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -123,6 +125,19 @@ def empty_redis(settings: Settings) -> None:
     if settings.redis_url:
         with redis.Redis.from_url(settings.redis_url) as client:
             client.flushdb()
+
+
+@pytest.fixture
+def statements(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The SQL that this thread has sent since the last call; others may still be at work."""
+    caplog.set_level(logging.DEBUG, "peewee")
+
+    def sent() -> list[str]:
+        ours = [each for each in caplog.records if each.thread == threading.get_ident()]
+        caplog.clear()
+        return [str(each.args or each.msg) for each in ours if each.name == "peewee"]
+
+    return sent
 
 
 @pytest.fixture

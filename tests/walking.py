@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from flask import Flask
@@ -76,6 +76,13 @@ def secret_of(scope: str, **columns: Any) -> str:
     return secret.text
 
 
+def old_secret(until: datetime) -> str:
+    """The secret that a key had before its rotation, and that worked until then."""
+    old = new_secret()
+    secret_of("admin", old_hash=old.hash, old_until=until)
+    return old.text
+
+
 class Keys(NamedTuple):
     """Secrets: of each scope, of none that is valid, and of keys bound to another user."""
 
@@ -94,7 +101,7 @@ def make_keys(other_user: int) -> Keys:
             "no key at all": "Zm9vOmJhcg==",
             "revoked": secret_of("admin", revoked_at=past),
             "expired": secret_of("admin", expires_at=past),
-            "rotated long ago": secret_of("admin", revoked_at=past, old_until=past),
+            "rotated long ago": old_secret(past),
         },
         foreign={scope: secret_of(scope, user_id=other_user) for scope in SCOPES_OF_KEYS},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from collections import defaultdict
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -77,7 +78,8 @@ class Quotas:
     wrong_codes: Policy | None = None
 
     def __init__(self) -> None:
-        self._windows, self._secret = Windows(), b""
+        self._windows: dict[str, Windows] = defaultdict(Windows)
+        self._secret = b""
 
     def bind(self, settings: Settings) -> None:
         self.on = settings.has_limits
@@ -89,7 +91,7 @@ class Quotas:
         self.imports = policy("imports", settings.limit_imports, _HOUR)
         self.wrong_keys = policy("wrong-keys", settings.limit_wrong_keys)
         self.wrong_codes = policy("wrong-codes", settings.limit_wrong_codes)
-        self._windows = Windows()
+        self._windows.clear()
         urls = settings.database_url, settings.redis_url
         passwords = "\n".join(urlsplit(url).password or "" for url in urls)
         self._secret = hashlib.sha256(passwords.encode()).digest()
@@ -100,8 +102,8 @@ class Quotas:
         """Counts one use, unless the client is refused; None when Redis does not answer."""
         length = policy.window // SLICES
         if not redis_connection.url:
-            name = f"{policy.name} {client}"
-            return Standing(policy, *self._windows.use(name, policy.quota, length))
+            windows = self._windows[policy.name]
+            return Standing(policy, *windows.use(client, policy.quota, length))
         try:
             counted: Any = redis_connection.run(
                 _LIMIT, [self._key(policy, client)], policy.quota, length, SLICES

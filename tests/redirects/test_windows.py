@@ -31,6 +31,20 @@ class Clock:
         return self.now
 
 
+def test_clients_of_one_limit_push_none_out_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "MOST_CLIENTS", 3)
+    quotas = Quotas()
+    quotas.bind(Settings(limits="on", limit_writes=1))
+    assert quotas.writes
+    assert quotas.wrong_codes
+    quotas.use(quotas.writes, "mine")
+    for number in range(5):
+        quotas.use(quotas.wrong_codes, str(number))
+    standing = quotas.use(quotas.writes, "mine")
+    assert standing
+    assert standing.refused
+
+
 @given(_GAPS, st.integers(min_value=1, max_value=6), st.sampled_from([1, 6]))
 def test_no_window_has_more_uses_than_the_quota_and_each_comes_back_a_slice_later_at_most(
     gaps: list[int], quota: int, length: int

@@ -59,7 +59,7 @@ def test_an_answer_says_what_the_client_has_left(limited: Callable[..., FlaskCli
         assert answer.headers["RateLimit-Policy"] == '"writes";q=2;w=60'
         name, rest, seconds = answer.headers["RateLimit"].split(";")
         assert (name, rest) == ('"writes"', f"r={left}")
-        assert 60 < int(seconds.removeprefix("t=")) <= 66
+        assert 54 < int(seconds.removeprefix("t=")) <= 66  # a slice may begin meanwhile
     assert "Retry-After" not in second.headers
     assert refused.headers["Retry-After"] == refused.headers["RateLimit"].rpartition("=")[2]
     assert refused.json is not None
@@ -115,7 +115,7 @@ def test_an_import_counts_by_the_hour_and_as_nothing_else(
     answers = [post_file(client, path, "username,email\nada,ada@example.com\n") for path in paths]
     assert [answer.status_code for answer in answers] == [201, 201, 429]
     assert answers[2].headers["RateLimit-Policy"] == '"imports";q=2;w=3600'
-    assert 3600 < int(answers[2].headers["Retry-After"]) <= 3960
+    assert 3240 < int(answers[2].headers["Retry-After"]) <= 3960
     assert write(client, "127.0.0.1").status_code == 201
 
 
@@ -179,7 +179,7 @@ def test_a_wrong_code_too_many_is_429_however_it_is_asked_for(
     for answer in answers[3:]:
         assert answer.headers["RateLimit-Policy"] == '"wrong-codes";q=3;w=60'
         assert answer.headers["RateLimit"].startswith('"wrong-codes";r=0;t=')
-        assert 60 < int(answer.headers["Retry-After"]) <= 66
+        assert 54 < int(answer.headers["Retry-After"]) <= 66
     assert client.get("/wrong", **from_("192.0.2.2")).status_code == 404
 
 
