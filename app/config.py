@@ -87,7 +87,7 @@ class Settings:
     event_retention_days: int = between(0, 36_500, 0)
     auth: str = one_of("off", "on", "create", default="off")
     cors_origins: str = origins("")
-    limits: str = one_of("", "on", "off", default="")
+    limits: str = one_of("on", "off", default="")
     limit_writes: int = between(0, 1_000_000, 60)
     limit_imports: int = between(0, 1_000_000, 6)
     limit_wrong_keys: int = between(0, 1_000_000, 10)
@@ -107,13 +107,14 @@ class Settings:
 
     @property
     def has_limits(self) -> bool:
-        """Unless LIMITS says so, where AUTH is not off."""
-        return (self.limits or ("off" if self.auth == "off" else "on")) == "on"
+        """Whether clients have limits; unless said, where AUTH is not off."""
+        return self.limits == "on" if self.limits else self.auth != "off"
 
     @property
     def refuses_private(self) -> bool:
         """Whether links to private destinations are refused; unless said, where AUTH is not off."""
-        return (self.private_destinations or ("allow", "refuse")[self.auth != "off"]) == "refuse"
+        chosen = self.private_destinations
+        return chosen == "refuse" if chosen else self.auth != "off"
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -235,3 +235,22 @@ def test_origins_are_named_as_browsers_name_them() -> None:
 def test_what_no_browser_names_as_an_origin_is_refused(origins: str) -> None:
     (problem,) = problems_of(CORS_ORIGINS=f"https://b.example, {origins}")
     assert problem.startswith("CORS_ORIGINS must be * or origins such as ")
+
+
+def test_a_choice_that_has_no_default_of_its_own_is_named_without_a_gap() -> None:
+    for name, rule in (("LIMITS", "on, off"), ("PRIVATE_DESTINATIONS", "refuse, allow")):
+        (problem,) = problems_of(**{name: "maybe"})
+        assert problem == f"{name} must be one of {rule}"
+
+
+@pytest.mark.parametrize("auth", ["off", "on", "create"])
+def test_limits_and_private_destinations_follow_auth_unless_they_are_set(auth: str) -> None:
+    follows = from_env({"AUTH": auth})
+    assert follows.has_limits == follows.refuses_private == (auth != "off")
+    for is_on in (True, False):
+        chosen = {
+            "LIMITS": "on" if is_on else "off",
+            "PRIVATE_DESTINATIONS": "refuse" if is_on else "allow",
+        }
+        settings = from_env({"AUTH": auth, **chosen})
+        assert settings.has_limits == settings.refuses_private == is_on
