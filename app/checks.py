@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import field
@@ -81,8 +80,17 @@ def is_directory(path: str) -> bool:
         return False
 
 
-def file() -> Any:
-    return checked("", lambda v: not v or os.access(v, os.R_OK), "a file that can be read")
+def text_file() -> Any:
+    rule = "a file of UTF-8 text that can be read"
+    return checked("", lambda v: not v or _is_text(v), rule)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        Path(path).read_text(encoding="utf-8-sig")
+        return True
+    except (OSError, ValueError):  # a directory, other bytes, a path with NUL
+        return False
 
 
 def contact() -> Any:

@@ -16,11 +16,11 @@ from app.checks import (
     between,
     contact,
     directory,
-    file,
     is_directory,
     listed,
     one_of,
     origins,
+    text_file,
     url,
 )
 from app.environment import bare as bare
@@ -92,8 +92,8 @@ class Settings:
     limit_imports: int = between(0, 1_000_000, 6)
     limit_wrong_keys: int = between(0, 1_000_000, 10)
     limit_wrong_codes: int = between(0, 1_000_000, 60)
-    blocked_hosts: str = file()
-    allowed_hosts: str = file()
+    blocked_hosts: str = text_file()
+    allowed_hosts: str = text_file()
     private_destinations: str = one_of("refuse", "allow", default="")
     report_address: str = contact()
     security_contact: str = contact()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from app.config import Settings
+from app.config import ConfigError, Settings
 from app.database import now
 from tests.answers import check
 from tests.conftest import Api
@@ -84,11 +85,33 @@ def test_redirects_carry_the_operators_referrer_policy(
         ("PRIVATE_DESTINATIONS", "no"),
         ("BLOCKED_HOSTS", "/nowhere"),
         ("ALLOWED_HOSTS", "/nowhere"),
+        ("BLOCKED_HOSTS", "/"),
+        ("ALLOWED_HOSTS", "/"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused(name: str, value: str) -> None:
     with pytest.raises(Exception, match=f"^{name} must be "):
         Settings.from_env({name: value})
+
+
+@pytest.mark.parametrize("name", ["BLOCKED_HOSTS", "ALLOWED_HOSTS"])
+@pytest.mark.parametrize(
+    ("content", "good"),
+    [
+        (b"\xff", False),
+        ("example.com\n".encode("utf-16"), False),
+        (b"\xef\xbb\xbfexample.com\n", True),
+        (b"", True),
+    ],
+)
+def test_a_list_of_hosts_is_text(tmp_path: Path, name: str, content: bytes, good: bool) -> None:
+    file = tmp_path / "hosts.txt"
+    file.write_bytes(content)
+    if good:
+        assert getattr(Settings.from_env({name: str(file)}), name.lower()) == str(file)
+        return
+    with pytest.raises(ConfigError, match=f"^{name} must be a file "):
+        Settings.from_env({name: str(file)})
 
 
 @pytest.mark.parametrize(
