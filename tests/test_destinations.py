@@ -200,6 +200,15 @@ def test_lines_that_are_no_hosts_are_left_out_and_logged(list_file: Path, log: L
     assert f"{list_file}:5: 'not a host' is not the name of a host" in said
 
 
+def test_a_list_without_one_good_line_is_no_flood_of_warnings(list_file: Path, log: Log) -> None:
+    list_file.write_text("not a host\n" * 1000 + "evil.example\n")
+    assert Looking(str(list_file)).hosts() == {"evil.example"}
+    said = [entry["message"] for entry in log.entries()]
+    assert len(said) == 11
+    assert said[9].startswith(f"{list_file}:10: ")
+    assert said[10] == f"{list_file}: 990 more lines are left out"
+
+
 def test_a_file_is_read_again_when_it_changed(list_file: Path) -> None:
     file = Looking(str(list_file))
     assert file.hosts() == {"evil.example"}

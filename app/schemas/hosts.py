@@ -15,6 +15,7 @@ from app.schemas.addresses import host_and_port
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_MOST_WARNINGS = 10
 
 
 def covered(host: str, hosts: Collection[str]) -> bool:
@@ -85,10 +86,16 @@ class HostFile:
             self._failed = True
 
     def _read(self, lines: Iterator[str]) -> Iterator[str]:
+        left_out = 0
         for number, line in enumerate(lines, 1):
             text = line.partition("#")[0].strip()
             try:
                 if text:
                     yield listed_host(text)
             except ValueError as error:
-                log.warning("%s:%d: %.100r %s; it is left out", self._path, number, text, error)
+                left_out += 1
+                if left_out <= _MOST_WARNINGS:
+                    log.warning("%s:%d: %.100r %s; it is left out", self._path, number, text, error)
+        if left_out > _MOST_WARNINGS:
+            more = left_out - _MOST_WARNINGS
+            log.warning("%s: %d more lines are left out", self._path, more)
