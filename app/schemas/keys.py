@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from app.schemas.inputs import Body
 from app.schemas.linkrules import FutureMoment
 from app.schemas.outputs import Out, reader
-from app.schemas.rules import Text, Timestamp, refuse
+from app.schemas.rules import Text, Timestamp, padded, refuse
 
 Scope = Literal["create", "read", "write", "admin"]
 KEY_SCOPES: tuple[str, ...] = get_args(Scope)
@@ -18,8 +18,7 @@ KEY_SCOPES: tuple[str, ...] = get_args(Scope)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NO_NUMBER = re.compile(r"[^0-9\s]")
 _PRINTED = r"[^\x00-\x1f\x7f-\x9f]*"
-_PADDING = r"[\s\x1c-\x1f\x85]*"
-_NAME_PATTERN = rf"^{_PADDING}{_PRINTED}(?:[^\x00-\x1f\x7f-\x9f\s0-9]|\ufeff){_PRINTED}{_PADDING}$"
+_NAME_PATTERN = padded(rf"{_PRINTED}(?:[^\x00-\x1f\x7f-\x9f\s0-9]|\ufeff){_PRINTED}")
 
 
 def _name(text: str) -> str:

@@ -57,13 +57,14 @@ def _mailbox(wide: str, also: str = "") -> str:
     return rf"{atom}(?:\.{atom})*@{label}(?:\.{label})+"
 
 
-def _padded(pattern: str) -> str:
+def padded(pattern: str) -> str:
+    """For the document: `pattern` with white space around it, which is stripped."""
     return f"^{_PADDING}{pattern}{_PADDING}$"
 
 
 _MAILBOX = re.compile(_mailbox(_WIDE))
-_EMAIL_PATTERN = _padded(_mailbox(r"\s", f"|{_NO_SPACE}"))
-_URL_PATTERN = _padded(rf"[hH][tT][tT][pP][sS]?://(?:[^\x00-\x20\x7f-\x9f\s]|{_NO_SPACE})+")
+_EMAIL_PATTERN = padded(_mailbox(r"\s", f"|{_NO_SPACE}"))
+_URL_PATTERN = padded(rf"[hH][tT][tT][pP][sS]?://(?:[^\x00-\x20\x7f-\x9f\s]|{_NO_SPACE})+")
 _TEXT_PATTERN = rf"^[^\x00]*(?:[^\x00\x1c-\x1f\x85\s]|{_NO_SPACE})[^\x00]*$"
 
 
