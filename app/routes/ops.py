@@ -85,8 +85,7 @@ def show_index() -> Response | Answer:
         "endpoints": openapi.endpoints(current_app),
     }
     vary = {"Vary": "Accept"}
-    return (
-        Response(render_template("index.html", **index, warnings=exposure.warnings), headers=vary)
-        if prefers_html()
-        else Answer(index, vary)
-    )
+    if not prefers_html():
+        return Answer(index, vary)
+    shown = {**index, "warnings": exposure.warnings, "auth": current_app.config["AUTH"]}
+    return Response(render_template("index.html", **shown), headers=vary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
@@ -52,3 +53,22 @@ def test_every_answer_has_the_type_that_it_says(client: FlaskClient, pages: list
     for path in ("/users", "/users/99", "/metrics", "/no/such/path", *pages):
         assert client.get(path).headers["X-Content-Type-Options"] == "nosniff"
         assert "Content-Security-Policy" not in client.get(path).headers
+
+
+@pytest.mark.parametrize(
+    ("auth", "links", "shows_key"),
+    [("off", True, False), ("create", False, False), ("on", False, True)],
+)
+def test_the_index_offers_what_its_reader_can_use(
+    client: FlaskClient,
+    given_with: Callable[..., None],
+    auth: str,
+    links: bool,
+    shows_key: bool,
+) -> None:
+    given_with(auth=auth)
+    page = client.get("/", headers=BROWSER).text
+    for path in ("/metrics", "/logs"):
+        assert (f'href="{path}"' in page) == links
+    assert ("-H 'X-API-Key: KEY'" in page) == shows_key
+    assert 'href="/health"' in page
