@@ -1,4 +1,4 @@
-"""CORS: which other websites' scripts may use this interface, by CORS_ORIGINS."""
+"""Other websites: which may use this interface from their pages, by CORS_ORIGINS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from functools import partial
 
 from flask import Config, Flask, Response, current_app, request
 
+from app.errors import Forbidden
+from app.logs import resolved
 from app.routes.inputs import empty
 
 _READ = "Authorization, X-API-Key, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer"
@@ -15,6 +17,7 @@ _SHOWN = (
     "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Cache, X-Request-ID, "
     "X-Total-Count"
 )
+_READS = ("GET", "HEAD", "OPTIONS")
 _MAX_AGE = "7200"  # seconds; browsers keep a preflight's answer no longer
 
 
@@ -22,6 +25,7 @@ def install(app: Flask) -> None:
     """Before who asks for a key: a preflight never has one."""
     # The proxy `current_app` would cost more than all else here.
     app.before_request(partial(_answer_preflight, app.config))
+    app.before_request(partial(_refuse_foreign_writes, app.config))
     app.after_request(partial(_allow, app.config))
 
 
@@ -40,6 +44,17 @@ def _answer_preflight(config: Config) -> Response | None:
     response.headers["Access-Control-Allow-Headers"] = _ACCEPTED
     response.headers["Access-Control-Max-Age"] = _MAX_AGE
     return response
+
+
+def _refuse_foreign_writes(config: Config) -> None:
+    """A form needs no preflight; a browser says that the page it is on is another website's."""
+    current, _ = resolved()
+    environ = current.environ
+    if environ.get("HTTP_SEC_FETCH_SITE") != "cross-site" or current.method in _READS:
+        return
+    allowed: frozenset[str] = config["CORS_ORIGINS"]
+    if "*" not in allowed and environ.get("HTTP_ORIGIN") not in allowed:
+        raise Forbidden("A page of another website may write only where CORS_ORIGINS names it")
 
 
 def _allow(config: Config, response: Response) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,71 @@ def test_the_front_leaves_the_scripts_of_other_sites_to_flask(
         assert server.get("/urls/1").json()["click_count"] == 3
         problem = server.get("/nobody", headers={"Accept": "application/problem+json"})
         assert problem.headers["Content-Type"] == "application/problem+json"
+
+
+FOREIGN = {"Sec-Fetch-Site": "cross-site", "Origin": THERE}
+
+
+def post_file(client: FlaskClient, **headers: str) -> TestResponse:
+    """As a form does, which needs no preflight."""
+    data = {"file": (BytesIO(b"username,email\nada,ada@example.com\n"), "users.csv")}
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post("/users/bulk", data=data, headers=sent)
+
+
+@pytest.mark.parametrize("origin", [THERE, "null", None])
+def test_a_form_of_another_website_changes_nothing(
+    client: FlaskClient, api: Api, origin: str | None
+) -> None:
+    sent = {"Sec_Fetch_Site": "cross-site", **({"Origin": origin} if origin else {})}
+    response = check(post_file(client, **sent), 403)
+    assert "CORS_ORIGINS" in response.get_json()["message"]
+    problem = post_file(client, **sent, Accept="application/problem+json")
+    assert (problem.status_code, problem.mimetype) == (403, "application/problem+json")
+    assert api.get("/users") == []
+
+
+def test_no_method_that_writes_is_for_another_website(client: FlaskClient, api: Api) -> None:
+    url = api.url()
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        for path in ("/urls", f"/urls/{url['id']}", "/no/such/path"):
+            check(client.open(path, method=method, headers=FOREIGN), 403)
+    assert api.get("/urls") == [url]
+
+
+@pytest.mark.usefixtures("allowed")
+def test_an_allowed_website_may_write_and_another_one_not(client: FlaskClient) -> None:
+    check(post_file(client, **FOREIGN), 403)
+    check(post_file(client, Sec_Fetch_Site="cross-site", Origin=HERE), 201)
+
+
+def test_where_all_websites_are_allowed_they_may_write(
+    client: FlaskClient, given_with: Callable[..., None]
+) -> None:
+    given_with(cors_origins=frozenset("*"))
+    check(post_file(client, **FOREIGN), 201)
+
+
+@pytest.mark.parametrize("site", ["same-origin", "same-site", "none", None])
+def test_our_own_site_and_clients_that_are_no_browsers_may_write(
+    client: FlaskClient, site: str | None
+) -> None:
+    check(post_file(client, Origin=THERE, **({"Sec_Fetch_Site": site} if site else {})), 201)
+
+
+def test_whoever_follows_a_link_from_another_website_gets_there(
+    client: FlaskClient, api: Api
+) -> None:
+    code = api.url()["short_code"]
+    for path, status in ((f"/{code}", 302), ("/", 200), ("/users", 200)):
+        for method in ("GET", "HEAD"):
+            assert client.open(path, method=method, headers=FOREIGN).status_code == status
+    check(client.options("/users", headers=FOREIGN), 200)
+
+
+def test_a_foreign_form_is_refused_before_anybody_is_asked_for_a_key(
+    client: FlaskClient, given_with: Callable[..., None]
+) -> None:
+    given_with(auth="on")
+    check(post_file(client, **FOREIGN), 403)
+    check(post_file(client), 401)
