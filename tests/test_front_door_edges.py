@@ -104,12 +104,25 @@ def test_a_problem_says_how_large_a_body_may_be(nginx: FrontDoor, path: str, wor
     assert (status, headers["Content-Type"], json.loads(text)["detail"]) == (413, PROBLEM, words)
 
 
-def test_too_many_requests_have_the_problem_type_of_their_draft() -> None:
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/users", "GET"),
+        ("/urls", "GET"),
+        ("/urls", "PATCH"),
+        ("/urls/bulk", "POST"),
+        ("/urls/import", "POST"),
+        ("/metrics", "GET"),
+    ],
+)
+def test_too_many_requests_have_the_problem_type_of_their_draft(path: str, method: str) -> None:
     with ExitStack() as cleanup:
-        nginx = started(cleanup, RATE_LIMIT="1")
-        answers = [ask(nginx, "/users", Accept=PROBLEM) for _ in range(6)]
+        nginx = started(cleanup, RATE_LIMIT="1", CORS_ORIGINS=HERE)
+        sent = {"Accept": PROBLEM, "Origin": HERE, "X-Request-ID": "a.b"}
+        answers = [ask(nginx, path, method, **sent) for _ in range(6)]
     status, headers, text = answers[-1]
     assert (status, headers["Content-Type"], headers["Retry-After"]) == (429, PROBLEM, "1")
+    assert (headers["X-Request-ID"], headers["Access-Control-Allow-Origin"]) == ("a.b", HERE)
     assert json.loads(text)["type"].endswith("/http-problem-types#quota-exceeded")
 
 
