@@ -67,7 +67,7 @@ write_hidden() {
 write_tls() {
   [ -n "${TLS_CERTIFICATE:-}" ] || return 0
   port=$([ "${TLS_PORT:-443}" = 443 ] || echo ":$TLS_PORT")
-  echo "map \"\$scheme\$uri\" \$needs_tls { ~^http/(health\$|nginx-|\.well-known/acme-challenge/) 0; ~^http/ 1; default 0; }" >> /tmp/settings.conf
+  echo "map \"\$scheme\$uri\" \$needs_tls { ~^http/(health\$|nginx-(health|bad-request|(import-|links-)?error(\.problem)?)\$|\.well-known/acme-challenge/) 0; ~^http/ 1; default 0; }" >> /tmp/settings.conf
   echo "map \$needs_tls \$nosniff { 1 nosniff; default \"\"; }" >> /tmp/settings.conf  # the application says it itself
   case $(nginx -v 2>&1) in
     */1.[0-9].* | */1.1[0-9].* | */1.2[0-5].*) echo "listen 8443 ssl http2 default_server backlog=4096;" ;;

@@ -126,6 +126,18 @@ def test_too_many_requests_have_the_problem_type_of_their_draft(path: str, metho
     assert json.loads(text)["type"].endswith("/http-problem-types#quota-exceeded")
 
 
+@pytest.mark.parametrize("path", ["/nginx-errors", "/nginx-error-", "/nginx-links-error2"])
+def test_a_code_that_begins_as_a_page_of_nginx_is_a_code(nginx: FrontDoor, path: str) -> None:
+    assert ask(nginx, path)[::2] == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    "path", ["/nginx-error", "/nginx-import-error.problem", "/nginx-bad-request"]
+)
+def test_a_page_of_nginx_is_nobodys_to_ask_for(nginx: FrontDoor, path: str) -> None:
+    assert ask(nginx, path)[0] == 404
+
+
 @pytest.mark.parametrize("origin", [HERE, f"{HERE}:8443"])
 def test_an_allowed_site_may_read_nginx_errors(nginx: FrontDoor, origin: str) -> None:
     _, headers, _ = ask(nginx, "/users", "TRACE", Origin=origin)

@@ -199,7 +199,10 @@ def test_short_urls_are_https_where_they_were_asked_for_by_https(tls: Path, tmp_
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-@pytest.mark.parametrize("path", ["/", "/abc?x=1", "/users/1", "/healthy", "/health/ready"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/abc?x=1", "/users/1", "/healthy", "/health/ready", "/nginx-docs", "/nginx-error-x"],
+)
 def test_http_leads_to_https_with_method_path_and_query(
     door: tuple[FrontDoor, Replica], method: str, path: str
 ) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from app.__main__ import main
 from app.config import Settings
+from app.schemas import RESERVED
 from monitoring.alert_relay.settings import Settings as RelaySettings
 from testkit.webserver import ROOT
 
@@ -82,6 +83,15 @@ def test_every_variable_of_nginx_is_one_that_its_script_reads(stack: dict[str, A
     assert set(stack["services"]["nginx"]["environment"]) == read - only_for_tls
     if stack is COMPOSE:
         assert set(COMPOSE["services"]["nginx-tls"]["environment"]) == read
+
+
+def test_a_page_of_nginx_takes_no_other_code_and_no_link_has_its_own() -> None:
+    conf = (ROOT / "nginx" / "nginx.conf").read_text()
+    named = re.findall(r"location = /(nginx-\S+) \{", conf)
+    errors = re.findall(r"/(nginx-[a-z-]+)\$form", conf)
+    assert {"nginx-health", "nginx-import-error"} <= {*named, *errors} <= RESERVED
+    matched = re.findall(r"location ~ \^/nginx-\S+ \{", conf)
+    assert [each for each in matched if not each.endswith("$ {")] == []
 
 
 def test_the_nginx_with_tls_is_the_other_one_but_for_tls() -> None:

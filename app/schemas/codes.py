@@ -1,4 +1,4 @@
-"""Short codes: which texts can be one, and which are taken by routes."""
+"""Short codes: which texts can be one, and which are taken by routes and pages of Nginx."""
 
 from __future__ import annotations
 
@@ -33,13 +33,20 @@ _MAY_BECOME_ROUTES = (
     "docs",
     "static",
     "robots",
-    "nginx-health",
     "overview",
     "import",
     "status",
 )
-RESERVED = frozenset((*ROUTE_NAMES, *_MAY_BECOME_ROUTES))
-"""Codes that are never given out, because they are, or may become, routes; in lower case."""
+_PAGES_OF_NGINX = (
+    "nginx-health",
+    "nginx-error",
+    "nginx-import-error",
+    "nginx-links-error",
+    "nginx-bad-request",
+)
+RESERVED = frozenset((*ROUTE_NAMES, *_MAY_BECOME_ROUTES, *_PAGES_OF_NGINX))
+"""Codes that are never given out, because they are, or may become, routes or pages of Nginx;
+in lower case."""
 
 
 def is_reserved(short_code: str) -> bool:
