@@ -189,3 +189,34 @@ def test_every_capital_setting_that_a_document_names_exists() -> None:
             )
         )
         assert named <= known, path
+
+
+def nginx_line(status: int, upstream_status: str) -> str:
+    """A line of Nginx' access log, as nginx.conf writes it."""
+    conf = (ROOT / "nginx" / "nginx.conf").read_text()
+    form = re.search(r"log_format json escape=json (.*?);\n", conf, re.DOTALL)
+    assert form
+    line = "".join(re.findall("'(.*?)'", form[1]))
+    known = {"$status": str(status), "$upstream_status": upstream_status}
+    return re.sub(r"\$[a-z_]+", lambda found: known.get(found[0], ""), line)
+
+
+def test_what_documents_look_for_in_the_log_of_nginx_is_what_it_writes() -> None:
+    patterns = [
+        pattern
+        for path in DOCUMENTS
+        for pattern in re.findall(r"logs [^|`\n]*\bnginx\b.*grep -E '([^']+)'", path.read_text())
+    ]
+    assert len(patterns) >= 2
+    for pattern in patterns:
+        for status, upstream in ((502, "502"), (504, "502, 504")):
+            assert re.search(pattern, nginx_line(status, upstream)), pattern
+        assert not re.search(pattern, nginx_line(200, "200")), pattern
+    assert [path.name for path in DOCUMENTS if "[error]" in path.read_text()] == []
+
+
+def test_whoever_acts_on_nginx_learns_which_one_speaks_tls() -> None:
+    for path in ROOT.glob("docs/*.md"):
+        for section in re.split(r"(?m)^## ", path.read_text()):
+            if re.search(r"docker compose [^\n`]*\bnginx\b(?!-)", section):
+                assert "nginx-tls" in section, section.partition("\n")[0]

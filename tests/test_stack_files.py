@@ -107,6 +107,13 @@ def test_the_nginx_with_tls_is_the_other_one_but_for_tls() -> None:
     }
 
 
+def test_whoever_switches_tls_on_learns_to_close_the_plain_port() -> None:
+    for name in ("docker-compose.yml", ".env.example", "docs/deployment.md"):
+        named = re.findall(r".*(?:--profile |PROFILES=)tls.*", (ROOT / name).read_text())
+        assert named, name
+        assert all("APP_PORT=127.0.0.1:8000" in line for line in named), name
+
+
 def test_replicas_have_the_same_settings_in_both_files() -> None:
     assert set(COMPOSE["services"]["app1"]["environment"]) == set(
         SWARM["services"]["app"]["environment"]
