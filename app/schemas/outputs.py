@@ -104,7 +104,7 @@ _Cache = Literal["connected", "disconnected", "disabled"]
 
 
 def _left_out() -> Any:
-    """A field that may be absent; null it never is."""
+    """A field that may be absent, but is never null."""
     return Field(default_factory=str)
 
 
