@@ -261,6 +261,20 @@ def test_every_file_that_is_mounted_exists() -> None:
     ] == []
 
 
+def test_the_deployment_has_every_file_that_the_stack_mounts() -> None:
+    mounted = {
+        re.sub(r"^\./([^/]+).*", r"\1", _source(each))
+        for service in COMPOSE["services"].values()
+        for each in service.get("volumes", [])
+        if _source(each).startswith("./")
+    }
+    workflow = (ROOT / ".github" / "workflows" / "deploy.yml").read_text()
+    script = (ROOT / "deploy" / "deploy.sh").read_text()
+    [sent] = re.findall(r"git archive HEAD (.*?) \|", workflow)
+    [taken] = re.findall(r'cp -R "\$here"/\{(.*?)\} "\$home"', script)
+    assert mounted | {"docker-compose.yml", "deploy"} == set(sent.split()) == set(taken.split(","))
+
+
 def test_a_swarm_is_given_every_file_of_nginx_and_every_rule() -> None:
     present = {
         str(path.relative_to(ROOT))
