@@ -108,6 +108,7 @@ reload() {
 
 exec 9< "$home"
 flock -n 9 || fail "another deployment is under way"
+mkdir -p "$home/deploy/hosts" # new replicas mount it, and the files come once they serve
 docker image inspect "$image" >/dev/null 2>&1 || docker pull -q "$image"
 running=$(new ps -aq app1)
 if [[ -z $running ]]; then

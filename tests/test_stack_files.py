@@ -257,8 +257,19 @@ def test_every_file_that_is_mounted_exists() -> None:
         for path in mounted | configs
         if path.startswith("./") or "." in path
         if "./var/" not in path  # what is there is the operator's
-        if not (ROOT / path).exists()
+        if not (ROOT / re.sub(r"\$\{[A-Z_]+:-(.*?)\}", r"\1", path)).exists()
     ] == []
+
+
+def test_replicas_have_the_folder_of_hosts_where_documents_say() -> None:
+    for name in ("app1", "app2", "app3"):
+        [folder] = [each for each in COMPOSE["services"][name]["volumes"] if isinstance(each, dict)]
+        assert folder["source"] == "${HOSTS_FOLDER:-./deploy/hosts}"
+        assert (folder["target"], folder["read_only"]) == ("/etc/holdfast/hosts", True)
+    pages = "docs/configuration.md", "docs/security.md", ".env.example", "deploy/hosts/README.md"
+    for page in pages:
+        named = re.findall(r"(/etc\S*/)blocked\.txt", (ROOT / page).read_text())
+        assert set(named) == {f"{folder['target']}/"}, page
 
 
 def test_the_deployment_has_every_file_that_the_stack_mounts() -> None:
@@ -273,6 +284,7 @@ def test_the_deployment_has_every_file_that_the_stack_mounts() -> None:
     [sent] = re.findall(r"git archive HEAD (.*?) \|", workflow)
     [taken] = re.findall(r'cp -R "\$here"/\{(.*?)\} "\$home"', script)
     assert mounted | {"docker-compose.yml", "deploy"} == set(sent.split()) == set(taken.split(","))
+    assert 'mkdir -p "$home/deploy/hosts"' in script  # before a new replica mounts it
 
 
 def test_a_swarm_is_given_every_file_of_nginx_and_every_rule() -> None:
