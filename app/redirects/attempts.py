@@ -10,8 +10,9 @@ import re
 from datetime import timedelta
 from hashlib import blake2b
 
-from app.database import db, now
+from app.database import db, dialect, now
 from app.redirects.clicks import Click
+from app.redirects.connection import redis_connection
 
 HEADER = "X-Attempt-ID"
 _KEEP = timedelta(seconds=10)  # Nginx repeats within 3 s
@@ -20,6 +21,9 @@ _KNOWN = "SELECT 1 FROM click_claims WHERE sender = ? AND forget_at > ?"
 _NOTE = """
 INSERT INTO click_claims (sender, lowest, highest, numbers, forget_at) VALUES (?, 0, 0, '[]', ?)
 """
+# More than come, so that few are left. Another transaction's are not waited for.
+_OLD = "SELECT id FROM click_claims WHERE forget_at <= ? ORDER BY id LIMIT 2"
+_FORGET = "DELETE FROM click_claims WHERE id"
 
 
 def is_repeat(click: Click) -> bool:
@@ -29,9 +33,16 @@ def is_repeat(click: Click) -> bool:
 
 
 def note(click: Click) -> None:
-    """Notes a click in the running transaction, which stores it."""
+    """Notes a click in the running transaction, which stores it.
+
+    Forgets old ones where there is no Redis, and so no worker that does.
+    """
     if key := _key(click):
         db.execute_later(_sql(_NOTE), (key, now() + _KEEP))
+        if not redis_connection.url:
+            locks = dialect().locks_rows
+            old = f"= ANY (ARRAY({_OLD} FOR UPDATE SKIP LOCKED))" if locks else f"IN ({_OLD})"
+            db.execute_later(_sql(f"{_FORGET} {old}"), (now(),))
 
 
 def _sql(text: str) -> str:

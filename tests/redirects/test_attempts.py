@@ -76,6 +76,16 @@ def test_after_some_seconds_there_is_no_repeat(api: Api, link: Any, follow: Foll
     assert [follow(), follow("a" * 32)] == [302, 410]
 
 
+def test_without_redis_what_is_too_old_goes_with_the_next_click(
+    bound: Callable[..., Api], follow: Follow
+) -> None:
+    code = bound(redis_url="").url(max_clicks=2)["short_code"]
+    assert follow(code=code) == 302
+    ClickClaim.update(forget_at=now() - timedelta(seconds=1)).execute()
+    assert follow(OTHER_ID, code=code) == 302
+    assert [claim.forget_at > now() for claim in ClickClaim.select()] == [True]
+
+
 def test_without_a_trusted_proxy_nobody_names_a_repeat(api: Api, link: Any) -> None:
     headers = {"X-Attempt-ID": ID}
     path = f"/{link['short_code']}"
