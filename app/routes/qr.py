@@ -9,7 +9,8 @@ from flask import Blueprint, Response, request
 
 from app.access import caller
 from app.errors import NotFound
-from app.redirects import guesses
+from app.redirects import guesses, recording
+from app.redirects.links import DELETED
 from app.routes.inputs import base_url, declares
 from app.schemas import QrQuery
 from app.services import qr, urls
@@ -38,7 +39,8 @@ def get_url_qr(url_id: int, query: QrQuery) -> Response:
 @_picture(scope="public")
 def get_code_qr(short_code: str, query: QrQuery) -> Response:
     """The same by the short code."""
-    if guesses.find(short_code, request.remote_addr or "", urls.find_code) is None:
+    found = guesses.find(short_code, request.remote_addr or "", recording.peek)
+    if found is None or found.link.state == DELETED:
         raise NotFound(f"Short code {short_code[:64]} not found")
     return _drawn(short_code, query)
 

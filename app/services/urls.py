@@ -204,12 +204,6 @@ def code_of(url_id: int) -> str:
     return str(require(url_id).short_code)
 
 
-def find_code(short_code: str) -> Any:
-    """Whether there is a link with this possible code, active or not; None for none."""
-    wanted: tables.Conditions = {"short_code = ?": (short_code,), _LIVE: ()}
-    return tables.select("1", Url, wanted).fetchone()
-
-
 def count_active() -> int:
     return int(tables.select("count(*)", Url, {_LIVE: (), "is_active": ()}).fetchone()[0])
 
