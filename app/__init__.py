@@ -27,7 +27,7 @@ from app.redirects.front import Front
 from app.redirects.links import cache, handshake
 from app.redirects.quotas import quotas
 from app.redirects.visits import addresses
-from app.routes import gate
+from app.routes import gate, origins
 from app.schemas import destinations
 from app.services import audit, health
 from app.services.retention import retention
@@ -172,7 +172,7 @@ def create_asgi() -> Front:
     redis = LoopRedis(redis_connection) if has_front else None
     front = Front(threaded, redis, settings.trusted_proxies)
     front.deactivated_status = settings.deactivated_status
-    front.has_foreign_origins = bool(settings.origins)
+    front.cors = partial(origins.headers_for, settings.origins) if settings.origins else None
     if not settings.redis_url:  # else the worker does it
         start_retention()
     return front

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -35,7 +36,8 @@ class Front:
     """The application that Gunicorn serves: `flask`, and before it the redirect by `redis`."""
 
     deactivated_status = 410
-    has_foreign_origins = False  # then Flask answers what browsers send for other sites' scripts
+    cors: Callable[[str], dict[str, str]] | None = None
+    """What answers to a request of this origin say besides; None where no site is allowed."""
 
     def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
         self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
@@ -49,8 +51,6 @@ class Front:
             return
         with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
             follows = scope["method"] == "GET" and _may_be_code(scope["path"])
-            if self.has_foreign_origins and any(name == b"origin" for name, _ in scope["headers"]):
-                follows = False
             if not (follows and await self._answer(scope, send)):
                 await self._ask_flask(scope, receive, send)
 
@@ -88,7 +88,8 @@ class Front:
             answer = _redirect(cached, True, scope["query_string"])
         elif (answer := await self._resolve(scope, said, request_id)) is None:
             return False
-        headers = [*answer.headers, (b"X-Request-ID", request_id.encode("ascii"))]
+        cors = _bytes_of(self.cors(said.get(b"origin", ""))) if self.cors else ()
+        headers = [*answer.headers, (b"X-Request-ID", request_id.encode("ascii")), *cors]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
         seconds = time.perf_counter() - began
@@ -158,7 +159,10 @@ class _Answer(NamedTuple):
 
 def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     """With what Flask adds to each answer."""
-    headers = {**headers, "X-Content-Type-Options": "nosniff"}
+    return _bytes_of({**headers, "X-Content-Type-Options": "nosniff"})
+
+
+def _bytes_of(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
 
 
@@ -211,7 +215,7 @@ _ATTEMPT = attempts.HEADER.lower().encode()
 _BODY = {b"content-length", b"transfer-encoding"}
 _NOT_HTML = {"*/*", "application/json"}
 _USUAL = {b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for", b"accept", *_BODY}
-_WANTED = _USUAL | ASKING
+_WANTED = _USUAL | ASKING | {b"origin"}
 
 
 def _headers_of(scope: Scope) -> dict[bytes, str]:

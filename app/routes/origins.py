@@ -62,10 +62,21 @@ def _allow(config: Config, response: Response) -> Response:
     allowed: frozenset[str] = config["CORS_ORIGINS"]
     if not allowed:
         return response
-    if "*" not in allowed:
-        response.vary.add("Origin")
-    origin = request.environ.get("HTTP_ORIGIN", "")
-    if "*" in allowed or origin in allowed:
-        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
-        response.headers["Access-Control-Expose-Headers"] = _SHOWN
+    said = headers_for(allowed, request.environ.get("HTTP_ORIGIN", ""))
+    if varies := said.pop("Vary", ""):
+        response.vary.add(varies)
+    response.headers.update(said)
     return response
+
+
+def headers_for(allowed: frozenset[str], origin: str) -> dict[str, str]:
+    """What every answer to a request of `origin` says, "" for none. Vary may be there already."""
+    varies = {} if "*" in allowed else {"Vary": "Origin"}
+    if "*" not in allowed and origin not in allowed:
+        return varies
+    named = "*" if "*" in allowed else origin
+    return {
+        **varies,
+        "Access-Control-Allow-Origin": named,
+        "Access-Control-Expose-Headers": _SHOWN,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,11 +15,14 @@ from app.redirects.connection import RedisConnection
 from app.redirects.front import Front
 from app.redirects.links import handshake
 from app.redirects.quotas import wrong_codes
+from app.routes.origins import headers_for
 from testkit.servers import Postgres, Redis
 from tests.conftest import Api
 from tests.redirects.test_front import Answer, ask, opened, run, scope
 
 pytestmark = pytest.mark.services
+
+HERE = "https://app.example.com"
 
 
 @pytest.fixture
@@ -81,3 +85,21 @@ def test_a_browser_gets_its_page_from_flask_unless_flask_has_many_such_requests(
     page, told = run(front, main)
     assert (page[0], flasks) == (500, ["/guess"])
     assert (told[0], told[1]["content-type"]) == (429, "application/json")
+
+
+def test_a_guess_for_another_site_is_refused_by_the_front_too(
+    bound: Callable[..., Api], front: Front, flasks: list[str], redis_server: Redis
+) -> None:
+    bound(limits="on", limit_wrong_codes=1, redis_url=redis_server.url)
+    front.cors = partial(headers_for, frozenset((HERE,)))
+
+    async def main(app: Front) -> list[Answer]:
+        await opened(app)
+        wrong_codes.count("127.0.0.1")
+        origins = (b"origin", b"x"), (b"origin", HERE.encode())
+        return [await ask(app, scope("GET", "/guess", each)) for each in origins]
+
+    foreign, allowed = run(front, main)
+    assert ([foreign[0], allowed[0]], flasks) == ([429, 429], [])
+    assert "access-control-allow-origin" not in foreign[1]
+    assert allowed[1]["access-control-allow-origin"] == HERE

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from testkit.servers import Redis
-from testkit.webserver import WebServer
 from tests.answers import check
 from tests.conftest import Api
 from tests.test_openapi import operations
@@ -158,27 +155,6 @@ def test_a_repeated_request_of_another_site_gets_its_own_headers(client: FlaskCl
     assert again.headers["Idempotent-Replayed"] == "true"
     assert headers_of(again)[f"{CORS}Allow-Origin"] == "http://localhost:3000"
     assert headers_of(post(THERE)) == {}
-
-
-@pytest.mark.services
-def test_the_front_leaves_the_scripts_of_other_sites_to_flask(
-    tmp_path: Path, redis_server: Redis
-) -> None:
-    settings = {"REDIS_URL": redis_server.url, "CORS_ORIGINS": f"{HERE}, http://localhost:3000"}
-    with WebServer(tmp_path, **settings) as server:
-        body = {"original_url": "https://example.com/"}
-        code = server.get("/urls", "POST", body=body).json()["short_code"]
-        for path, status in ((f"/{code}", 302), ("/nobody", 404)):
-            plain = server.get(path)
-            cross = server.get(path, headers={"Origin": HERE})
-            foreign = server.get(path, headers={"Origin": THERE})
-            assert {plain.status, cross.status, foreign.status} == {status}
-            assert cross.headers[f"{CORS}Allow-Origin"] == HERE
-            assert f"{CORS}Allow-Origin" not in plain.headers
-            assert f"{CORS}Allow-Origin" not in foreign.headers
-        assert server.get("/urls/1").json()["click_count"] == 3
-        problem = server.get("/nobody", headers={"Accept": "application/problem+json"})
-        assert problem.headers["Content-Type"] == "application/problem+json"
 
 
 FOREIGN = {"Sec-Fetch-Site": "cross-site", "Origin": THERE}
