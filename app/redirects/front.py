@@ -24,7 +24,6 @@ from app.redirects.batching import LoopRedis
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import RedisUnavailable
 from app.redirects.links import Link, link_key
-from app.redirects.quotas import quotas
 from app.redirects.visits import ASKING, extras
 from app.schemas import POSSIBLE_CODE, RESERVED
 
@@ -106,17 +105,13 @@ class Front:
         peer, hops = (scope["client"] or ("",))[0], self._trusted_proxies
         ip = client_address(said.get(b"x-forwarded-for", ""), peer, hops)
         agent, referrer = said.get(b"user-agent", ""), said.get(b"referer", "")
+        scope["address"] = ip
         more = extras(said, scope["query_string"])
         return Click(scope["path"][1:], visitor(ip, agent, referrer, more))
 
-    def _address(self, scope: Scope, said: dict[bytes, str]) -> str:
-        peer = (scope["client"] or ("",))[0]
-        return client_address(said.get(b"x-forwarded-for", ""), peer, self._trusted_proxies)
-
     async def _resolve(self, scope: Scope, said: dict[bytes, str], request_id: str) -> Any:
         """The answer by the database, on a thread of Flask's; None when Flask must give it."""
-        address = self._address(scope, said) if quotas.on else ""
-        if error := guesses.refusal(scope["click"], address):
+        if error := guesses.refusal(scope["click"], scope["address"]):
             accept = said.get(b"accept", "*/*")
             # A browser gets a page, as long as Flask is not busy with such requests.
             is_flasks = "text/html" in accept and self._with_flask < _FEW
@@ -126,9 +121,7 @@ class Front:
         plain = not said.keys() & _BODY and said.get(b"accept", "*/*") in _NOT_HTML
         if "must_run" in scope or not plain or not schema.ready or self._flask.full:
             return None
-        return await self._flask.run(
-            _resolved_answer, (scope, address, request_id, self.deactivated_status)
-        )
+        return await self._flask.run(_resolved_answer, (scope, request_id, self.deactivated_status))
 
     def _report_soon(self) -> None:
         if not self._report_is_due:
@@ -188,13 +181,13 @@ def _error(error: DeadLink, request_id: str, accept: str = "*/*") -> _Answer:
     return _Answer(error.status, _encoded(headers), content)
 
 
-def _resolved_answer(asked: tuple[Scope, str, str, int]) -> _Answer | None:
+def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
     """Without Flask, which takes three times as long; Flask answers when the database fails."""
-    scope, address, request_id, deactivated_status = asked
+    scope, request_id, deactivated_status = asked
     short_code = scope["path"][1:]
     try:
         with released():
-            scope["found"] = guesses.follow(scope["click"], address)
+            scope["found"] = guesses.follow(scope["click"], scope["address"])
         found = require_lead(scope["found"], short_code, deactivated_status)
     except DeadLink as error:
         return _error(error, request_id)
