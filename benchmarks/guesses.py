@@ -126,14 +126,38 @@ def main() -> int:
             rounds.append([_phase(served, *each) for each in _PHASES])
             for phase in rounds[-1]:
                 print(_line(phase, rounds[-1][0]), flush=True)
-    medians = [
-        median(phases[place].p99 / phases[0].p99 for phases in rounds)
-        for place in range(1, len(_PHASES))
-    ]
-    for (name, _), times in zip(_PHASES[1:], medians, strict=True):
+    for name, times in _medians(rounds).items():
         print(f"{name}: median of x {times:.2f}")
-    failed = any(phase.failed for phases in rounds for phase in phases)
-    return 1 if failed or max(medians) > _MOST_TIMES else 0
+    failed = failures(rounds)
+    for why in failed:
+        print(why, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _medians(rounds: list[list[Phase]]) -> dict[str, float]:
+    """By phase, how many times the p99 of the same round's first phase its own is."""
+    return {
+        phases[0].name: median(
+            phase.p99 / alone.p99 for phase, (alone, *_) in zip(phases, rounds, strict=True)
+        )
+        for phases in list(zip(*rounds, strict=True))[1:]
+    }
+
+
+def failures(rounds: list[list[Phase]]) -> list[str]:
+    """What must not be so; each round has the phase without guesses first."""
+    slow = [
+        f"{name}: a median above {_MOST_TIMES}"
+        for name, times in _medians(rounds).items()
+        if times > _MOST_TIMES
+    ]
+    found = [(phase, phase.guesses) for phases in rounds for phase in phases]
+    return [
+        *slow,
+        *(f"{phase.name}: redirects failed" for phase, _ in found if phase.failed),
+        *(f"{phase.name}: other than 404 or 429" for phase, told in found if told and told.other),
+        *(f"{phase.name}: none refused" for phase, told in found if told and not told.refused),
+    ]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 from flask import Flask
 
-from benchmarks import endpoints
+from benchmarks import endpoints, guesses
 from benchmarks.cases import CASES, Row
 
 
@@ -64,3 +64,24 @@ def test_each_case_is_measured_beside_flask(monkeypatch: pytest.MonkeyPatch) -> 
     for name, most in MOST_STATEMENTS.items():
         assert measured[name].counts.statements <= most, name
     assert all(each.line().startswith(name) for name, each in measured.items())
+
+
+GUESSES = guesses.Guesses(60, 900, 0, 0, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("p99", "failed", "told", "why"),
+    [
+        (2.0, 0, GUESSES, []),
+        (2.1, 0, GUESSES, ["a median above 2"]),
+        (1.0, 1, GUESSES, ["redirects failed"]),
+        (1.0, 0, GUESSES._replace(other=1), ["other than 404 or 429"]),
+        (1.0, 0, GUESSES._replace(refused=0, refused_by_nginx=900), ["none refused"]),
+    ],
+)
+def test_redirects_beside_guesses_fail_for_what_must_not_be(
+    p99: float, failed: int, told: guesses.Guesses, why: list[str]
+) -> None:
+    alone = guesses.Phase("alone", 0.5, 1.0, 100, 0, None, {})
+    guessed = alone._replace(name="guessed", p99=p99, failed=failed, guesses=told)
+    assert guesses.failures([[alone, guessed]]) == [f"guessed: {each}" for each in why]
