@@ -114,7 +114,7 @@ class Quotas:
         return Standing(policy, *counted)
 
     def _key(self, policy: Policy, client: str) -> str:
-        """No address is in Redis: what is there cannot be turned back without the passwords."""
+        """No address is in Redis. Without a password in either URL its digest can be guessed."""
         digest = hashlib.blake2b(client.encode(), key=self._secret, digest_size=12)
         return f"limit:{policy.name}:{digest.hexdigest()}"
 

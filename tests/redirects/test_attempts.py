@@ -1,4 +1,7 @@
-"""A redirect with a limit that a proxy repeats spends one click; nobody can claim a repeat."""
+"""A redirect with a limit that a proxy repeats spends one click.
+
+A client can claim no repeat without a trusted proxy; behind one only where that passes its id on.
+"""
 
 from __future__ import annotations
 

@@ -98,6 +98,20 @@ def test_every_kind_of_write_counts(
     assert answers[1].status_code == 429
 
 
+def test_what_reaches_no_endpoint_uses_nothing_up(limited: Callable[..., FlaskClient]) -> None:
+    client = limited(limit_writes=1)
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    for status, method, path, sent in (
+        (404, "POST", "/no/such/path", {}),
+        (405, "DELETE", "/urls", {}),
+        (413, "POST", "/urls", {"data": b"x" * 2**20, "content_type": "application/json"}),
+        (403, "POST", "/urls", {"headers": foreign}),
+    ):
+        answer = client.open(path, method=method, **sent)
+        assert (answer.status_code, "RateLimit" in answer.headers) == (status, False)
+    assert [write(client).status_code for _ in range(3)] == [201, 429, 429]
+
+
 def test_reads_are_never_limited_and_say_nothing(limited: Callable[..., FlaskClient]) -> None:
     client = limited(limit_writes=1, limit_wrong_codes=1)
     code = write(client).get_json()["short_code"]
