@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -134,6 +135,15 @@ class Cache:
             return True
         except RedisUnavailable:
             return False
+
+    def put_new(self, rows: Sequence[Any]) -> None:
+        """Caches new links after the commit, as bans are then; none when that cannot be told."""
+        if db.in_transaction():
+            db.after_commit(partial(self.put_new, rows))
+        elif redis_connection.url:
+            with suppress(DatabaseUnavailable):
+                for batch in _batches(rows):
+                    self.put_links([(row.short_code, link_of(row).text()) for row in batch])
 
     def get_link(self, short_code: str) -> Link | None:
         """The cached link; None for none, and for a text that is no link."""

@@ -10,8 +10,7 @@ from app import database, metrics
 from app.database import db
 from app.errors import ApiError, NotFound, Unavailable
 from app.models import Url, UrlTag, User
-from app.redirects.connection import redis_connection
-from app.redirects.links import cache, link_of
+from app.redirects.links import cache
 from app.schemas import UrlCreate, is_reserved
 from app.services import access, audit, events, states, tables, urls
 
@@ -43,9 +42,7 @@ def create(given: Sequence[UrlCreate | ApiError], all_or_nothing: bool = False) 
             raise Refused(outcomes)
         _add_events_and_tags(rows)
     metrics.urls_created.inc(len(rows))
-    if redis_connection.url:
-        for batch in _batches(rows):
-            cache.put_links([(row.short_code, link_of(row).text()) for row in batch])
+    cache.put_new(rows)
     return outcomes
 
 

@@ -15,7 +15,6 @@ from app import database, metrics
 from app.database import db, now
 from app.errors import Conflict, NotFound, Unavailable
 from app.models import Event, Url
-from app.redirects.connection import redis_connection
 from app.redirects.drain import drain
 from app.redirects.links import add_pending, cache, deliver, link_of
 from app.schemas import UrlCreate, UrlUpdate, is_reserved
@@ -42,8 +41,7 @@ def create(data: UrlCreate, code: Callable[[], str] = new_code) -> Any:
     data = access.owned(data)
     url = _insert_own_code(data) if data.short_code else _insert_new_code(data, code)
     metrics.urls_created.inc()
-    if redis_connection.url:
-        cache.put_links([(url.short_code, link_of(url).text())])
+    cache.put_new([url])
     return url
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -14,12 +15,13 @@ import psycopg2
 import pytest
 import redis
 
-from app.database import db, now, released
+from app.database import DatabaseUnavailable, db, now, released
 from app.models import Url
-from app.redirects.bans import bans
+from app.redirects.bans import FRESH_SECONDS, Bans, bans
 from app.redirects.links import BANNED, Link, cache, count_pending, deliver_pending, link_of
-from app.services import hosts
-from testkit.servers import LONG_LOCKS, Postgres, Redis
+from app.schemas import UrlCreate
+from app.services import hosts, urls
+from testkit.servers import LONG_LOCKS, Postgres, Redis, wait_for
 from tests.answers import check
 from tests.conftest import Api, Command, pause_over
 
@@ -131,6 +133,12 @@ def test_a_link_made_by_a_process_that_does_not_know_yet_is_banned_soon(api: Api
     assert status(api, url) == 451
 
 
+def test_a_ban_waits_until_every_process_knows_of_it(api: Api) -> None:
+    began = time.monotonic()
+    ban()
+    assert time.monotonic() - began >= FRESH_SECONDS
+
+
 def test_links_that_nginx_serves_alone_have_no_banned_ones(
     api: Api, holdfast: Command, tmp_path: Path
 ) -> None:
@@ -197,6 +205,40 @@ def test_a_ban_while_redis_is_down_is_told_when_it_is_back(
     assert status(shared, url) == 451
 
 
+MAKING: dict[str, dict[str, Any]] = {
+    "/urls": {"original_url": BAD},
+    "/shorten": {"url": BAD},
+    "/urls/bulk": {"urls": [{"original_url": BAD}]},
+}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "one"}], ids=["plain", "once"])
+@pytest.mark.parametrize("path", MAKING)
+def test_a_link_is_made_also_when_bans_cannot_be_read_afterwards(
+    shared: Api, monkeypatch: pytest.MonkeyPatch, path: str, headers: dict[str, str]
+) -> None:
+    def unreadable(_bans: Bans, _address: str) -> bool:
+        raise DatabaseUnavailable("it went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bans, "covers", unreadable)
+        check(shared.client.post(path, json=MAKING[path], headers=headers), 201)
+    [url] = shared.get("/urls")
+    assert status(shared, url) == 302
+
+
+@pytest.mark.services
+def test_a_link_that_was_banned_while_it_was_made_is_not_cached_as_active(
+    shared: Api, held: redis.Redis
+) -> None:
+    with db.atomic():
+        url = urls.create(UrlCreate(original_url=BAD))
+        hosts.ban("evil.example", "")
+        bans.forget()  # a second later
+    assert held.get(f"link:{url.short_code}") == f"i 1 {url.id} banned".encode()
+
+
 # ---- on PostgreSQL ----
 
 
@@ -210,6 +252,21 @@ def renewing() -> threading.Thread:
     thread = threading.Thread(target=renew)
     thread.start()
     return thread
+
+
+def wait_for_lock(database_url: str, thread: threading.Thread) -> None:
+    """Until the thread waits for a lock; it must not end before."""
+    waiting = """SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE NOT granted AND datname = current_database()"""
+    with closing(psycopg2.connect(database_url)) as looking, looking.cursor() as cursor:
+
+        def waits() -> bool:
+            cursor.execute(waiting)
+            return cursor.fetchone() is not None or not thread.is_alive()
+
+        looking.autocommit = True
+        wait_for(waits, what="a thread that waits for a lock")
+    assert thread.is_alive()
 
 
 @pytest.mark.services
@@ -229,8 +286,7 @@ def test_a_ban_waits_for_changes_that_are_under_way(
     with released(), closing(psycopg2.connect(database_url)) as other:
         other.cursor().execute(lock)
         thread = renewing()
-        thread.join(3)
-        assert thread.is_alive()
+        wait_for_lock(database_url, thread)
         versions = dict(db.execute_sql("SELECT id, version FROM urls").fetchall())
         waits_for_rows = "urls" in lock
         assert versions == {1: 1, 2: 1 + waits_for_rows, 3: 1 + waits_for_rows}
