@@ -35,6 +35,7 @@ def create(given: Sequence[UrlCreate | ApiError], all_or_nothing: bool = False) 
     """
     outcomes: list[Outcome] = [_owned(each) for each in given]
     with db.atomic():
+        database.share_lock("hosts")  # as for a single link
         _refuse_unknown_users(outcomes)
         _insert_all(outcomes)
         rows = [outcome for outcome in outcomes if not isinstance(outcome, ApiError)]

@@ -65,7 +65,7 @@ def renew(host: str, action: str) -> Iterator[Renewed]:
     `action`: what the audit trail says of each, ban or unban.
 
     What Redis holds was put there by a process that may not have known of the change. So this
-    first waits until all know it, and until changes of links that began before have ended.
+    first waits until all know it, and until links are stored whose making or change began before.
     """
     time.sleep(1.2 * FRESH_SECONDS)
     with released(), without_timeouts():

@@ -77,6 +77,7 @@ def _insert(data: UrlCreate, short_code: str) -> Any:
     if is_reserved(short_code):
         raise IntegrityError(f"{short_code} is reserved")
     with db.atomic():
+        database.share_lock("hosts")  # a ban waits for links that may not know of it
         url = _insert_of_user(values_of(data, short_code))
         _add_events(url, "created", {"short_code": short_code, "original_url": url.original_url})
         audit.note_all([states.created(url)])

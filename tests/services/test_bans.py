@@ -21,7 +21,7 @@ from app.redirects.bans import FRESH_SECONDS, Bans, bans
 from app.redirects.links import BANNED, Link, cache, count_pending, deliver_pending, link_of
 from app.schemas import UrlCreate
 from app.services import hosts, urls
-from testkit.servers import LONG_LOCKS, Postgres, Redis, wait_for
+from testkit.servers import HANGS_SECONDS, LONG_LOCKS, Postgres, Redis, wait_for
 from tests.answers import check
 from tests.conftest import Api, Command, pause_over
 
@@ -293,6 +293,32 @@ def test_a_ban_waits_for_changes_that_are_under_way(
         other.rollback()
         thread.join()
     assert [Url.get(Url.id == url["id"]).version for url in urls] == [2, 2, 2]
+
+
+@pytest.mark.services
+def test_a_ban_waits_for_links_that_are_being_made(on_postgres: tuple[Api, str]) -> None:
+    _, database_url = on_postgres
+    made, over = threading.Event(), threading.Event()
+
+    def make() -> None:
+        with released(), db.atomic():
+            urls.create(UrlCreate(original_url=BAD))
+            made.set()
+            over.wait(HANGS_SECONDS)
+
+    making = threading.Thread(target=make)
+    making.start()
+    assert made.wait(HANGS_SECONDS)
+    with released():
+        hosts.ban("evil.example", "")
+    thread = renewing()
+    try:
+        wait_for_lock(database_url, thread)
+    finally:
+        over.set()
+        making.join()
+        thread.join()
+    assert [url.version for url in Url.select()] == [2]
 
 
 # ---- in the audit trail ----
