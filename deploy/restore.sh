@@ -11,7 +11,7 @@ fail() { say "$*" >&2; exit 1; }
 compose() { docker compose --project-directory "$here" -f "$here/docker-compose.yml" "$@"; }
 postgres() { compose exec -T postgres "$@"; }
 
-tables() { postgres psql -U postgres -qtAc "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')" holdfast; }
+tables() { postgres psql -U holdfast -qtAc "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')" holdfast; }
 
 refuse_unless_empty() {
   [[ $(tables) == 0 ]] || fail "the database is not empty, and nothing was changed. To put what is in it aside:

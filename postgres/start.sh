@@ -5,8 +5,8 @@ here=/etc/holdfast
 ready=/tmp/roles # the health check wants it
 rm -f "$ready"
 
-# By the socket, which only this container has.
-as() { psql -qX -v ON_ERROR_STOP=1 -h /var/run/postgresql -U "$@"; }
+# By the socket, which only this container has; with no operator or function that the application has made.
+as() { PGOPTIONS='-c search_path=pg_catalog' psql -qX -v ON_ERROR_STOP=1 -h /var/run/postgresql -U "$@"; }
 
 # Until 1.0 the superuser was called holdfast. A session cannot rename its own role, so another superuser lives for a moment; whoever has
 # got in before as holdfast is sent away, for he would go on as a superuser.

@@ -255,6 +255,21 @@ def test_the_service_works_with_a_sealed_trail_and_its_dump_is_restored(
         ask(sealed, "ALTER TABLE audit DISABLE TRIGGER USER", user="holdfast")
 
 
+HIJACK = """
+CREATE FUNCTION seize(a oid, b regrole) RETURNS boolean LANGUAGE plpgsql AS
+$$ BEGIN ALTER ROLE holdfast SUPERUSER; RETURN a <> b::oid; END $$;
+CREATE OPERATOR public.<> (LEFTARG = oid, RIGHTARG = regrole, FUNCTION = seize);
+ALTER DATABASE holdfast SET search_path = public, pg_catalog
+"""
+
+
+def test_what_the_superuser_runs_is_nothing_that_the_application_made(sealed: Postgres) -> None:
+    for statement in HIJACK.split(";\n"):
+        ask(sealed, statement, user="holdfast")
+    see_to_roles(sealed, "seal")
+    assert ask(sealed, ROLES) == [("holdfast", False), ("monitor", False), ("postgres", True)]
+
+
 def test_its_owner_may_remove_what_is_old(sealed: Postgres) -> None:
     """As docs/privacy.md says it."""
     before = ask(sealed, "SELECT * FROM audit")
