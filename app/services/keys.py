@@ -32,16 +32,14 @@ def create(data: KeyCreate) -> tuple[Any, Secret]:
     """A new key; raises Conflict for a name that any key has, also a revoked one, and NotFound."""
     secret = new_secret()
     values = {**data.model_dump(), "hash": secret.hash, "created_at": now()}
-    if data.user_id is not None:
-        users.get(data.user_id)
     try:
         with db.atomic():
+            if data.user_id is not None:
+                users.get(data.user_id, "FOR SHARE")  # it is not deleted meanwhile
             key = tables.insert(ApiKey, values)
             audit.note("create", "key", key.id, None, key_state(key))
             return key, secret
     except IntegrityError:
-        if data.user_id is not None:
-            users.get(data.user_id)  # it may have been deleted at this moment
         raise Conflict(f"Key name already exists: {data.name}") from None
 
 
@@ -121,7 +119,7 @@ def rotate(key_id: int) -> tuple[Any, Secret]:
         tables.later(_ROTATE, [secret.hash, key.hash, until, key_id])
         _note("rotate", key, old_until=until)
     _remembered.clear()
-    return get(key_id), secret
+    return key._replace(hash=secret.hash, old_hash=key.hash, old_until=until), secret
 
 
 class _Answer(NamedTuple):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from flask import Flask
 
@@ -21,6 +22,7 @@ from app.models import ApiKey
 from app.schemas import KeyCreate, check
 from app.services import keys
 from app.services.keysecrets import Secret
+from app.unavailable import LockedTooLong
 from testkit.servers import Postgres, free_port, wait_for
 from tests.conftest import Api
 
@@ -84,6 +86,18 @@ def test_a_key_of_an_unknown_user_is_refused(app: Flask) -> None:
         with pytest.raises(NotFound, match=f"User {user} not found"):
             made(user_id=user)
     assert ApiKey.select().count() == 0
+
+
+@pytest.mark.services
+def test_a_key_waits_for_the_deletion_of_its_user(bound: Bound, postgres_server: Postgres) -> None:
+    """Else it would go with the user, and the audit trail would not tell of it."""
+    url = postgres_server.another_database()
+    user = bound(database_url=url, redis_url="").user()["id"]
+    with closing(psycopg2.connect(url.replace("+pool", ""))) as other:
+        other.cursor().execute(f"SELECT 1 FROM users WHERE id = {user} FOR NO KEY UPDATE")
+        with pytest.raises(LockedTooLong):
+            made(user_id=user)
+    assert made(user_id=user)[0].user_id == user
 
 
 @pytest.mark.parametrize(
@@ -160,6 +174,16 @@ def test_after_a_rotation_both_secrets_work_for_a_day(app: Flask) -> None:
     forgotten()
     assert keys.find(old.text) is None
     assert keys.find(new.text) is not None
+
+
+def test_a_rotated_key_is_the_row_of_its_own_transaction(
+    app: Flask, statements: Callable[[], list[str]]
+) -> None:
+    key, _ = made()
+    statements()
+    rotated, _ = keys.rotate(key.id)
+    assert sum("FROM api_keys" in each for each in statements()) == 1
+    assert rotated == keys.get(key.id)
 
 
 def test_the_second_rotation_ends_the_first_secret(app: Flask) -> None:
@@ -284,9 +308,8 @@ def test_a_locked_sqlite_delays_nobody(bound: Bound, tmp_path: Path) -> None:
     release()
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
         assert keys.find(secret.text)
-        assert time.monotonic() - began < 5  # SQLite waits for 10
+        assert keys.noting.is_running()  # the note still waits for the lock
         other.execute("ROLLBACK")
     wait_for(lambda: used(key) is not None, what="the note")
 
