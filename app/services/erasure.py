@@ -16,7 +16,7 @@ from typing import Any
 from app.database import db
 from app.errors import NotFound
 from app.models import ApiKey, Audit, Event, Url, User
-from app.services import tables, urls, users
+from app.services import audit, states, tables, urls, users
 
 ERASED_URL = "https://erased.invalid/"
 _BATCH = 1000
@@ -82,10 +82,15 @@ def _remove(ids: list[int]) -> int:
 
 
 def _blank(link: Any) -> None:
-    with suppress(NotFound):  # it was deleted before
+    try:
         urls.delete(link.id, action="erase")
+        was_deleted = False
+    except NotFound:
+        was_deleted = True
     blank = {"original_url": ERASED_URL, "title": None, "expired_url": None, "tags": "[]"}
     with db.atomic():
+        if was_deleted:
+            audit.note_all([states.changed("erase", link, link)])
         tables.later("DELETE FROM url_tags WHERE url_id = ?", [link.id])
         tables.update_later(Url, link.id, blank)
 

@@ -124,6 +124,8 @@ def test_a_link_is_blank_and_its_code_stays_taken(
     shown = rows_of(holdfast("erase", "--link", "mine"))
     assert {row["table"] for row in shown} == {"urls", "events"}
     assert holdfast("erase", "--link", "mine", "--apply").exit_code == 0
+    noted = api.get(f"/audit?kind=url&action=erase&subject_id={url['id']}")
+    assert [(each["before"], each["after"]) for each in noted] == [({"short_code": "mine"}, None)]
     row = Url.get_by_id(url["id"])
     assert (row.original_url, row.title, row.tags) == (ERASED_URL, None, "[]")
     assert UrlTag.select().count() == 0
