@@ -94,11 +94,14 @@ def ban(host: str, reason: str) -> None:
 @links.command()
 @_HOST
 def unban(host: str) -> None:
-    """Turn the links to HOST on again."""
+    """Turn the links to HOST on again.
+
+    Again, or for a host that was not banned, it repeats its work.
+    """
     _ready()
     with released():
-        if not hosts.allow(host):
-            raise click.ClickException(f"{host} is not banned")
+        has_ended = hosts.allow(host)
+    click.echo(f"{host} {'is banned no more' if has_ended else 'was not banned'}", err=True)
     _renew(host, "unban", "lead where they led, unless another ban has them")
 
 
