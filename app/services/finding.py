@@ -50,10 +50,17 @@ def page(query: UrlQuery) -> Page:
 
 
 def page_of_user(user_id: int, query: ListQuery) -> Page:
-    found = page(UrlQuery.model_construct(**dict(query), user_id=user_id))
-    if not found.rows:
+    """The links of a user; raises NotFound where the caller sees neither it nor one of them."""
+    wanted = UrlQuery.model_construct(**dict(query), user_id=user_id)
+    found = page(wanted)
+    if not found.rows and not _is_any(wanted):
         users.get(user_id)  # a user that has links exists
     return found
+
+
+def _is_any(query: UrlFilters) -> bool:
+    wanted = conditions(query)
+    return wanted is not None and tables.count(Url, wanted, 0) > 0
 
 
 def _is_dated(query: UrlFilters) -> bool:

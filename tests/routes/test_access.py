@@ -213,6 +213,17 @@ def test_a_key_that_makes_links_sees_what_it_made(world: World) -> None:
     assert len(UrlKey.select()) == 4
 
 
+def test_behind_the_links_that_a_key_made_for_a_user_there_are_none(world: World) -> None:
+    ask, path = world.key("create", bound=False), f"/users/{world.own}/urls"
+    made = ask("POST", "/urls", 201, json={**LINK, "user_id": world.own}).get_json()
+    assert ids(ask("GET", path, 200)) == [made["id"]]
+    for query in ("page=99", f"page={10**30}", f"after={made['id']}"):
+        assert ask("GET", f"{path}?{query}", 200).get_json() == []
+    for user in (world.other, UNKNOWN):
+        for query in ("page=1", "page=99"):
+            ask("GET", f"/users/{user}/urls?{query}", 404)
+
+
 def test_other_keys_leave_no_note_of_what_they_made(world: World) -> None:
     world.key("write", bound=False)("POST", "/urls", 201, json=LINK)
     assert UrlKey.select().count() == 0
