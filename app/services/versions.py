@@ -50,24 +50,33 @@ def page(url_id: int, query: ListQuery) -> Page:
     below, offset = LARGEST_ID, (paging.number(query) - 1) * size
     if query.after is not None:
         below, offset = max(0, min(query.after, LARGEST_ID)), 0
-    total = len(_known(url, LARGEST_ID, LARGEST_ID)) if query.count else None
-    known = _known(url, below, min(offset + size + 1, LARGEST_ID))
-    chosen = known[offset : offset + size]
+    offset = min(offset, LARGEST_ID - size - 2)
+    total = _known(url, "count(*)", LARGEST_ID, LARGEST_ID)[0] if query.count else None
+    rest = f"ORDER BY version DESC LIMIT {size + 1} OFFSET {offset}"
+    known = _known(url, "version", below, offset + size + 2, rest)
+    chosen = known[:size]
     rows = _rows(url, chosen)
     found = [_shown(url, version, rows) for version in chosen]
-    return Page(found, len(known) > offset + size, total)
+    return Page(found, len(known) > size, total)
 
 
-def _known(url: Any, below: int, most: int) -> list[int]:
-    """The newest `most` known versions that are smaller than `below`.
+# The link has the last version. An audit row knows its own, and what was before.
+_KNOWN = """WITH changes AS (
+    SELECT version, before IS NOT NULL AS has_before FROM audit
+    WHERE {changes} AND version <= ? ORDER BY version DESC LIMIT {most}
+)
+SELECT {what} FROM (
+    SELECT version FROM changes UNION SELECT version - 1 FROM changes WHERE has_before
+    UNION SELECT ?
+) AS known WHERE version < ? {rest}"""
 
-    The link has the last one. An audit row knows its own, and what was before.
-    """
-    wanted = {**_changes_of(url), "version <= ?": (below,)}
-    order = f"ORDER BY version DESC LIMIT {min(most + 1, LARGEST_ID)}"
-    rows = tables.select("version, before IS NOT NULL", Audit, wanted, order).fetchall()
-    found = {url.version, *(version - back for version, has in rows for back in range(1 + has))}
-    return sorted((version for version in found if version < below), reverse=True)[:most]
+
+def _known(url: Any, what: str, below: int, most: int, rest: str = "") -> list[int]:
+    """`what` of the known versions smaller than `below`, as the newest `most` changes tell them."""
+    changes = _changes_of(url)
+    sql = _KNOWN.format(changes=" AND ".join(changes), most=most, what=what, rest=rest)
+    values = [*tables.values_of(changes), below, url.version, below]
+    return [row[0] for row in tables.execute(sql, values).fetchall()]
 
 
 def _changes_of(url: Any) -> Conditions:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.database import now
+from app.database import db, now
 from app.models import Audit, Event, Url, UrlTag
 from app.services import urls
 from tests.answers import check
@@ -133,6 +134,34 @@ def test_versions_come_newest_first_in_pages(api: Api) -> None:
     for query in (f"?page={10**18}", f"?page={10**30}", "?after=1", "?after=0", "?after=-3"):
         assert numbers(api, link, query) == []
     assert numbers(api, link, f"?per_page=2&after={10**30}") == [7, 6]
+
+
+def peak(api: Api, link: Link, query: str) -> int:
+    """The most bytes that an answer takes."""
+    tracemalloc.start()
+    try:
+        assert check(api.client.get(f"/urls/{link['id']}/versions?{query}"), 200)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_versions_take_no_more_memory_than_few(api: Api) -> None:
+    link, many = api.url(), 20_000
+    queries = ("count=true&per_page=1", f"page={10**12}", f"per_page=2&page={many // 2 - 1}")
+    few = max(peak(api, link, query) for query in (*queries, *queries))
+    row = {"key": "", "address": "", "request_id": "", "action": "update", "kind": "url"}
+    state = Audit.get(Audit.subject_id == link["id"]).after
+    row |= {"subject_id": link["id"], "before": "{}", "after": state}
+    with db.atomic():
+        for start in range(2, many + 1, 1000):
+            rows = [{**row, "version": version} for version in range(start, start + 1000)]
+            Audit.insert_many(rows).execute()
+        Url.update(version=many + 1).execute()
+    answer = check(api.client.get(f"/urls/{link['id']}/versions?count=true&per_page=1"), 200)
+    assert answer.headers["X-Total-Count"] == str(many + 1)
+    assert numbers(api, link, f"?per_page=2&page={many // 2 - 1}") == [5, 4]
+    assert max(peak(api, link, query) for query in queries) < 3 * few
 
 
 def test_of_an_older_link_the_first_audited_change_tells_what_was_before(api: Api) -> None:
