@@ -27,8 +27,9 @@ State = dict[str, Any]
 class Change(NamedTuple):
     """What happened to `kind`, as JSON values.
 
-    `before`: what differed, as it was; all of it when the subject is gone. `after`: the whole
-    state; None when the subject is gone. `version`: of users and links, that of `after`.
+    `before`: what differed, as it was. When the subject is gone all of it; but of a link that goes
+    with its user, or is erased, the short code only, and of an erased user nothing. `after`: the
+    whole state; None when the subject is gone. `version`: of users and links, after the change.
     """
 
     action: str

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sqlite3
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psycopg2
 import pytest
@@ -18,8 +22,9 @@ from peewee import PeeweeException
 from app.database import db, released
 from app.errors import Conflict
 from app.models import Audit
-from app.schemas import KeyCreate, UserCreate
+from app.schemas import KeyCreate, UrlsChange, UserCreate
 from app.services import audit, keys, urls, users
+from testkit.servers import ROOT
 from tests.answers import check
 from tests.conftest import Api, Command
 from tests.imports.uploads import post_file
@@ -196,6 +201,52 @@ def test_a_row_is_never_changed_or_removed(api: Api, sql: str) -> None:
     with pytest.raises((PeeweeException, psycopg2.Error, sqlite3.Error)), db.atomic():
         db.execute_sql(sql.format(before[0]["id"]))
     assert trail() == before
+
+
+def test_its_owner_may_remove_what_is_old_from_sqlite(
+    bound: Callable[..., Api], tmp_path: Path
+) -> None:
+    """As docs/privacy.md says it; on PostgreSQL tests/test_roles.py does it."""
+    file, page = tmp_path / "holdfast.db", (ROOT / "docs" / "privacy.md").read_text()
+    block = re.findall("```sql\n(.*?)```", page, re.DOTALL)[1]
+    url = bound(database_url=f"sqlite:///{file}", redis_url="").url()
+    with closing(sqlite3.connect(file, isolation_level=None)) as owner:
+        names = "key, address, request_id, action, kind"
+        old = f"INSERT INTO audit (at, {names}) SELECT datetime(at, '-401 days'), {names}"
+        owner.execute(f"{old} FROM audit")
+        owner.executescript(block)
+        assert owner.execute("SELECT subject_id FROM audit").fetchall() == [(url["id"],)]
+        with pytest.raises(sqlite3.IntegrityError, match="can only be added to"):
+            owner.execute("DELETE FROM audit")
+
+
+# ---- what the API page says ----
+
+PLACES = {"note": 0, "_note": 0, "Change": 0, "changed": 0, "change": 1}
+"""Where calls name the action."""
+
+
+def actions_in(tree: ast.AST) -> Iterator[object]:
+    for node in ast.walk(tree):
+        given: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            place = PLACES.get(ast.unparse(node.func).rpartition(".")[2], len(node.args))
+            given = [*node.args[place : place + 1]]
+            given += [each.value for each in node.keywords if each.arg == "action"]
+        elif isinstance(node, ast.FunctionDef):
+            names = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+            both = zip(names, node.args.defaults, strict=True)
+            given = [value for name, value in both if name.arg == "action"]
+        yield from (each.value for each in given if isinstance(each, ast.Constant))
+
+
+def test_the_api_page_names_every_action(app: Flask) -> None:
+    code = [*ROOT.glob("app/services/*.py"), *ROOT.glob("app/imports/*.py")]
+    noted = {name for path in code for name in actions_in(ast.parse(path.read_text()))}
+    noted |= {*get_args(UrlsChange.model_fields["action"].annotation)}
+    row = re.search(r"^\| `action` \| (.*) \|$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    assert row
+    assert {*re.findall("`(.*?)`", row[1])} == noted
 
 
 # ---- imports, commands, settings ----
