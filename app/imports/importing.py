@@ -91,8 +91,11 @@ def load(
 
 @contextmanager
 def _opened(paths: Sequence[str], source: str | None) -> Iterator[list[File]]:
+    files: list[File] = []  # held here, so that each is closed before it can be garbage
     with ExitStack() as stack:
-        yield [_read(stack.enter_context(_open(path)), path, source, True) for path in paths]
+        for path in paths:
+            files.append(_read(stack.enter_context(_open(path)), path, source, True))
+        yield files
 
 
 def _read(stream: IO[bytes], name: str, source: str | None, lenient: bool) -> File:
