@@ -26,6 +26,7 @@ from tests.test_stack_files import FILES, STACK_VARIABLES, readable_by_the_appli
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 
 @pytest.fixture
@@ -94,6 +95,13 @@ def test_every_make_target_that_a_document_names_exists(name: str) -> None:
     )
     assert named
     assert named <= targets
+
+
+def test_the_changelog_says_of_every_migration_what_it_locks() -> None:
+    rows = re.findall(r"^\| (\d{4}(?:, \d{4})*) \|", CHANGELOG, re.MULTILINE)
+    named = [number for row in rows for number in row.split(", ")]
+    files = sorted(path.name[:4] for path in (ROOT / "app/migrations").glob("0*.py"))
+    assert sorted(named) == files[1:]  # the first one makes the tables
 
 
 def test_readme_and_contributing_name_every_make_target() -> None:
