@@ -369,6 +369,9 @@ def test_the_configuration_page_has_every_variable_of_the_stack(text: str, colum
     documented = {
         name: default.strip(" `") for name, default, where in rows if where in ("both", column)
     }
+    [passed] = re.findall(r"pass through, with the defaults above: ([^.]+)\.", page)
+    own = dict(re.findall(r"^\| `([A-Z_]+)` \|(.*?)\| .* \| `app/", page, re.MULTILINE))
+    documented |= {name: own[name].strip(" `") for name in re.findall("`([A-Z_]+)`", passed)}
     taken = dict(re.findall(r"\$\{([A-Z_]+):-((?:[^{}]|\$\{[^}]*\})*)\}", text))
     taken |= (
         {"GRAFANA_URL": documented["GRAFANA_URL"]}
