@@ -1,4 +1,8 @@
-"""Claims: the ids of stored clicks that the stream may still bring, so that each is stored once."""
+"""Claims: rows with clicks' ids. Whoever inserts a click's first claim decides what becomes of it.
+
+The drain claims what it stores, and skips each id that is claimed. A request whose click has an
+unknown outcome claims it to store or to cancel it. So each click is stored once at most.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,9 @@ from app import database
 from app.database import now
 from app.models import ClickClaim
 
-# How long a click's other copy may take to arrive. A request that takes a minute is killed;
-# a Redis that was unavailable may come back with what it held.
-REQUEST_MAY_COME = timedelta(minutes=10)
-STREAM_MAY_COME = timedelta(days=30)
+# For how long a claim is kept: until nobody can try to store the same click again.
+KEEP_FOR_REQUEST = timedelta(minutes=10)  # a request that takes a minute is killed
+KEEP_FOR_STREAM = timedelta(days=30)  # Redis may be unavailable, and come back with what it held
 _PROCESS_LENGTH = 12  # of a click's id; the rest is the process' number for it
 
 
@@ -25,7 +28,17 @@ def claim_alone(click_id: str) -> bool:
     database.lock_briefly("drain")
     if click_id in claimed([click_id]):
         return False
-    claim([click_id], STREAM_MAY_COME)
+    claim([click_id], KEEP_FOR_STREAM)
+    return True
+
+
+def note_cancelled(click_id: str) -> bool:
+    """Notes in the running transaction, which holds the lock `drain`; False when noted before."""
+    name = f"cancelled {click_id}"  # in place of a process: none has such a name
+    if ClickClaim.select().where(ClickClaim.process == name).exists():
+        return False
+    row = (name, 0, 0, "[]", now() + KEEP_FOR_STREAM)
+    ClickClaim.insert_many([row], ClickClaim._meta.sorted_fields[1:]).execute()
     return True
 
 

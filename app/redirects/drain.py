@@ -20,7 +20,7 @@ from typing import Any
 from app import bulk, database
 from app.database import db
 from app.models import KeyValue
-from app.redirects.claims import REQUEST_MAY_COME, claim, claimed
+from app.redirects.claims import KEEP_FOR_REQUEST, claim, claimed
 from app.redirects.clicks import Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
 from app.redirects.counting import Lines, count, line_of
@@ -188,7 +188,7 @@ def store(batch: Sequence[Click]) -> None:
     )
     database.trust_references()  # count() holds the links' rows, and with them their owners
     bulk.insert("events", ("url_id", "user_id", "event_type", "timestamp", "details"), rows)
-    claim([click.id for click in clicks], REQUEST_MAY_COME)
+    claim([click.id for click in clicks], KEEP_FOR_REQUEST)
 
 
 def moment(ms: int) -> datetime:

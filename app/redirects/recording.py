@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from app import metrics
 from app.database import DatabaseUnavailable, db
 from app.models import Event, Url
-from app.redirects.claims import claim_alone
+from app.redirects.claims import claim_alone, note_cancelled
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
 from app.redirects.counting import orphans, uncount
@@ -170,16 +170,21 @@ def _look_up(short_code: str) -> Link | None:
 def cancel(click: Click) -> None:
     """Sees to it that an unknown click of a refused request is not counted.
 
-    The drain will skip it, or what the drain has stored is deleted.
+    The drain will skip it, or its event is deleted. It is called again after a COMMIT without an
+    answer. If that one succeeded, the claim is our own, and the event that is left another click's.
     """
     with db.atomic():
-        if not claim_alone(click.id):
+        is_claimed = not claim_alone(click.id)
+        if note_cancelled(click.id) and is_claimed:
             _delete_event(click)
     click.outcome = Outcome.NOT_RECORDED
 
 
 def _delete_event(click: Click) -> None:
-    """Deletes one event of this visitor and second; if there are several, only ids differ."""
+    """Deletes an event of this visitor and second, if there is one.
+
+    If several match they are identical except for the row id, so any will do.
+    """
     url: Any = Url.get_or_none(Url.short_code == click.short_code)
     alike = (
         (Event.url == url) & (Event.event_type == "clicked") & (Event.timestamp == moment(click.ms))

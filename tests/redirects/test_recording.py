@@ -195,6 +195,24 @@ def test_claims_are_deleted_when_no_copy_can_arrive_any_more(api: Api) -> None:
     assert [claim.lowest for claim in ClickClaim.select()] == [2]
 
 
+@pytest.mark.parametrize("drained", [1, 2], ids=["before the drain", "after it"])
+def test_a_click_that_is_cancelled_again_takes_no_other_click_with_it(
+    api: Api, drained: int
+) -> None:
+    """The answer to the first COMMIT was lost, so the replica cannot know that it is done."""
+    url = api.url()
+    other, refused = clicks_on(url, 2)  # of one visitor, in one second
+    with db.atomic():
+        store([other, refused][:drained])
+    for _ in range(2):
+        refused.outcome = Outcome.UNKNOWN
+        recording.cancel(refused)
+    assert len(api.get("/events?type=clicked")) == 1
+    with db.atomic():
+        store([refused])  # the stream brings it in the end
+    assert len(api.get("/events?type=clicked")) == 1
+
+
 def clicks_on(url: dict[str, Any], number: int) -> list[Click]:
     link = Link(ACTIVE, 1, url["id"], url["original_url"])
     return [
