@@ -23,6 +23,7 @@ it stores; so a click with an unknown outcome is stored once, whether Redis has 
 
 from __future__ import annotations
 
+import logging
 from collections import deque, namedtuple
 from typing import Any, NamedTuple
 
@@ -51,6 +52,8 @@ from app.redirects.rollups import fold_sometimes
 from app.redirects.storing import has_clicks_left, spend, store_alone
 from app.redirects.visits import stored
 from app.repeating import UntilDone
+
+log = logging.getLogger(__name__)
 
 _MOST_TO_CANCEL, _BATCH = 100_000, 200
 
@@ -196,12 +199,18 @@ def _delete_event(click: Click) -> None:
             return
 
 
-_to_cancel: deque[Click] = deque(maxlen=_MOST_TO_CANCEL)
+_to_cancel: deque[Click] = deque()
 
 
 def cancel_later(click: Click) -> None:
-    """As cancel, as soon as the database is there: by one thread of its own."""
+    """As cancel, as soon as the database is available: by one thread of its own.
+
+    When too many wait, the oldest is given up, which is logged. It is counted if Redis has it.
+    """
     _to_cancel.append(click)
+    if len(_to_cancel) > _MOST_TO_CANCEL:
+        lost = _to_cancel.popleft()
+        log.error("too many clicks wait to be cancelled; one may be counted: %s", lost.id)
     _cancelling.start()
 
 

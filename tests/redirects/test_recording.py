@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from datetime import timedelta
 from typing import Any
@@ -169,6 +170,19 @@ def test_a_redirect_that_was_refused_while_both_were_unavailable_is_no_click_lat
     wait_for(is_refused, what="the click's refusal, by itself")
     drain.run()
     assert api.clicks(url) == 1
+
+
+def test_a_click_that_is_not_cancelled_because_too_many_wait_is_logged(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording, "_MOST_TO_CANCEL", 2)
+    clicks = clicks_on(api.url(), 3)
+    with caplog.at_level(logging.ERROR, "app.redirects.recording"):
+        for click in clicks:
+            recording.cancel_later(click)
+    [said] = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert clicks[0].id in said
+    wait_for(lambda: not recording._cancelling.is_running(), what="the others' cancellation")
 
 
 def is_refused() -> bool:
