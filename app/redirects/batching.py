@@ -31,15 +31,15 @@ from app.redirects.connection import (
 class LoopConnection(asyncio.Protocol):
     """One connection of an event loop, with one call on its way at a time.
 
-    Requests that arrive during a call are sent together as the next one. `lost` is called when the
-    connection ends, with the moment at which a call began that timed out, if that was why.
+    Requests that arrive during a call are sent together as the next one. `lost(began)` is called
+    when the connection ends. `began` is the start time of the call that timed out, else None.
     """
 
     def __init__(self, breaker: Breaker, lost: Callable[[float | None], None]) -> None:
         self._loop, self._breaker, self._lost = asyncio.get_running_loop(), breaker, lost
         self._timed_out: float | None = None
         self._reader = hiredis.Reader()
-        self._orders: deque[asyncio.Future[Any]] = deque()
+        self._handshake: deque[asyncio.Future[Any]] = deque()
         self._next: list[tuple[str, str, asyncio.Future[Any]]] = []
         self._called: list[tuple[str, str, asyncio.Future[Any]]] = []
         self._called_at = 0.0
@@ -48,11 +48,11 @@ class LoopConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
-    def order(self, *command: Any) -> asyncio.Future[Any]:
-        """The answer to any command of the handshake, before the first call."""
+    def send_handshake(self, *command: Any) -> asyncio.Future[Any]:
+        """Sends one command of the handshake, before the first call; returns its reply."""
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._transport.write(pack(command))
-        self._orders.append(reply)
+        self._handshake.append(reply)
         return reply
 
     def follow(self, key: str, line: str) -> asyncio.Future[Any]:
@@ -71,22 +71,22 @@ class LoopConnection(asyncio.Protocol):
         command = ("EVALSHA", FOLLOW.sha, len(keys) + 1, STREAM, *keys, *lines)
         self._transport.write(pack(command))
         if self._timer is None:
-            self._timer = self._loop.call_later(TIMEOUT_SECONDS, self._look)
+            self._timer = self._loop.call_later(TIMEOUT_SECONDS, self._check_timeout)
 
     def data_received(self, data: bytes) -> None:
         self._breaker.answered()
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not False:
-            if self._orders:
-                order = self._orders.popleft()
-                if not order.done():
-                    order.set_result(reply)
+            if self._handshake:
+                waiting = self._handshake.popleft()
+                if not waiting.done():
+                    waiting.set_result(reply)
             else:
                 self._resolve(reply)
 
     def _resolve(self, reply: Any) -> None:
-        if not isinstance(reply, list):  # the script is lost: the next connection loads it
-            self._transport.abort()
+        if not isinstance(reply, list):
+            self._transport.abort()  # an error, e.g. NOSCRIPT: reconnect; the handshake loads it
             return
         for (_, _, waiting), held in zip(self._called, reply, strict=True):
             if not waiting.done():  # its client may have left
@@ -95,8 +95,8 @@ class LoopConnection(asyncio.Protocol):
         if self._next:
             self._loop.call_soon(self._call)  # after what else this turn of the loop brings
 
-    def _look(self) -> None:
-        """Ends the connection when a call timed out; looks again while there is one."""
+    def _check_timeout(self) -> None:
+        """Ends the connection when a call timed out; checks again while there is one."""
         self._timer = None
         if self._called:
             left = self._called_at + TIMEOUT_SECONDS - time.monotonic()
@@ -106,18 +106,21 @@ class LoopConnection(asyncio.Protocol):
                 self._timed_out = self._called_at
                 self._transport.abort()
             else:
-                self._timer = self._loop.call_later(left, self._look)
+                self._timer = self._loop.call_later(left, self._check_timeout)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """What was not sent is unknown as well, rather than waiting for another call."""
+        """Fails all calls as unknown.
+
+        Unsent calls too: it is safe, and faster than waiting for a new connection.
+        """
         self._lost(self._timed_out)
-        for order in self._orders:
-            order.cancel()
+        for waiting in self._handshake:
+            waiting.cancel()
         for _, _, reply in (*self._called, *self._next):
             if not reply.done():
                 reply.set_exception(RedisUnavailable(unknown=True))
         self._called, self._next = [], []
-        self._orders.clear()
+        self._handshake.clear()
 
     def close(self) -> None:
         self._transport.abort()
@@ -126,7 +129,7 @@ class LoopConnection(asyncio.Protocol):
 class LoopRedis:
     """Redis for an event loop: opens a connection at the first request that needs one.
 
-    After a loss at the earliest a second later, unless all that was wrong is one slow call.
+    Reconnects after PAUSE_SECONDS; at once if a single call timed out, and others were answered.
     """
 
     def __init__(self, redis: RedisConnection) -> None:
@@ -171,7 +174,9 @@ class LoopRedis:
     async def _shake_hands(self, connection: LoopConnection) -> None:
         updates = await asyncio.get_running_loop().run_in_executor(None, self._handshake)
         commands = [*self._server.greeting, ("SCRIPT", "LOAD", FOLLOW.text), *updates]
-        for reply in await asyncio.gather(*(connection.order(*command) for command in commands)):
+        for reply in await asyncio.gather(
+            *(connection.send_handshake(*command) for command in commands)
+        ):
             if isinstance(reply, hiredis.ReplyError):
                 raise ConnectionError(f"Redis refused the handshake: {reply}")
 

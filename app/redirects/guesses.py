@@ -49,7 +49,11 @@ def follow(click: Click, address: str) -> Found | None:
 
 
 def refusal(click: Click, address: str) -> DeadLink | None:
-    """Why the database is not asked for this click, whose code the cache does not have."""
+    """Why the database is not asked for this click, whose code the cache does not have.
+
+    None for a click with an unknown outcome: Redis did not answer, so `asked` is False. Such a
+    click is stored or cancelled by recording.follow.
+    """
     standing = wrong_codes.refusal(address) if click.asked and click.link is None else None
     return _refused(standing) if standing else None
 

@@ -2,6 +2,7 @@
 -- KEYS: the link, and the stream.
 -- ARGV: the link, until when to keep it (ms since 1970), the click's line.
 -- The click comes first: a full Redis refuses it, but no command after the script's first write.
+-- Returns the click's id in the stream, or the error of its XADD, which callers get as an error.
 local plain = string.gsub(ARGV[1], '^x%S+', 'a', 1)
 local added = ARGV[3] and redis.pcall('XADD', KEYS[2], '*', 'click', ARGV[3] .. plain)
 -- A slow reader never puts an old link back. A value that is no link counts as older than any.

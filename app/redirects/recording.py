@@ -1,24 +1,35 @@
 """Follows a link and records the click, once, whichever store fails; cancels refused clicks.
 
-A click is not recorded at first. What becomes of it:
+Each click begins as not recorded, at Redis. Each line is one step, and what it may find:
 
-| outcome so far | what happens | outcome | then |
+| outcome | step, and what it finds | new outcome | answer, or next step |
 |---|---|---|---|
-| not recorded | Redis holds an active link; `follow.lua` appends the click | recorded | 302 |
-| not recorded | Redis holds an inactive or deleted link | not recorded | 410, 404 |
-| not recorded | Redis has no link, refuses, or its breaker is open | not recorded | database |
-| not recorded | Redis does not answer | unknown | database |
-| not recorded | database: link active; `put.lua` caches it, appends the click | recorded | 302 |
-| not recorded | the same, and Redis refuses or its circuit breaker is open | recorded | row, 302 |
-| not recorded | the same, and Redis does not answer | unknown | next line |
-| unknown | database: link active; row and claim of the id in one transaction | recorded | 302 |
-| unknown | database: no active link; the id claimed or its event deleted | cancelled | 410, 404 |
-| any | database unavailable; Redis, asked even now, holds an active link | recorded | 302 |
-| unknown | database unavailable, Redis too | unknown | 503, cancelled later |
-| not recorded | database unavailable, Redis too, or without the link | not recorded | 503 |
+| not recorded | Redis: an active link; `follow.lua` appends the click | recorded | 302 |
+| not recorded | Redis: a link that is not active | not recorded | 404, 410 |
+| not recorded | Redis: no link, a special one, an error; open circuit breaker | same | database |
+| not recorded | Redis: no answer | unknown | database |
+| not recorded | database: active link; `put.lua` caches it, appends the click | recorded | 302 |
+| not recorded | the same, but `put.lua`: an error; open circuit breaker | not recorded | event |
+| not recorded | the same, but `put.lua`: no answer | unknown | event |
+| unknown | database: active link; no script is called | unknown | event |
+| any | database: special link (click limit) | same | event, by `spend` in storing.py |
+| not recorded | database: no link, or one that is not active | not recorded | 404, 410 |
+| unknown | the same; cancelled: the id is claimed, or its event deleted | not recorded | 404, 410 |
+| any | database: unavailable | same | Redis again, even with its circuit breaker open |
+| any | Redis again: an active link; `follow.lua` appends the click | recorded | 302 |
+| any | Redis again: a link that is not active | same | 404, 410 |
+| any | Redis again: no link, a special one, an error | same | 503 |
+| any | Redis again: no answer | unknown | 503 |
+| not recorded | event: row and counters, in one transaction | recorded | 302 |
+| unknown | event and claim; nothing when the id is claimed: it is stored | recorded | 302 |
+| any | event: database unavailable, or no answer to COMMIT | same | 503 |
 
-Row: event and counter in one transaction. The drain skips each id that is claimed, and claims what
-it stores; so a click with an unknown outcome is stored once, whether Redis has it or not.
+A click that ends as unknown is cancelled later, when the database is available. One that ends as
+not recorded is not, and counts if its COMMIT succeeded: a claim would cost each event an insert.
+
+A claim is a database row with a click's id; whoever inserts it first decides about the click
+(claims.py). The drain skips each id that is claimed, and claims what it stores. So a click with an
+unknown outcome is stored once, whether Redis has it or not. answers.py knows the answers.
 """
 
 from __future__ import annotations
@@ -101,7 +112,10 @@ def _redis_tells(click: Click) -> bool:
 
 
 def _ask_redis(click: Click, insist: bool = False) -> None:
-    """Resolves the link and records the click in one round trip; `insist`: breaker open or not."""
+    """Resolves the link and records the click in one round trip.
+
+    `insist`: even with the circuit breaker open.
+    """
     try:
         keys = STREAM, link_key(click.short_code)
         click.learn(redis_connection.run(FOLLOW, keys, click.line(), insist=insist)[0])
@@ -130,11 +144,12 @@ def _cache(short_code: str, link: Link | None) -> Found | None:
 
 
 def record(click: Click, link: Link) -> None:
-    """Records a click on an active link that Redis did not have; raises DatabaseUnavailable."""
+    """Records a click not known to be in Redis, on an active link; raises DatabaseUnavailable."""
     if click.outcome is not Outcome.UNKNOWN:
         try:
             keys = link_key(click.short_code), STREAM
             text = link.text()
+            # Raises also for a full Redis: put.lua returns the error of its XADD.
             redis_connection.run(PUT, keys, text, cached_until(text), click.line())
             click.outcome = Outcome.RECORDED
             return

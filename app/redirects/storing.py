@@ -1,4 +1,17 @@
-"""Stores one click in the database at once; on a link with a click limit only below the limit."""
+"""Stores one click in the database at once; on a link with a click limit only below the limit.
+
+recording.py says when. What `spend` does with a click, in one transaction:
+
+| outcome | what it finds | what it does | new outcome | answer |
+|---|---|---|---|---|
+| not recorded | below the limit | event | recorded | 302 |
+| unknown | below the limit | claim, event; only once for a claim | recorded | 302 |
+| any | below the limit, and a repeat of a request that was stored | no event | recorded | 302 |
+| any | the limit is reached meanwhile | no event; unknown: claim | not recorded | 410 |
+| any | the limit was reached before: no transaction | nothing | the same | 410 |
+
+With a limit that is reached, a repeat is answered with 302 too: its first attempt was a click.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +33,10 @@ _LOCK_TRIES = 4
 
 
 def store_alone(click: Click) -> None:
-    """A locked counter is waited for several times: no other store takes the click."""
+    """Stores the click; raises DatabaseUnavailable.
+
+    A locked counter is waited for several times: no other store takes the click.
+    """
     for _ in range(_LOCK_TRIES - 1):
         with suppress(LockedTooLong):
             return _store_once(click)
@@ -34,7 +50,7 @@ def _store_once(click: Click) -> None:
 
 
 def _is_new(click: Click) -> bool:
-    """Whether no drain has stored it; claims an unknown click, so that none will."""
+    """Whether the click is not stored yet. One with an unknown outcome is claimed from now on."""
     return click.outcome is not Outcome.UNKNOWN or claim_alone(click.id)
 
 
