@@ -8,7 +8,7 @@ from collections import Counter
 import click
 
 from app.database import released, without_timeouts
-from app.redirects.connection import redis_connection
+from app.redirects.connection import RedisUnavailable
 from app.redirects.drain import drain
 from app.redirects.visits import shortened
 from app.services import erasure
@@ -43,9 +43,11 @@ def _show(subject: Subject) -> Counter[str]:
 
 def _drain() -> None:
     """Clicks that wait in Redis belong to it."""
-    drain.run()
-    if redis_connection.url and redis_connection.state() != "connected":
-        raise click.ClickException("Redis does not answer, and clicks may wait in it: try again")
+    try:
+        drain.run_wholly()
+    except RedisUnavailable:
+        said = "Redis does not answer, and clicks may wait in it: try again"
+        raise click.ClickException(said) from None
 
 
 def _subject(address: str, user: str, link: str) -> Subject:

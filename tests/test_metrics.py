@@ -154,7 +154,8 @@ def test_the_names_that_dashboards_use_are_all_there(client: FlaskClient) -> Non
         "http_request_duration_seconds_count", "http_request_duration_seconds_sum",
         "urls_created_total", "redirects_total", "cache_hits_total", "cache_misses_total",
         "cache_failures_total", "active_urls",
-        "cache_updates_due", "clicks_drained_total", "database_connections_in_use",
+        "cache_updates_due", "clicks_drained_total", "clicks_unreadable_total",
+        "database_connections_in_use",
         "process_resident_memory_bytes", "process_cpu_seconds_total",
     }  # fmt: skip
 

@@ -7,10 +7,11 @@ position. After the commit the stream is trimmed, up to that position.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,14 +26,23 @@ from app.redirects.clicks import Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
 from app.redirects.counting import Lines, count, line_of
 
+log = logging.getLogger(__name__)
+
 BATCH = 2000
 EPOCH = "clicks:epoch"
-_LAST, _READ, _TRIM, _BACKLOG = map(Script, ("last", "read", "trim", "backlog"))
+UNREADABLE = "clicks:unreadable"
+_SCRIPTS = ("last", "read", "trim", "backlog", "keep")
+_LAST, _READ, _TRIM, _BACKLOG, _KEEP = map(Script, _SCRIPTS)
 _TRIES, _PAUSE_SECONDS = 20, 0.25
-_LOCK_TIMEOUT_MS = 200  # while draining; short, so that waiting requests fail within 1 s
+_LOCK_TIMEOUT_MS = 200  # of the drain; short: requests that read clicks wait for it, 1 s at most
+_KEEP_SECONDS = 7 * 86400  # an update is done by then, and visitors' data are not kept for ever
 
 Position = dict[str, Any]
-"""The stream's epoch, its last id that was drained, and how many entries were drained ever."""
+"""How far the stream was drained: `epoch`, and the `last` id in it that was drained.
+
+The epoch is a random name. A stream that begins anew, in a new or emptied Redis, gets another one.
+`drained` and `unreadable`: how many entries were drained ever, and how many of them were no click.
+"""
 
 
 class Drain:
@@ -46,23 +56,40 @@ class Drain:
     def run(self) -> int:
         """Drains all clicks that Redis had before this call; returns how many this thread moved.
 
-        Raises DatabaseUnavailable. Without Redis there is nothing to drain. Within a transaction
+        0 does not mean that the stream is empty. If Redis is unavailable it returns what it moved
+        before; clicks may still be waiting there, and `run_wholly` raises. Within a transaction
         it moves none: Redis would forget clicks that a rollback may take out of the database.
+        Raises DatabaseUnavailable.
         """
         if db.in_transaction():
             return 0
         drained = 0
         with suppress(RedisUnavailable):
-            epoch, last = _newest()
-            while last:
-                position, moved = self._share_batch(epoch, last)
-                drained += moved or 0
-                if moved == 0 or _is_past(position, epoch, last):
-                    break
+            for moved in self._batches():
+                drained += moved
         return drained
 
+    def run_wholly(self) -> int:
+        """As run, but raises RedisUnavailable when clicks may still be waiting.
+
+        For callers outside of a transaction. Without a Redis there are none: 0.
+        """
+        return sum(self._batches()) if redis_connection.url else 0
+
+    def _batches(self) -> Iterator[int]:
+        """Drains batch after batch; yields how many clicks of each this thread moved."""
+        epoch, last = _newest()
+        while last:
+            position, moved = self._share_batch(epoch, last)
+            yield moved or 0
+            if moved == 0 or _is_past(position, epoch, last):
+                break
+
     def _share_batch(self, epoch: bytes, last: bytes) -> tuple[Position, int | None]:
-        """One batch for all threads that ask meanwhile; None moved: by another thread."""
+        """Moves one batch, or waits while another thread of this process moves one.
+
+        Returns the position after it, and how many entries this thread moved; None: another did.
+        """
         with self._lock:
             batch, is_mine = self._batch, self._batch is None
             if batch is None:
@@ -140,11 +167,29 @@ def _store_next(position: Position) -> tuple[Position, int]:
         _READ, (STREAM, EPOCH), position["epoch"], position["last"], BATCH
     )
     if entries:
-        total = position["drained"] + len(entries)
-        position = {"epoch": epoch.decode(), "last": entries[-1][0].decode(), "drained": total}
-        store([click for click in map(parse_click, entries) if click])
+        clicks = list(map(parse_click, entries))
+        unreadable = [entry[0] for entry, click in zip(entries, clicks, strict=True) if not click]
+        if unreadable:
+            _keep_copies(unreadable)
+        store([click for click in clicks if click])
+        position = {
+            "epoch": epoch.decode(),
+            "last": entries[-1][0].decode(),
+            "drained": position["drained"] + len(entries),
+            "unreadable": position["unreadable"] + len(unreadable),
+        }
         _keep_position(position)
     return position, len(entries)
+
+
+def _keep_copies(ids: Sequence[bytes]) -> None:
+    """Copies entries that cannot be read, as during an update: a newer version may have made them.
+
+    Before they are trimmed: without an answer of Redis the batch is rolled back and tried again.
+    """
+    names = [each.decode() for each in ids]
+    if refused := redis_connection.run(_KEEP, (STREAM, UNREADABLE), _KEEP_SECONDS, *names):
+        log.error("Redis refused copies of %d entries that are no click; they are lost", refused)
 
 
 def _is_past(position: Position, epoch: bytes, last: bytes) -> bool:
@@ -161,7 +206,8 @@ def _numbers(stream_id: str) -> list[int]:
 
 def get_position() -> Position:
     stored = KeyValue.get_or_none(KeyValue.name == "clicks")
-    return json.loads(stored.value) if stored else {"epoch": "", "last": "0-0", "drained": 0}
+    nowhere = {"epoch": "", "last": "0-0", "drained": 0, "unreadable": 0}
+    return nowhere | json.loads(stored.value) if stored else nowhere
 
 
 def _keep_position(position: Position) -> None:
@@ -174,7 +220,7 @@ def _keep_position(position: Position) -> None:
 def store(batch: Sequence[Click]) -> None:
     """Stores clicks, each id once, in the running transaction, which holds the lock `drain`.
 
-    Clicks on links that are gone for good go with them.
+    Clicks on links that are gone for good are dropped.
     """
     by_id = {click.id: click for click in batch}
     known = claimed(by_id)

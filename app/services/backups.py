@@ -67,7 +67,7 @@ def settle() -> Settled:
             # First: when Redis does not answer, nothing is done.
             deleted = sum(map(_delete, ("link:*", "answer:*"))) if redis_connection.url else 0
             applied = apply()
-            return Settled(applied, deleted, drain.run(), urls.warm_up())
+            return Settled(applied, deleted, drain.run_wholly(), urls.warm_up())
     except RedisUnavailable:
         raise Refused(
             "Redis does not answer, and may hold links that are no more: "

@@ -157,6 +157,7 @@ _active_urls = ActiveUrls()
 def _database_figures() -> list[Reading]:
     try:
         with released():
+            position = get_position()
             return [
                 ("active_urls", "Links that work.", _active_urls.count()),
                 (
@@ -167,7 +168,12 @@ def _database_figures() -> list[Reading]:
                 (
                     "clicks_drained_total",
                     "Clicks moved from the stream into the database, by all replicas, ever.",
-                    get_position()["drained"],
+                    position["drained"],
+                ),
+                (
+                    "clicks_unreadable_total",
+                    "Entries of the stream among them that were no click, and were not stored.",
+                    position["unreadable"],
                 ),
             ]
     except DatabaseUnavailable:

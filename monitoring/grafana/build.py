@@ -257,7 +257,10 @@ _CLICKS: Row = (
         graph("Age of the oldest click", {"age": "max(click_backlog_age_seconds)"}, "s", {30: RED}),
         graph(
             "Clicks stored",
-            {"by the stream": "max(rate(clicks_drained_total[$__rate_interval]))"},
+            {
+                "by the stream": "max(rate(clicks_drained_total[$__rate_interval]))",
+                "unreadable": "max(rate(clicks_unreadable_total[$__rate_interval]))",
+            },
             "ops",
         ),
     ),

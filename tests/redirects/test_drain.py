@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -19,8 +20,8 @@ import redis
 from app.database import DatabaseUnavailable, released
 from app.models import ClickClaim
 from app.redirects import drain as drain_module
-from app.redirects.connection import STREAM
-from app.redirects.drain import drain, get_position
+from app.redirects.connection import STREAM, RedisUnavailable
+from app.redirects.drain import UNREADABLE, drain, get_position
 from testkit.machine import Stopwatch
 from testkit.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
 from tests.conftest import Api
@@ -309,6 +310,71 @@ def test_an_entry_that_is_no_click_is_logged_and_skipped(
         assert shared.clicks(url) == 2
     assert "no click" in caplog.text
     assert held.xlen(STREAM) == 0
+
+
+def made_by_a_newer_version(url: dict[str, Any]) -> dict[str, str]:
+    """An entry of one click that this version cannot read: its link has an unknown state."""
+    return poison(link=f"z 1 {url['id']} https://example.com/")
+
+
+@pytest.mark.services
+def test_an_entry_that_is_no_click_is_counted_and_a_copy_is_kept_for_a_week(
+    shared: Api, held: redis.Redis
+) -> None:
+    url = shared.url()
+    for _ in range(2):
+        held.xadd(STREAM, made_by_a_newer_version(url))
+    shared.follow(url)
+    assert shared.clicks(url) == 1
+    position = get_position()
+    assert (position["drained"], position["unreadable"]) == (3, 2)
+    copies: Any = held.xrange(UNREADABLE)
+    fields = {name.encode(): text.encode() for name, text in made_by_a_newer_version(url).items()}
+    assert [values for _, values in copies] == [fields] * 2
+    assert 0 < held.ttl(UNREADABLE) <= 7 * 86400
+    assert drain.run() == 0
+
+
+@pytest.mark.services
+def test_copies_that_the_error_page_puts_back_are_drained_by_a_version_that_can_read_them(
+    shared: Api, held: redis.Redis
+) -> None:
+    url = shared.url()
+    readable = poison(link=f"a 1 {url['id']} https://example.com/")
+    held.xadd(UNREADABLE, readable)
+    page = (ROOT / "docs" / "error-handling.md").read_text()
+    [script] = re.findall(r'redis-cli EVAL "(.*?)" 2 clicks:unreadable clicks', page)
+    held.eval(script, 2, UNREADABLE, STREAM)
+    assert held.exists(UNREADABLE) == 0
+    assert shared.clicks(url) == 1
+
+
+@pytest.mark.services
+def test_a_full_redis_that_refuses_the_copy_does_not_stop_the_drain(
+    shared: Api, held: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = shared.url()
+    shared.follow(url)
+    held.xadd(STREAM, made_by_a_newer_version(url))
+    held.config_set("maxmemory", "1")
+    try:
+        assert shared.clicks(url) == 1
+    finally:
+        held.config_set("maxmemory", "0")
+    assert "Redis refused copies of 1 entries" in caplog.text
+    assert held.xlen(STREAM) == 0
+
+
+def test_a_drain_that_must_be_whole_says_when_redis_is_unavailable(bound: Bound) -> None:
+    bound(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    assert drain.run() == 0
+    with pytest.raises(RedisUnavailable):
+        drain.run_wholly()
+
+
+def test_without_a_redis_no_click_waits(bound: Bound) -> None:
+    bound(redis_url="")
+    assert drain.run_wholly() == 0
 
 
 @pytest.mark.services
