@@ -12,7 +12,10 @@ from click.testing import CliRunner, Result
 from playhouse.db_url import connect
 
 from app.__main__ import main
-from testkit.servers import Postgres, Redis
+from app.redirects import drain
+from app.redirects.connection import RedisConnection
+from app.services import backups
+from testkit.servers import Postgres, Redis, free_port
 from tests.conftest import Api
 
 Command = Callable[..., Result]
@@ -138,3 +141,14 @@ def test_postgresql_comes_back_and_redis_forgets_what_it_knew(
     ]
     assert held.keys("link:*") == [f"link:{link['short_code']}".encode()]
     assert command(postgres_server.url, "settle", redis_url="redis://127.0.0.1:1/0").exit_code == 1
+
+
+@pytest.mark.services
+def test_settling_fails_when_redis_breaks_off_before_its_clicks_are_stored(
+    bound: Callable[..., Api], redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound(redis_url=redis_server.url)
+    gone = RedisConnection(f"redis://127.0.0.1:{free_port()}/0")
+    monkeypatch.setattr(drain, "redis_connection", gone)
+    with pytest.raises(backups.Refused, match="Redis does not answer"):
+        backups.settle()

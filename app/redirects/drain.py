@@ -72,8 +72,10 @@ class Drain:
     def run_wholly(self) -> int:
         """As run, but raises RedisUnavailable when clicks may still be waiting.
 
-        For callers outside of a transaction. Without a Redis there are none: 0.
+        Within a transaction it raises RuntimeError. Without a Redis there are none: 0.
         """
+        if db.in_transaction():
+            raise RuntimeError("clicks are drained in transactions of their own")
         return sum(self._batches()) if redis_connection.url else 0
 
     def _batches(self) -> Iterator[int]:
@@ -189,7 +191,7 @@ def _keep_copies(ids: Sequence[bytes]) -> None:
     """
     names = [each.decode() for each in ids]
     if refused := redis_connection.run(_KEEP, (STREAM, UNREADABLE), _KEEP_SECONDS, *names):
-        log.error("Redis refused copies of %d entries that are no click; they are lost", refused)
+        log.error("Redis refused to copy %d entries that are no click", refused)
 
 
 def _is_past(position: Position, epoch: bytes, last: bytes) -> bool:

@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 import redis
 
-from app.database import DatabaseUnavailable, released
+from app.database import DatabaseUnavailable, db, released
 from app.models import ClickClaim
 from app.redirects import drain as drain_module
 from app.redirects.connection import STREAM, RedisUnavailable
@@ -361,7 +361,7 @@ def test_a_full_redis_that_refuses_the_copy_does_not_stop_the_drain(
         assert shared.clicks(url) == 1
     finally:
         held.config_set("maxmemory", "0")
-    assert "Redis refused copies of 1 entries" in caplog.text
+    assert "Redis refused to copy 1 entries" in caplog.text
     assert held.xlen(STREAM) == 0
 
 
@@ -375,6 +375,8 @@ def test_a_drain_that_must_be_whole_says_when_redis_is_unavailable(bound: Bound)
 def test_without_a_redis_no_click_waits(bound: Bound) -> None:
     bound(redis_url="")
     assert drain.run_wholly() == 0
+    with db.atomic(), pytest.raises(RuntimeError):
+        drain.run_wholly()
 
 
 @pytest.mark.services
