@@ -14,7 +14,7 @@ from app import metrics, proxies
 from app.errors import prefers_html
 from app.redirects import guesses, recording
 from app.redirects.answers import redirect_headers, require_lead, with_query
-from app.redirects.clicks import Click, visitor
+from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.recording import Found
 from app.redirects.visits import ASKING, extras
 from app.routes.inputs import Answer, base_url, declares, empty
@@ -82,9 +82,18 @@ def _find(short_code: str) -> Found | None:
     if "failure" in scope:
         raise scope["failure"]
     if "found" not in scope:
-        return recording.follow(scope.get("click") or _click(short_code))
+        return recording.follow(scope.pop("click", None) or _click(short_code))
     found: Found | None = scope["found"]
     return found
+
+
+@bp.teardown_request
+def _cancel(_error: BaseException | None) -> None:
+    """Cancels the front's unknown click when the request was refused before the view."""
+    scope = _scope()
+    click = scope.get("click")
+    if click and click.outcome is Outcome.UNKNOWN and "failure" not in scope:
+        recording.cancel_later(click)
 
 
 def _scope() -> dict[str, Any]:

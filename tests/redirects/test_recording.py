@@ -172,6 +172,21 @@ def test_a_redirect_that_was_refused_while_both_were_unavailable_is_no_click_lat
     assert api.clicks(url) == 1
 
 
+def test_an_unknown_click_of_a_request_that_is_refused_before_the_view_is_cancelled(
+    api: Api,
+) -> None:
+    url = api.url()
+    click, _ = click_on(url)
+    click.outcome = Outcome.UNKNOWN
+    refused = api.client.get(
+        f"/{url['short_code']}",
+        data=b"x" * 100_000,
+        environ_base={"asgi.scope": {"click": click, "must_run": True}},
+    )
+    assert refused.status_code == 413
+    wait_for(lambda: click.outcome is Outcome.NOT_RECORDED, what="the click's cancellation")
+
+
 def test_a_click_that_is_not_cancelled_because_too_many_wait_is_logged(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
