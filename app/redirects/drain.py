@@ -34,7 +34,7 @@ UNREADABLE = "clicks:unreadable"
 _SCRIPTS = ("last", "read", "trim", "backlog", "keep")
 _LAST, _READ, _TRIM, _BACKLOG, _KEEP = map(Script, _SCRIPTS)
 _TRIES, _PAUSE_SECONDS = 20, 0.25
-_LOCK_TIMEOUT_MS = 200  # of the drain; short: requests that read clicks wait for it, 1 s at most
+_LOCK_TIMEOUT_MS = 200  # short: requests that read clicks drain first, and fail within 1 s
 _KEEP_SECONDS = 7 * 86400  # an update is done by then, and visitors' data are not kept for ever
 
 Position = dict[str, Any]
@@ -185,7 +185,7 @@ def _store_next(position: Position) -> tuple[Position, int]:
 
 
 def _keep_copies(ids: Sequence[bytes]) -> None:
-    """Copies entries that cannot be read, as during an update: a newer version may have made them.
+    """Copies entries that are no click, which parse_click has logged: an update may be under way.
 
     Before they are trimmed: without an answer of Redis the batch is rolled back and tried again.
     """

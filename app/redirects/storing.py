@@ -5,7 +5,7 @@ recording.py says when. What `spend` does with a click, in one transaction:
 | outcome | what it finds | what it does | new outcome | answer |
 |---|---|---|---|---|
 | not recorded | below the limit | event | recorded | 302 |
-| unknown | below the limit | claim, event; only once for a claim | recorded | 302 |
+| unknown | below the limit | claim and event; nothing when the id is claimed | recorded | 302 |
 | any | below the limit, and a repeat of a request that was stored | no event | recorded | 302 |
 | any | the limit is reached meanwhile | no event; unknown: claim | not recorded | 410 |
 | any | the limit was reached before: no transaction | nothing | the same | 410 |
