@@ -6,7 +6,10 @@ import asyncio
 import logging
 from typing import Any, ClassVar
 
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 from app import heads
+from app.direct import Begin, Exchange
 from app.reading import Reader
 
 log = logging.getLogger("gunicorn.error")
@@ -27,8 +30,11 @@ class Connection(Reader):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.cycle: Any = None  # uvicorn's, or an exchange
         self._lingering_transport: Any = _LingeringTransport(self, transport)
-        self._running: tuple[Any, asyncio.Task[None]] | None = None  # uvicorn's cycle, its task
+        # uvicorn's cycle and its task, or an exchange
+        self._running: tuple[Any, asyncio.Task[None] | None] | None = None
+        self._begin: Begin | None = getattr(self.app, "begin", None)
         self._client_ended = self._lingering = False
         self.unread, self._most_unread, self.unread_since = 0, 0, 0.0  # bytes, bytes, loop time
         if len(self.open) >= MOST_CONNECTIONS:
@@ -42,8 +48,10 @@ class Connection(Reader):
         super().connection_lost(exc)
         self.pipeline.clear()
         if self._running:
-            self._running[0].disconnected = True
-            self._running[1].cancel()
+            cycle, task = self._running
+            cycle.disconnected = True
+            if task:
+                task.cancel()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -71,6 +79,39 @@ class Connection(Reader):
         self.tasks.add(task)
         self._running = cycle, task
 
+    def begin_at_once(self, keep_alive: bool) -> bool:
+        if self._begin is None or (self.cycle and not self.cycle.response_complete):
+            return False
+        exchange = Exchange(self, self.scope, keep_alive)
+        try:
+            began = self._begin(self.scope, exchange)
+        except Exception:
+            log.exception("A request is tried again in a task")
+            return False
+        if began:
+            self.cycle, self._running = exchange, (exchange, None)
+        return began
+
+    def hand_on(self, exchange: Exchange) -> None:
+        """Goes on with uvicorn's cycle and a task."""
+        cycle = RequestResponseCycle(
+            exchange.scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            False,
+            exchange.keep_alive,
+            self.on_response_complete,
+        )
+        cycle.more_body = exchange.more_body
+        if self.cycle is exchange:
+            self.cycle = cycle
+        self._start_asgi_task(cycle, self.app)
+
     async def _break_off(self) -> None:
         """Instead of uvicorn's bare 500: no answer when the server ends, else our own."""
         task = asyncio.current_task()
@@ -92,9 +133,17 @@ class Connection(Reader):
             self.linger()
             return
         self._since = self.loop.time()
-        super().on_response_complete()
+        self._go_on()
         if self._refusal and not self._running:
             self.refuse(*self._refusal)
+
+    def _go_on(self) -> None:
+        """As uvicorn, without a timer for each pause: `check` ends them."""
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
 
     def refuse(self, status: int, why: str) -> None:
         """Closes the connection with an error, after the answers to earlier requests."""
@@ -155,7 +204,8 @@ class Connection(Reader):
 
     def _check_waiting(self, seconds: float) -> None:
         body = self.cycle and self.cycle.more_body
-        if self._in_head and not self._raw and seconds > HEAD_SECONDS:
+        most = HEAD_SECONDS if self._in_head else self.timeout_keep_alive
+        if not (self._in_head and self._raw) and not body and seconds > most:
             self.transport.close()
         elif (self._in_head and seconds > HEAD_SECONDS) or (
             body and seconds > PAUSE_SECONDS + self._bytes / SLOWEST_BYTES

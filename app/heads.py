@@ -25,18 +25,19 @@ _ACCEPT = re.compile(rb"\naccept:([^\r\n]*)", re.IGNORECASE)
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
-def problem_of(url: bytes, headers: Headers, version: str) -> Problem | None:
-    """Refuses what two servers might read differently (RFC 9112, sections 3.2 and 6.1)."""
+def problem_of(url: bytes, headers: Headers, version: str, most: int) -> Problem | None:
+    """Refuses what two servers might read differently (RFC 9112, sections 3.2 and 6.1).
+
+    `most`: as many bytes as the head may have had at most.
+    """
     if len(url) > MOST_URL_BYTES:
         return LONG_URL
-    size = len(url) + sum(map(len, chain.from_iterable(headers)))
-    if len(headers) > MOST_HEADERS or size > MOST_HEAD_BYTES:
+    if len(headers) > MOST_HEADERS or (most > MOST_HEAD_BYTES and _are_long(url, headers)):
         return LONG_HEAD
-    names = [name for name, _ in headers]
-    twice = names.count(b"host") > 1 or names.count(b"content-type") > 1
-    if twice or version not in ("1.0", "1.1"):
+    named = dict(headers)
+    if version not in ("1.0", "1.1") or (len(named) < len(headers) and _differ(headers)):
         return 400, "The request is not valid HTTP/1.1"
-    if b"transfer-encoding" not in names:
+    if b"transfer-encoding" not in named:
         return None
     coding = [value.lower() for name, value in headers if name == b"transfer-encoding"]
     if coding != [b"chunked"] or version == "1.0":
@@ -44,9 +45,19 @@ def problem_of(url: bytes, headers: Headers, version: str) -> Problem | None:
     return None
 
 
-def has_body(headers: Headers) -> bool:
+def _are_long(url: bytes, headers: Headers) -> bool:
+    return len(url) + sum(map(len, chain.from_iterable(headers))) > MOST_HEAD_BYTES
+
+
+def _differ(headers: Headers) -> bool:
+    """Whether a header comes twice that may come once."""
     names = [name for name, _ in headers]
-    return b"content-length" in names or b"transfer-encoding" in names
+    return names.count(b"host") > 1 or names.count(b"content-type") > 1
+
+
+def has_body(headers: Headers) -> bool:
+    named = dict(headers)
+    return b"content-length" in named or b"transfer-encoding" in named
 
 
 def origin_form(url: bytes, method: bytes) -> bytes:

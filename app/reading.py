@@ -24,6 +24,7 @@ class Reader(HttpToolsProtocol):
         self._in_head, self._raw = True, b""  # the request line and headers, as far as they came
         self._requests_begun = 0  # by the bytes that are being parsed
         self._method = b""  # the real one of a request that was parsed as PATCH
+        self._most_head_bytes = 0  # of the current head, with what came beside it
         self._header_bytes = 0  # that came without an end of a header or trailer
         self._refusal: heads.Problem | None = None  # to be sent after the running answer
         self._ignores_input = False
@@ -35,14 +36,19 @@ class Reader(HttpToolsProtocol):
     def begin_answer(self, after_body: bool) -> None:
         raise NotImplementedError
 
+    def begin_at_once(self, keep_alive: bool) -> bool:
+        raise NotImplementedError
+
     def data_received(self, data: bytes) -> None:
         self._bytes += len(data)
         if self._ignores_input:
             return
         if self._in_head:
             self._raw += data
+            self._most_head_bytes += len(data)
         else:
             self._raw = b"" if self.cycle.more_body else data
+            self._most_head_bytes = len(data)
         content = len(self.cycle.body) if self.cycle else 0
         self._feed(data)
         self._check_size(data, content)
@@ -60,7 +66,6 @@ class Reader(HttpToolsProtocol):
 
     def _feed(self, data: bytes) -> None:
         """Gives `data` to the parser; after an upgrade too, as HTTP is all that we speak."""
-        self._unset_keepalive_if_required()
         self._requests_begun = 0
         while data and not self._ignores_input:
             try:
@@ -99,18 +104,28 @@ class Reader(HttpToolsProtocol):
             self._in_head, self._since, self._bytes = True, self.loop.time(), 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer is no header
-            super().on_header(name, value)
+        if not self._in_head:  # a trailer is no header
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._refusal = heads.problem_of(self.url, self.headers, self.parser.get_http_version())
+        version = self.parser.get_http_version()
+        self._refusal = heads.problem_of(self.url, self.headers, version, self._most_head_bytes)
         if self._refusal:
             raise ValueError
-        self.url = heads.origin_form(self.url, self.parser.get_method())
+        method = self.parser.get_method()
+        self.url = heads.origin_form(self.url, method)
         has_body = heads.has_body(self.headers)
         if has_body and self.parser.should_upgrade():
             raise _UpgradeWithBody
         self._in_head, self._raw, self._since, self._bytes = False, b"", self.loop.time(), 0
+        if has_body or method != b"GET" or not self._began(version):
+            self._begin_cycle(has_body)
+
+    def _begin_cycle(self, has_body: bool) -> None:
         super().on_headers_complete()
         if self._method:
             self.scope["method"], self._method = self._method.decode(), b""
@@ -119,3 +134,17 @@ class Reader(HttpToolsProtocol):
         if len(self.pipeline) > MOST_PIPELINED:
             self.transport.abort()
         self.begin_answer(has_body or self._ignores_input)
+
+    def _began(self, version: str) -> bool:
+        """Whether a GET is answered without uvicorn's cycle; `scope` is what that one makes it."""
+        if self.expect_100_continue or self.parser.should_upgrade():
+            return False
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        if "%" in path:
+            return False
+        scope = self.scope
+        scope["method"], scope["http_version"] = "GET", version
+        scope["path"], scope["raw_path"] = path, url.path
+        scope["query_string"] = url.query or b""
+        return self.begin_at_once(version != "1.0" and self.parser.should_keep_alive())

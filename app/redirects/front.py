@@ -6,29 +6,33 @@ No redirect is sent before its click is recorded.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from app import logs, metrics
 from app.asgi import ClientLeft, Receive, Scope, Send, ThreadedWsgi
 from app.database import released
+from app.direct import Exchange, lines_of
 from app.errors import DeadLink, body_of, in_form
 from app.migrations import schema
-from app.proxies import client_address
-from app.redirects import attempts, guesses
+from app.redirects import guesses
 from app.redirects.answers import redirect_headers, require_lead, with_query
 from app.redirects.batching import LoopRedis
-from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import RedisUnavailable
-from app.redirects.links import Link, link_key
-from app.redirects.visits import ASKING, extras
-from app.schemas import POSSIBLE_CODE, RESERVED
+from app.redirects.links import Link
+from app.redirects.requests import CodeRequest, ask, may_follow
+
+log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.05
 _FEW = 4
+_NOT_HTML = {"*/*", "application/json"}
+
+Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Front:
@@ -49,9 +53,37 @@ class Front:
             await self._live(receive, send)
             return
         with suppress(ClientLeft, asyncio.CancelledError):  # nobody waits for an answer any more
-            follows = scope["method"] == "GET" and _may_be_code(scope["path"])
-            if not (follows and await self._answer(scope, send)):
+            asked = scope.get("asked") or self._ask(scope)
+            if not (asked and await self._answer(asked, send)):
                 await self._ask_flask(scope, receive, send)
+
+    def begin(self, scope: Scope, exchange: Exchange) -> bool:
+        """Answers a cached link as soon as Redis tells it, without a task, and nothing else."""
+        asked = self._ask(scope)
+        if asked:
+            asked.reply.add_done_callback(lambda _reply: self._go_on(asked, exchange))
+        return asked is not None
+
+    def _go_on(self, asked: CodeRequest, exchange: Exchange) -> None:
+        try:
+            link = asked.learn()
+            if exchange.left:
+                return
+            if link:
+                answer = _redirect(link, True, asked.scope["query_string"])
+                lines = answer.lines + asked.id_line + lines_of(self._cors(asked))
+                if exchange.answer(answer.status, lines):
+                    self._note(asked, answer.status, True)
+                    return
+        except Exception:
+            log.exception("A redirect is tried again in a task")
+        asked.scope["asked"] = asked  # only here: a reference cycle for each is 5 % of a redirect
+        exchange.hand_on()
+
+    def _ask(self, scope: Scope) -> CodeRequest | None:
+        """None when there is nothing to ask Redis, or no Redis to be asked."""
+        redis = self._redis.connection() if self._redis and may_follow(scope) else None
+        return ask(scope, redis, self._trusted_proxies) if redis else None
 
     async def _live(self, receive: Receive, send: Send) -> None:
         for step in ("startup", "shutdown"):
@@ -70,58 +102,52 @@ class Front:
             self._with_flask -= 1
             self._report_soon()
 
-    async def _answer(self, scope: Scope, send: Send) -> bool:
-        """Answers plain requests; for others Flask does, with what is in `scope` by then."""
-        connection = self._redis.connection() if self._redis else None
-        if connection is None:
+    async def _answer(self, asked: CodeRequest, send: Send) -> bool:
+        """Answers plain requests; for others Flask does, with what is in the scope by then."""
+        with suppress(RedisUnavailable):
+            await asked.reply
+        if link := asked.learn():
+            answer: _Answer | None = _redirect(link, True, asked.scope["query_string"])
+        else:
+            answer = await self._resolve(asked)
+        if answer is None:
             return False
-        began = time.perf_counter()
-        said = _headers_of(scope)
-        request_id = logs.request_id(said.get(b"x-request-id"))
-        click = scope["click"] = self._click(scope, said)
-        try:
-            click.learn(await connection.follow(link_key(click.short_code), click.line()))
-        except RedisUnavailable:
-            click.outcome, scope["must_run"] = Outcome.UNKNOWN, True
-        if cached := click.link if click.outcome is Outcome.RECORDED else None:
-            answer = _redirect(cached, True, scope["query_string"])
-        elif (answer := await self._resolve(scope, said, request_id)) is None:
-            return False
-        cors = _bytes_of(self.cors(said.get(b"origin", ""))) if self.cors else ()
-        headers = [*answer.headers, (b"X-Request-ID", request_id.encode("ascii")), *cors]
+        own = (b"X-Request-ID", asked.request_id.encode("ascii"))
+        headers = [*answer.headers, own, *self._cors(asked)]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
-        seconds = time.perf_counter() - began
-        if cached and answer.status == 302:
-            self._seconds.append(seconds)
-        else:
-            metrics.observe_request("GET", "redirects.follow_code", answer.status, seconds)
-        line = logs.Line(time.time(), request_id, scope["path"], seconds, status=answer.status)
-        logs.request_lines.add(line)
-        self._report_soon()
+        self._note(asked, answer.status, link is not None)
         return True
 
-    def _click(self, scope: Scope, said: dict[bytes, str]) -> Click:
-        peer, hops = (scope["client"] or ("",))[0], self._trusted_proxies
-        ip = client_address(said.get(b"x-forwarded-for", ""), peer, hops)
-        agent, referrer = said.get(b"user-agent", ""), said.get(b"referer", "")
-        scope["address"] = ip
-        more = extras(said, scope["query_string"])
-        return Click(scope["path"][1:], visitor(ip, agent, referrer, more))
+    def _cors(self, asked: CodeRequest) -> Headers:
+        return _bytes_of(self.cors(asked.said.get(b"origin", ""))) if self.cors else ()
 
-    async def _resolve(self, scope: Scope, said: dict[bytes, str], request_id: str) -> Any:
+    def _note(self, asked: CodeRequest, status: int, hit: bool) -> None:
+        """Counts and logs an answer, later."""
+        seconds = time.perf_counter() - asked.began
+        if hit and status == 302:
+            self._seconds.append(seconds)
+        else:
+            metrics.observe_request("GET", "redirects.follow_code", status, seconds)
+        path = asked.scope["path"]
+        line = logs.Line(time.time(), asked.request_id, path, seconds, status=status)
+        logs.request_lines.add(line)
+        self._report_soon()
+
+    async def _resolve(self, asked: CodeRequest) -> _Answer | None:
         """The answer by the database, on a thread of Flask's; None when Flask must give it."""
-        if error := guesses.refusal(scope["click"], scope["address"]):
-            accept = said.get(b"accept", "*/*")
+        accept = asked.said.get(b"accept", "*/*")
+        if error := guesses.refusal(asked.click, asked.address):
             # A browser gets a page, as long as Flask is not busy with such requests.
             is_flasks = "text/html" in accept and self._with_flask < _FEW
-            return None if is_flasks else _error(error, request_id, accept)
+            return None if is_flasks else _error(error, asked.request_id, accept)
         if self._trusted_proxies:
-            scope["click"].attempt = _attempt_of(scope)
-        plain = not said.keys() & _BODY and said.get(b"accept", "*/*") in _NOT_HTML
-        if "must_run" in scope or not plain or not schema.ready or self._flask.full:
+            asked.click.attempt = asked.attempt
+        plain = not asked.has_body and accept in _NOT_HTML
+        if "must_run" in asked.scope or not plain or not schema.ready or self._flask.full:
             return None
-        return await self._flask.run(_resolved_answer, (scope, request_id, self.deactivated_status))
+        call = asked, self.deactivated_status
+        return cast("_Answer | None", await self._flask.run(_resolved_answer, call))
 
     def _report_soon(self) -> None:
         if not self._report_is_due:
@@ -140,22 +166,19 @@ class Front:
             self._report_soon()
 
 
-def _may_be_code(path: str) -> bool:
-    return POSSIBLE_CODE.fullmatch(path, 1) is not None and path[1:].lower() not in RESERVED
-
-
 class _Answer(NamedTuple):
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     body: bytes = b""
+    lines: bytes = b""  # the headers as they are sent
 
 
-def _encoded(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+def _encoded(headers: dict[str, str]) -> Headers:
     """With what Flask adds to each answer."""
     return _bytes_of({**headers, "X-Content-Type-Options": "nosniff"})
 
 
-def _bytes_of(headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+def _bytes_of(headers: dict[str, str]) -> Headers:
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
 
 
@@ -166,8 +189,8 @@ def _redirect(link: Link, cached: bool, query: bytes) -> _Answer:
 
 
 def _new_redirect(link: Link, cached: bool) -> _Answer:
-    headers = {**redirect_headers(link, cached), "Content-Length": "0"}
-    return _Answer(link.status, _encoded(headers))
+    headers = _encoded({**redirect_headers(link, cached), "Content-Length": "0"})
+    return _Answer(link.status, headers, lines=lines_of(headers))
 
 
 _kept_redirect = lru_cache(maxsize=2000)(_new_redirect)
@@ -181,41 +204,18 @@ def _error(error: DeadLink, request_id: str, accept: str = "*/*") -> _Answer:
     return _Answer(error.status, _encoded(headers), content)
 
 
-def _resolved_answer(asked: tuple[Scope, str, int]) -> _Answer | None:
+def _resolved_answer(call: tuple[CodeRequest, int]) -> _Answer | None:
     """Without Flask, which takes three times as long; Flask answers when the database fails."""
-    scope, request_id, deactivated_status = asked
-    short_code = scope["path"][1:]
+    asked, deactivated_status = call
+    scope = asked.scope
     try:
         with released():
-            scope["found"] = guesses.follow(scope["click"], scope["address"])
-        found = require_lead(scope["found"], short_code, deactivated_status)
+            scope["found"] = guesses.follow(asked.click, asked.address)
+        found = require_lead(scope["found"], asked.click.short_code, deactivated_status)
     except DeadLink as error:
-        return _error(error, request_id)
+        return _error(error, asked.request_id)
     except Exception as error:  # noqa: BLE001 - Flask answers for it
         scope["failure"] = error
         return None
     metrics.redirects.inc()
     return _redirect(*found, scope["query_string"])
-
-
-def _attempt_of(scope: Scope) -> str:
-    """Looked for here, not among the headers of each request: few redirects need it."""
-    found = (value for name, value in scope["headers"] if name == _ATTEMPT)
-    return next(found, b"").decode("latin-1")
-
-
-_ATTEMPT = attempts.HEADER.lower().encode()
-_BODY = {b"content-length", b"transfer-encoding"}
-_NOT_HTML = {"*/*", "application/json"}
-_USUAL = {b"user-agent", b"referer", b"x-request-id", b"x-forwarded-for", b"accept", *_BODY}
-_WANTED = _USUAL | ASKING | {b"origin"}
-
-
-def _headers_of(scope: Scope) -> dict[bytes, str]:
-    """The headers that matter here; those that come twice in one."""
-    found: dict[bytes, str] = {}
-    for name, value in scope["headers"]:
-        if name in _WANTED:
-            text = value.decode("latin-1")
-            found[name] = f"{found[name]},{text}" if name in found else text
-    return found
