@@ -94,19 +94,13 @@ class Connection(Reader):
 
     def hand_on(self, exchange: Exchange) -> None:
         """Goes on with uvicorn's cycle and a task."""
+        # fmt: off
         cycle = RequestResponseCycle(
-            exchange.scope,
-            self.transport,
-            self.flow,
-            self.logger,
-            self.access_logger,
-            self.access_log,
-            self.server_state.default_headers,
-            asyncio.Event(),
-            False,
-            exchange.keep_alive,
-            self.on_response_complete,
+            exchange.scope, self.transport, self.flow, self.logger, self.access_logger,
+            self.access_log, self.server_state.default_headers, asyncio.Event(), False,
+            exchange.keep_alive, self.on_response_complete,
         )
+        # fmt: on
         cycle.more_body = exchange.more_body
         if self.cycle is exchange:
             self.cycle = cycle

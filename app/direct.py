@@ -56,11 +56,14 @@ class Exchange:
         """Whether nobody waits for an answer any more."""
         return self.disconnected or self._connection.transport.is_closing()
 
-    def answer(self, status: int, headers: bytes) -> bool:
-        """Sends an answer without a body; `headers` by lines_of. False while it cannot be sent."""
+    def answer(self, status: int, headers: bytes) -> None:
+        """Sends an answer without a body, unless it cannot be sent yet: see `response_complete`.
+
+        `headers`: by lines_of.
+        """
         connection, keep_alive = self._connection, self.keep_alive
         if connection.flow.write_paused:
-            return False
+            return
         start = _start(status, *connection.server_state.default_headers)
         end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
         connection.transport.write(start + headers + end)
@@ -68,7 +71,6 @@ class Exchange:
         if not keep_alive:
             connection.transport.close()
         connection.on_response_complete()
-        return True
 
     def hand_on(self) -> None:
         """Gives the request to the ASGI application."""

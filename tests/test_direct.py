@@ -35,7 +35,8 @@ class Application:
 
     def _answer(self, exchange: Exchange) -> None:
         lines = lines_of([*self.headers, (b"Content-Length", b"0")])
-        if exchange.left or exchange.answer(302, lines):
+        exchange.answer(302, lines)
+        if exchange.response_complete:
             self.direct += 1
         else:
             exchange.hand_on()

@@ -65,20 +65,20 @@ class Front:
         return asked is not None
 
     def _go_on(self, asked: CodeRequest, exchange: Exchange) -> None:
+        answer = None
         try:
             link = asked.learn()
-            if exchange.left:
-                return
-            if link:
+            if link and not exchange.left:
                 answer = _redirect(link, True, asked.scope["query_string"])
                 lines = answer.lines + asked.id_line + lines_of(self._cors(asked))
-                if exchange.answer(answer.status, lines):
-                    self._note(asked, answer.status, True)
-                    return
+                exchange.answer(answer.status, lines)
         except Exception:
             log.exception("A redirect is tried again in a task")
-        asked.scope["asked"] = asked  # only here: a reference cycle for each is 5 % of a redirect
-        exchange.hand_on()
+        if answer and exchange.response_complete:
+            self._note(asked, answer.status, True)
+        elif not exchange.left:
+            asked.scope["asked"] = asked  # only here: a reference cycle costs 5 % of a redirect
+            exchange.hand_on()
 
     def _ask(self, scope: Scope) -> CodeRequest | None:
         """None when there is nothing to ask Redis, or no Redis to be asked."""
