@@ -18,6 +18,7 @@ from app.connections import Connection, check_all
 from testkit.machine import HANGS_SECONDS
 
 _BIG = b"x" * 30_000_000
+_KEEP_ALIVE = 75  # seconds, as in app/serving.py
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -70,10 +71,9 @@ class Client:
 
 def run(main: Callable[[Client], Awaitable[None]]) -> None:
     async def whole() -> None:
-        config, state = (
-            Config(application, ws="none", lifespan="off", log_config=None, access_log=False),
-            ServerState(),
-        )
+        settings: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False}
+        config = Config(application, ws="none", timeout_keep_alive=_KEEP_ALIVE, **settings)
+        state = ServerState()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -168,6 +168,17 @@ def test_an_idle_connection_that_was_served_is_left_to_the_keep_alive_time() -> 
         await client.later(connections.HEAD_SECONDS + 5)
         await client.send(_GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert (await client.answer()).count(b"HTTP/1.1 200 ") == 2
+
+    run(main)
+
+
+def test_an_idle_connection_ends_after_the_keep_alive_time() -> None:
+    async def main(client: Client) -> None:
+        await client.send(_GET)
+        await client.later(_KEEP_ALIVE - 5)
+        assert client.is_open
+        await client.later(_KEEP_ALIVE + 5)
+        assert (await client.answer()).count(b"HTTP/1.1 200 ") == 1
 
     run(main)
 

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from app.connections import Connection
 from app.direct import Exchange, lines_of
-from testkit.servers import HANGS_SECONDS
+from testkit.machine import HANGS_SECONDS
 
 LONG = b"x" * 2**20
 REQUEST = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -157,20 +157,3 @@ def test_a_bug_before_the_answer_leaves_it_to_the_task(caplog: pytest.LogCapture
 def test_a_header_that_would_break_the_answer_is_refused() -> None:
     with pytest.raises(ValueError, match="invalid header value"):
         lines_of([(b"Location", b"a\r\nb: c")])
-
-
-def test_a_pause_that_is_too_long_ends_the_connection() -> None:
-    app = Application()
-
-    async def client(connection: socket.socket) -> None:
-        await send(connection, REQUEST)
-        await answers(connection, 1)
-        (server,) = Connection.open
-        now = asyncio.get_running_loop().time()
-        server.check(now + server.timeout_keep_alive - 1)
-        await send(connection, REQUEST)
-        await answers(connection, 1)
-        server.check(asyncio.get_running_loop().time() + server.timeout_keep_alive + 1)
-        assert await asyncio.get_running_loop().sock_recv(connection, 1) == b""
-
-    serve(app, client)
