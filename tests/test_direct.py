@@ -26,14 +26,18 @@ class Application:
     def __init__(self, value: bytes = b"short") -> None:
         self.headers = [(b"X-Value", value)]
         self.direct, self.in_tasks, self.broken = 0, 0, False
+        self.waits, self.waiting = False, list[Exchange]()
 
     def begin(self, _scope: Any, exchange: Exchange) -> bool:
         if self.broken:
             raise ArithmeticError("broken")
-        asyncio.get_running_loop().call_soon(self._answer, exchange)
+        if self.waits:
+            self.waiting.append(exchange)
+        else:
+            asyncio.get_running_loop().call_soon(self.answer, exchange)
         return True
 
-    def _answer(self, exchange: Exchange) -> None:
+    def answer(self, exchange: Exchange) -> None:
         lines = lines_of([*self.headers, (b"Content-Length", b"0")])
         exchange.answer(302, lines)
         if exchange.response_complete:
@@ -81,6 +85,14 @@ async def answers(connection: socket.socket, number: int) -> bytes:
     while got.count(b"\r\n\r\n", -4) < 1 or got.count(b"HTTP/1.1 ") < number:
         got += await asyncio.get_running_loop().sock_recv(connection, 2**20)
     return bytes(got)
+
+
+async def rest(connection: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    got = b""
+    while more := await asyncio.get_running_loop().sock_recv(connection, 2**20):
+        got += more
+    return got
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -78,8 +78,8 @@ def ask(scope: Scope, redis: LoopConnection, trusted_proxies: int) -> CodeReques
     agent, referrer = said.get(b"user-agent", ""), said.get(b"referer", "")
     more = extras(said, scope["query_string"])
     click = scope["click"] = Click(scope["path"][1:], visitor(ip, agent, referrer, more))
-    reply = redis.follow(link_key(click.short_code), click.line())
     request_id = logs.request_id(said.get(b"x-request-id"))
+    reply = redis.follow(link_key(click.short_code), click.line())
     return CodeRequest(scope, ip, said, request_id, click, reply)
 
 

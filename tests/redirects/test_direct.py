@@ -21,13 +21,14 @@ from testkit.webserver import WebServer
 pytestmark = pytest.mark.services
 
 CLOSE = b"Connection: close\r\n"
+OTHER_SITE = "https://other.example"
 
 
 class Direct(WebServer):
     """One worker process and its Redis; each of its links is cached."""
 
     def __init__(self, folder: Path, server: Redis) -> None:
-        super().__init__(folder, WEB_WORKERS="1", REDIS_URL=server.url)
+        super().__init__(folder, WEB_WORKERS="1", REDIS_URL=server.url, CORS_ORIGINS=OTHER_SITE)
         self.redis = server
 
     def link(self) -> dict[str, Any]:
@@ -81,13 +82,18 @@ def server(tmp_path: Path) -> Iterator[Direct]:
         own.destroy()
 
 
-def test_an_answer_without_a_task_has_the_bytes_of_one_with_a_task(server: Direct) -> None:
+@pytest.mark.parametrize("origin", ["", OTHER_SITE, "https://foreign.example"])
+def test_an_answer_without_a_task_has_the_bytes_of_one_with_a_task(
+    server: Direct, origin: str
+) -> None:
     code = server.link()["short_code"]
     server.is_asked(code)
-    whole = server.exchange(get(code), get(code), get(code, CLOSE))
+    said = b"Origin: %s\r\n" % origin.encode() if origin else b""
+    whole = server.exchange(get(code, said), get(code, said), get(code, said, CLOSE))
     first, behind, last = whole.split(b"HTTP/1.1 ")[1:]  # only the first one has no task
     assert alike(first) == alike(behind)
-    assert alike(server.exchange(get(code, CLOSE))) == b"HTTP/1.1 " + alike(last)
+    assert alike(server.exchange(get(code, said, CLOSE))) == b"HTTP/1.1 " + alike(last)
+    assert (b"\r\naccess-control-allow-origin: " in first) == (origin == OTHER_SITE)
     assert first.startswith(b"302 Found\r\ndate: ")
     assert b"connection" not in first
     assert last.endswith(b"\r\nconnection: close\r\n\r\n")
