@@ -63,14 +63,17 @@ def serve(app: Application, client: Callable[[socket.socket], Awaitable[None]]) 
         server = await loop.create_server(
             lambda: Connection(config, ServerState(), {}), sock=listener
         )
-        with socket.socket() as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.setblocking(False)
-            await loop.sock_connect(connection, listener.getsockname())
+        try:
             async with asyncio.timeout(HANGS_SECONDS):
-                await client(connection)
-        server.close()
-        await until(lambda: not Connection.open)
+                with socket.socket() as connection:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                    connection.setblocking(False)
+                    await loop.sock_connect(connection, listener.getsockname())
+                    await client(connection)
+                await until(lambda: not Connection.open)
+        finally:
+            server.close()
+            Connection.open.clear()  # after a failure
 
     asyncio.run(main())
 
@@ -83,7 +86,9 @@ async def answers(connection: socket.socket, number: int) -> bytes:
     """What comes until there were so many answers."""
     got = bytearray()
     while got.count(b"\r\n\r\n", -4) < 1 or got.count(b"HTTP/1.1 ") < number:
-        got += await asyncio.get_running_loop().sock_recv(connection, 2**20)
+        more = await asyncio.get_running_loop().sock_recv(connection, 2**20)
+        assert more, got
+        got += more
     return bytes(got)
 
 
