@@ -27,11 +27,14 @@ was a click.
 """
 
 
+IDLE_SECONDS = 60
+"""The server ends a connection that was idle for 75 s, as it may while a busy machine is slow."""
+
 Answer = tuple[int, str, bytes]
 
 
 class Client:
-    """One keep-alive connection, opened again when it breaks.
+    """One keep-alive connection, opened again when it breaks, and after IDLE_SECONDS.
 
     A patient one sends again what was answered with 503, and counts that in `refused`.
     """
@@ -39,6 +42,7 @@ class Client:
     def __init__(self, port: int, *, patient: bool = False) -> None:
         self._port, self._patient = port, patient
         self._connection: http.client.HTTPConnection | None = None
+        self._used = 0.0  # when the last answer came
         self.refused = 0
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
@@ -52,6 +56,8 @@ class Client:
 
     def _send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         content = {"Content-Type": "application/json"} if body is not None else {}
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self.close()
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(
@@ -63,7 +69,9 @@ class Client:
                 method, path, json.dumps(body) if body is not None else None, {**content, **headers}
             )
             response = self._connection.getresponse()
-            return response.status, response.headers.get("Location", ""), response.read()
+            answer = response.status, response.headers.get("Location", ""), response.read()
+            self._used = time.monotonic()
+            return answer
         except (OSError, http.client.HTTPException):
             self.close()
             return LOST, "", b""

@@ -1,4 +1,6 @@
-"""Ports are one's own, and the stopwatch takes off what other programs took, and nothing else."""
+"""Ports are one's own, the stopwatch takes off what other programs took, and nothing else, and a
+client outlives its idle connection.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from testkit import load
 from testkit.machine import Stopwatch, free_port
 from testkit.servers import ROOT
 
@@ -90,3 +94,32 @@ def test_work_counts_for_what_it_is_and_not_for_what_others_took_meanwhile() -> 
     work(0.5)
     assert 0.3 < watch.seconds < 0.6
     assert watch.wall > 0.6
+
+
+class _EndsIdleConnections(BaseHTTPRequestHandler):
+    protocol_version, timeout = "HTTP/1.1", 0.2
+
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_a_client_that_was_idle_for_long_opens_another_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(load, "IDLE_SECONDS", 0.1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _EndsIdleConnections) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        client = load.Client(server.server_port)
+        statuses = []
+        for _ in range(2):
+            statuses.append(client.request("GET", "/")[0])
+            time.sleep(0.5)
+        client.close()
+        server.shutdown()
+        thread.join()
+    assert statuses == [204, 204]
