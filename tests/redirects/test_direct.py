@@ -49,6 +49,17 @@ class Direct(WebServer):
             connection.sendall(b"".join(requests))
             return everything(connection)
 
+    def hits(self, *requests: bytes) -> list[bytes]:
+        """Their answers from the cache; asks again while Redis is too slow on a busy machine."""
+        found: list[bytes] = []
+
+        def are_hits() -> bool:
+            found[:] = self.exchange(*requests).split(b"HTTP/1.1 ")[1:]
+            return all(b"\r\nx-cache: HIT\r\n" in each for each in found)
+
+        wait_for(are_hits, what="hits")
+        return found
+
     def is_asked(self, code: str) -> None:
         """Waits until a redirect was answered from the cache: the front is connected to Redis."""
         wait_for(lambda: self.get(f"/{code}").headers.get("X-Cache") == "HIT", what="a hit")
@@ -89,10 +100,10 @@ def test_an_answer_without_a_task_has_the_bytes_of_one_with_a_task(
     code = server.link()["short_code"]
     server.is_asked(code)
     said = b"Origin: %s\r\n" % origin.encode() if origin else b""
-    whole = server.exchange(get(code, said), get(code, said), get(code, said, CLOSE))
-    first, behind, last = whole.split(b"HTTP/1.1 ")[1:]  # only the first one has no task
+    # Only the first one has no task.
+    first, behind, last = server.hits(get(code, said), get(code, said), get(code, said, CLOSE))
     assert alike(first) == alike(behind)
-    assert alike(server.exchange(get(code, said, CLOSE))) == b"HTTP/1.1 " + alike(last)
+    assert [alike(last)] == [alike(each) for each in server.hits(get(code, said, CLOSE))]
     assert (b"\r\naccess-control-allow-origin: " in first) == (origin == OTHER_SITE)
     assert first.startswith(b"302 Found\r\ndate: ")
     assert b"connection" not in first
