@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Request
 from werkzeug.routing import MapAdapter
 
-from app import database, errors, limits, logs, metrics, routes
+from app import database, errors, limits, logs, metrics, pages, routes
 from app.asgi import ThreadedWsgi
 from app.checks import as_uri
 from app.config import Settings
@@ -42,7 +42,7 @@ class _Application(Flask):
     _MOST_HOSTS = 1000
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, static_folder=None)
+        super().__init__(name, static_folder=None, template_folder="pages/templates")
         self._hosts: set[str | None] = set()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
@@ -78,6 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for part in (logs, schema, database, errors, routes):
         part.install(app)
     app.register_blueprint(views.bp)
+    pages.install(app)
     gate.learn(app)
     schema.afterwards = partial(audit.note_settings, shown_settings(settings))
     if schema.ensure() and settings.auto_seed:

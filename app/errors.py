@@ -7,7 +7,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, render_template, request
+from flask import Flask, Response, current_app, g, render_template, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
@@ -134,6 +134,10 @@ class Ready(Response):
 def render(error: ApiError) -> Response:
     """In the form that the client accepts: a page, problem details, or our own JSON."""
     body = body_of(error, g.get("request_id", ""))
+    page: Response | None = current_app.extensions["holdfast-error-page"](error, body)
+    if page is not None:
+        page.headers.update(error.headers)
+        return page
     accept = request.environ.get("HTTP_ACCEPT", "")
     is_page = isinstance(error, DeadLink) and prefers_html()
     if is_page and not problems.is_wanted(accept, "text/html"):

@@ -60,7 +60,7 @@ def endpoints(app: Flask) -> list[str]:
 def _operations(app: Flask) -> Iterator[Operation]:
     for rule in app.url_map.iter_rules():
         view, (tag, _, name) = app.view_functions[rule.endpoint], rule.endpoint.partition(".")
-        if hasattr(view, "declaration"):
+        if hasattr(view, "declaration") and not view.declaration.hidden:
             parts = rule.rule.replace("<", ">").split(">")  # a parameter at each odd place
             names = [part.rpartition(":")[2] for part in parts[1::2]]
             parts[1::2] = [f"{{{named}}}" for named in names]

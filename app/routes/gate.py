@@ -9,11 +9,12 @@ from flask import Flask, Request, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app import access
-from app.access import Caller
+from app.access import Caller, caller
 from app.errors import Forbidden, InvalidInput, Unauthorized, Unavailable
 from app.logs import resolved
+from app.routes.inputs import Declaration
 from app.routes.limiting import key_of
-from app.services import keys
+from app.services import keys, sessions
 
 KEYS_OF = {
     "create": ("create", "write", "admin"),
@@ -25,6 +26,7 @@ KEYS_OF = {
 """The scopes of keys that may use an endpoint, by the endpoint's."""
 _DECLARED = "holdfast-declared"
 _ANY_KEY = "see"  # every key has it
+COOKIE = "holdfast_session"
 _REALM = 'Bearer realm="Holdfast"'
 
 
@@ -64,35 +66,62 @@ def _forget(_error: BaseException | None) -> None:
 
 
 def _caller_of(current: Request, own: Any, declared: dict[str, Any], auth: str) -> Caller:
-    scope, keyless = _asked_for(current, declared)
-    if scope == "public" or current.method == "OPTIONS":
+    found = _asked_for(current, declared)
+    scope = found.scope
+    if current.method == "OPTIONS" or (scope == "public" and not found.page):
         return access.NOBODY
     secret = _secret(current.environ)
-    if "HTTP_X_API_KEY" in current.environ:
-        own.keeps_private = True
-    if not secret:
-        if keyless and auth == "create":
-            return access.NOBODY
-        raise _unauthorized("An API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
-    return _holder(secret, scope)
+    own.keeps_private = "HTTP_X_API_KEY" in current.environ
+    if secret:
+        return access.NOBODY if scope == "public" else _holder(secret, scope)
+    who = _signed_in(current, found)
+    if who is not None:
+        return who if scope == "public" else _admitted(who, scope)
+    if scope == "public" or (found.keyless and auth == "create"):
+        return access.NOBODY
+    raise _unauthorized("An API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY")
+
+
+def _signed_in(current: Request, declared: Any) -> Caller | None:
+    """Who has a session: for pages and their forms, and for what the API only reads."""
+    session = current.cookies.get(COOKIE)
+    if not session or not (declared.hidden or current.method in ("GET", "HEAD")):
+        return None
+    return sessions.caller_of(session)
 
 
 def _holder(secret: str, scope: str) -> Caller:
     who = key_of(secret, keys.find)
     if who is None:
         raise _unauthorized("The API key is wrong, revoked or expired", ', error="invalid_token"')
-    # What belongs to no user is not for a key that is bound to one.
-    if who.scope not in KEYS_OF[scope] or (scope == "admin" and who.user_id is not None):
+    return _admitted(who, scope)
+
+
+def _admitted(who: Caller, scope: str) -> Caller:
+    if not has_scope(who, scope):
         raise _forbidden(who, scope)
     return who
 
 
-def _asked_for(current: Request, declared: dict[str, Any]) -> tuple[str, bool]:
-    """The scope that the request needs, and whether AUTH=create asks for no key."""
+def has_scope(who: Caller, scope: str) -> bool:
+    """Whether this caller may use endpoints of this scope."""
+    if scope == "public":
+        return True
+    # What belongs to no user is not for a key that is bound to one.
+    return who.scope in KEYS_OF[scope] and (scope != "admin" or who.user_id is None)
+
+
+def may(scope: str) -> bool:
+    """The same of the running request's caller."""
+    return has_scope(caller(), scope)
+
+
+def _asked_for(current: Request, declared: dict[str, Any]) -> Declaration:
+    """What is declared of the request's endpoint."""
     if current.url_rule is None:
-        return _of_misfit(current.routing_exception, declared), False
-    found = declared[current.url_rule.endpoint]
-    return found.scope, found.keyless
+        return Declaration(scope=_of_misfit(current.routing_exception, declared))
+    found: Declaration = declared[current.url_rule.endpoint]
+    return found
 
 
 def _of_misfit(why: HTTPException | None, declared: dict[str, Any]) -> str:

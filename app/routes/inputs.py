@@ -132,6 +132,7 @@ class Declaration:
     strict: bool = False  # unknown names are always refused
     keyless: bool = False  # AUTH=create asks for no key
     secret: bool = False  # its answer shows a secret, which an Idempotency-Key would store
+    hidden: bool = False  # a page, or the target of its form: no part of the API
 
 
 class Answer(NamedTuple):

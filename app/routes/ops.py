@@ -5,11 +5,10 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, current_app, request
 
 from app import metrics, openapi
-from app.errors import Unauthorized, Unavailable, prefers_html
-from app.exposure import exposure
+from app.errors import Unauthorized, Unavailable
 from app.process import replica
 from app.proxies import is_inside
 from app.routes.inputs import Answer, base_url, declares, empty
@@ -76,7 +75,7 @@ def show_openapi() -> dict[str, Any]:
 
 @bp.get("/")
 @declares(answer=Index, page=True, headers=("Vary",), scope="public")
-def show_index() -> Response | Answer:
+def show_index() -> Answer:
     """What this is and where to go from here."""
     index = {
         "name": "Holdfast",
@@ -84,8 +83,4 @@ def show_index() -> Response | Answer:
         "documentation": f"{base_url()}/openapi.json",
         "endpoints": openapi.endpoints(current_app),
     }
-    vary = {"Vary": "Accept"}
-    if not prefers_html():
-        return Answer(index, vary)
-    shown = {**index, "warnings": exposure.warnings, "auth": current_app.config["AUTH"]}
-    return Response(render_template("index.html", **shown), headers=vary)
+    return Answer(index, {"Vary": "Accept"})

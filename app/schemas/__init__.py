@@ -88,4 +88,4 @@ from app.schemas.rules import (
     Username,
     WebAddress,
 )
-from app.schemas.statistics import AllStatsQuery, Stats, StatsQuery, UrlStats
+from app.schemas.statistics import AllStatsQuery, Stats, StatsQuery, UrlStats, is_zone

@@ -27,8 +27,12 @@ def _day(value: Any) -> date:
     raise refuse("must be a date such as 2026-01-31")
 
 
+def is_zone(name: str) -> bool:
+    return name in _zones()
+
+
 def _zone(name: str) -> str:
-    if name not in _zones():
+    if not is_zone(name):
         raise refuse("must be the name of a time zone such as Europe/Berlin")
     return name
 

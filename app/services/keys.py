@@ -140,10 +140,18 @@ def find(secret: str) -> Caller | None:
     """
     if len(secret) != LENGTH or not secret.isascii():
         return None
-    hashed, moment = hash_of(secret), time.monotonic()
-    answer = _remembered.get(hashed)  # the checksum would take longer
+    hashed = hash_of(secret)
+    if hashed not in _remembered and not can_be_secret(secret):  # the checksum would take longer
+        return None
+    return find_hash(hashed)
+
+
+def find_hash(hashed: str) -> Caller | None:
+    """The same for the hash of a secret."""
+    moment = time.monotonic()
+    answer = _remembered.get(hashed)
     if answer is None or moment - answer.read_at > _REMEMBERED_SECONDS:
-        answer = _look_up(hashed, moment) if can_be_secret(secret) else None
+        answer = _look_up(hashed, moment)
     if answer is None or (answer.end is not None and now() >= answer.end):
         return None
     return answer.caller

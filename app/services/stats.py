@@ -50,7 +50,7 @@ def _midnight(day: date, query: StatsQuery) -> int:
 def of_url(url_id: int, query: StatsQuery) -> dict[str, Any]:
     """A link and its statistics; raises NotFound."""
     shown = _range(query)
-    _settle()
+    settle()
     url = urls.require(url_id)
     found = _statistics({_ONE: (url_id,)}, shown)
     return {"url": url, "redirect_count": url.click_count, **found}
@@ -59,13 +59,13 @@ def of_url(url_id: int, query: StatsQuery) -> dict[str, Any]:
 def of_all(query: AllStatsQuery) -> dict[str, Any]:
     """The same for all links, deleted ones too, or for those of a tag or user."""
     shown = _range(query)
-    _settle()
+    settle()
     visits = _series({_ONE: (NO_LINK,), **access.visible_clicks()}, shown)
     shown_visits = [{"date": point["date"], "visits": point["people"]} for point in visits]
     return {**_statistics(_links(query), shown), "orphans": shown_visits}
 
 
-def _settle() -> None:
+def settle() -> None:
     """Counts everything up to now."""
     drain.run()
     orphans.flush()

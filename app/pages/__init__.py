@@ -1,0 +1,14 @@
+"""Pages for people: a browser's way to the services and schemas that the API has."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.pages import assets, home, link, session, showing
+
+
+def install(app: Flask) -> None:
+    showing.install(app)
+    for module in (assets, home, link, session):
+        app.register_blueprint(module.bp)
+    showing.replace(app, "ops.show_index", home.show_index)

@@ -1,0 +1,54 @@
+// What makes pages more comfortable; each of them works without it.
+'use strict';
+
+// The server shows moments in the zone of this cookie from the next page on.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone && zone !== document.documentElement.dataset.zone) {
+  document.cookie = `tz=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
+}
+
+function prepare(root) {
+  for (const time of root.querySelectorAll('time[datetime]')) {
+    const moment = new Date(time.dateTime);
+    if (!Number.isNaN(moment.getTime())) {
+      time.textContent = moment.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
+    }
+  }
+  for (const button of root.querySelectorAll('[data-copy]')) {
+    button.hidden = !navigator.clipboard;
+  }
+}
+
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-copy]');
+  if (!button) return;
+  const before = button.textContent;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.textContent = 'Copied';
+  setTimeout(() => { button.textContent = before; }, 2000);
+});
+
+// Search as you type: the answer is the same page, of which the list is taken.
+let waiting = 0;
+let asked = 0;
+document.addEventListener('input', (event) => {
+  const field = event.target.closest('[data-search]');
+  if (!field) return;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => search(field), 200);
+});
+
+async function search(field) {
+  const turn = ++asked;
+  const address = `${field.form.action}?${new URLSearchParams(new FormData(field.form))}`;
+  const answer = await fetch(address, { headers: { Accept: 'text/html' } });
+  const list = document.querySelector(field.dataset.search);
+  const found = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const fresh = found.querySelector(field.dataset.search);
+  if (turn !== asked || !fresh) return;
+  list.replaceChildren(...fresh.childNodes);
+  prepare(list);
+  history.replaceState(null, '', address);
+}
+
+prepare(document);
