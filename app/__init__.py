@@ -73,6 +73,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # measured in process with GET /products.
     app.ensure_sync = lambda function: function  # type: ignore[method-assign,assignment]
     app.config.update(_for_routes(settings))
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     if settings.trusted_proxies:
         _serve(app, Proxies(app.wsgi_app, settings.trusted_proxies))
     for part in (logs, schema, database, errors, routes):
