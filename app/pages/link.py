@@ -28,6 +28,7 @@ def view(url_id: int) -> Response:
 @page(scope="write")
 def change(url_id: int) -> Response:
     """Does what the button says, then shows the page that the form names, or the link's."""
+    urls.require(url_id)
     action = request.form.get("action", "")
     if action not in ("activate", "deactivate"):
         raise InvalidInput(f"action: must be activate or deactivate (got {ascii(action)[:100]})")

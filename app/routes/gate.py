@@ -71,11 +71,13 @@ def _caller_of(current: Request, own: Any, declared: dict[str, Any], auth: str) 
     if current.method == "OPTIONS" or (scope == "public" and not found.page):
         return access.NOBODY
     secret = _secret(current.environ)
-    own.keeps_private = "HTTP_X_API_KEY" in current.environ
+    if "HTTP_X_API_KEY" in current.environ:
+        own.keeps_private = True
     if secret:
         return access.NOBODY if scope == "public" else _holder(secret, scope)
     who = _signed_in(current, found)
     if who is not None:
+        own.keeps_private = True
         return who if scope == "public" else _admitted(who, scope)
     if scope == "public" or (found.keyless and auth == "create"):
         return access.NOBODY
