@@ -29,7 +29,7 @@ from app.redirects.quotas import quotas
 from app.redirects.visits import addresses
 from app.routes import gate, origins
 from app.schemas import destinations
-from app.services import audit, health
+from app.services import audit, health, sessions
 from app.services.retention import retention
 from app.services.retention import start as start_retention
 
@@ -108,6 +108,7 @@ def bind(settings: Settings) -> None:
     exposure.bind(settings)
     schema.bind(drain.waiting)
     bans.forget()
+    sessions.forget()
     always.bind(settings.referrer_policy)
     files = settings.blocked_hosts, settings.allowed_hosts
     destinations.bind(*files, settings.refuses_private, bans.last_hosts)

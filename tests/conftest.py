@@ -45,7 +45,7 @@ from app.models import (
 )
 from app.redirects.bans import bans
 from app.redirects.rollups import folding
-from app.services import products
+from app.services import products, sessions
 from testkit.servers import Postgres, Redis, wait_for
 from tests.logbook import Log
 
@@ -99,6 +99,7 @@ def empty(settings: Settings) -> None:
         db.execute_sql("DELETE FROM banned_hosts")
     empty_redis(settings)
     products.forget()
+    sessions.forget()
     bans.forget()
 
 

@@ -8,13 +8,13 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, request
 
-from app.errors import ApiError, InvalidInput, NotFound
+from app.errors import ApiError, InvalidInput
 from app.pages import forms, pictures, zones
 from app.pages.declaring import page
 from app.pages.showing import go, show
 from app.routes.gate import may
 from app.routes.inputs import base_url
-from app.schemas import ShortenUrl, UrlCreate, UrlQuery, check, show_url
+from app.schemas import POSSIBLE_CODE, ShortenUrl, UrlCreate, UrlQuery, check, show_url
 from app.services import finding, paging, urls, weeks
 from app.services.paging import Page
 
@@ -40,7 +40,7 @@ def make() -> Response:
         if error.status >= 429:
             raise
         return _home(request.form.to_dict(), forms.problems(error), error.status)
-    return go(f"/?made={made.id}")
+    return go(f"/?made={made.short_code}")
 
 
 def _link() -> UrlCreate:
@@ -64,14 +64,13 @@ def _home(given: Mapping[str, str], errors: Mapping[str, str], status: int = 200
 
 
 def _made() -> dict[str, Any] | None:
-    """The link that was just made, where the caller sees it."""
-    made = request.args.get("made", "")
-    if not (made.isascii() and made.isdigit()):
+    """The link that was just made; of one that the caller does not see, the short URL."""
+    code = request.args.get("made", "")
+    if not POSSIBLE_CODE.fullmatch(code):
         return None
-    try:
-        return show_url(urls.get(int(made[:20])), base_url())
-    except NotFound:
-        return None
+    query = check(UrlQuery, {"short_code": code})
+    found = finding.page(query).rows if may("see") else []
+    return show_url(found[0], base_url()) if found else {"short_url": f"{base_url()}/{code}"}
 
 
 # ---- the list ----

@@ -69,7 +69,8 @@ def _error_page(error: ApiError, body: dict[str, Any]) -> Response | None:
     """The page of an error, where a page was asked for; who lacks a key may sign in."""
     if not _is_page():
         return None
-    return show("error.html", error.status, **body)
+    there = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    return show("error.html", error.status, **body, next=there)
 
 
 def _is_page() -> bool:

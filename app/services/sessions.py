@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from functools import lru_cache
+from hashlib import sha256
 
 from itsdangerous import BadSignature, TimestampSigner
 
@@ -34,7 +35,7 @@ def caller_of(session: str) -> Caller | None:
 
 @lru_cache(maxsize=2)
 def _signer(secret: str) -> TimestampSigner:
-    return TimestampSigner(secret, salt="holdfast-session", digest_method="sha256")
+    return TimestampSigner(secret, salt="holdfast-session", digest_method=sha256)
 
 
 def _shared_secret() -> str:
@@ -57,3 +58,8 @@ def _stored_secret() -> str:
             KeyValue.insert(name=_NAME, value=fresh).on_conflict_ignore().execute()
         row = KeyValue.get(KeyValue.name == _NAME)
     return str(row.value)
+
+
+def forget() -> None:
+    """Reads the shared secret anew."""
+    _remembered.clear()

@@ -33,7 +33,7 @@ def test_a_page_loads_only_what_is_ours_and_is_shown_in_no_frame(
         assert policy["base-uri"] == ["'none'"]
         own = ("style-src", "script-src", "img-src", "connect-src", "form-action")
         assert all(policy[name] == ["'self'"] for name in own)
-        assert page.headers["Referrer-Policy"] == "no-referrer"
+        assert page.headers["Referrer-Policy"] == "same-origin"
         assert not re.search(r"<style|\sstyle=|\son\w+=", page.text)
         for loaded in re.findall(r'(?:src|<link [^>]*href)="([^"]*)"', page.text):
             assert re.fullmatch(r"/assets/\w+\.[0-9a-f]{12}\.\w+", loaded)
