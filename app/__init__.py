@@ -136,6 +136,9 @@ def _for_routes(settings: Settings) -> dict[str, Any]:
         "LOG_FILE": settings.log_file,
         "MAX_CONTENT_LENGTH": limits.UPLOAD_BYTES,
         "METRICS_DIRECTORY": settings.prometheus_multiproc_dir,
+        "OPERATOR_CONTACT": as_uri(settings.operator_contact),
+        "OPERATOR_LOGO": settings.operator_logo,
+        "OPERATOR_NAME": settings.operator_name,
         "REPORT_ADDRESS": as_uri(settings.report_address),
         "SECURITY_CONTACT": as_uri(settings.security_contact),
     }

@@ -93,6 +93,27 @@ def _is_text(path: str) -> bool:
         return False
 
 
+def words(most: int) -> Any:
+    rule = f"at most {most} printable characters"
+    return checked("", lambda v: len(v) <= most and v.isprintable(), rule)
+
+
+PICTURES = (".svg", ".png", ".webp", ".jpg", ".jpeg", ".gif")
+
+
+def picture(most_bytes: int) -> Any:
+    rule = f"a file of at most {most_bytes // 1024} KiB that ends with {', '.join(PICTURES)}"
+    return checked("", lambda v: not v or _is_picture(v, most_bytes), rule)
+
+
+def _is_picture(path: str, most_bytes: int) -> bool:
+    try:
+        is_small = 0 < len(Path(path).read_bytes()) <= most_bytes
+        return is_small and Path(path).suffix.lower() in PICTURES
+    except (OSError, ValueError):  # a directory, a path with NUL
+        return False
+
+
 def contact() -> Any:
     rule = "an e-mail address, or a URL that starts with https:// or mailto:"
     return checked("", lambda v: not v or _CONTACT.fullmatch(v) is not None, rule)

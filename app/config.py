@@ -20,8 +20,10 @@ from app.checks import (
     listed,
     one_of,
     origins,
+    picture,
     text_file,
     url,
+    words,
 )
 from app.environment import bare as bare
 from app.environment import fold_other_names, parse
@@ -97,6 +99,9 @@ class Settings:
     private_destinations: str = one_of("refuse", "allow", default="")
     report_address: str = contact()
     security_contact: str = contact()
+    operator_name: str = words(100)
+    operator_logo: str = picture(32 * 1024)
+    operator_contact: str = contact()
     referrer_policy: str = one_of(*REFERRER_POLICIES, default="")
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)

@@ -105,7 +105,8 @@ class WebServer:
                 {**content, **(headers or {})},
             )
             response = connection.getresponse()
-            return Reply(response.status, Headers(response.getheaders()), response.read().decode())
+            text = response.read().decode(errors="replace")  # a picture is none
+            return Reply(response.status, Headers(response.getheaders()), text)
         finally:
             connection.close()
 

@@ -215,4 +215,4 @@ def one_of_everything(api: Api) -> dict[str, Any]:
     api.follow(url)
     key = ApiKey.create(name="owner@example.com", scope="read", hash=new_secret().hash).id
     ids = {"user_id": owner, "url_id": url["id"], "event_id": event, "key_id": key}
-    return {**ids, "short_code": url["short_code"], "name": "style.css"}
+    return {**ids, "short_code": url["short_code"], "name": "style.css", "noun": "urls"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.pages import assets, home, link, session, showing
+from app.pages import assets, docs, home, link, operator, session, showing, status
 
 
 def install(app: Flask) -> None:
     showing.install(app)
-    for module in (assets, home, link, session):
+    operator.install(app)
+    for module in (assets, docs, home, link, session, status):
         app.register_blueprint(module.bp)
     showing.replace(app, "ops.show_index", home.show_index)

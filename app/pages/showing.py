@@ -12,6 +12,7 @@ from app.errors import ApiError, prefers_html
 from app.exposure import exposure
 from app.pages import assets, zones
 from app.pages.declaring import View
+from app.pages.operator import operator
 from app.routes.gate import may
 from app.routes.inputs import base_url
 from app.version import VERSION
@@ -59,6 +60,7 @@ def _context() -> dict[str, Any]:
         "base_url": base_url(),
         "caller": caller(),
         "may": may,
+        "operator": operator(),
         "version": VERSION,
         "warnings": exposure.warnings,
         "zone": zones.zone(),

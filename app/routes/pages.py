@@ -34,5 +34,6 @@ def _protect(response: Response) -> Response:
     if type(response) is Ready and response.status_code < 400:
         return response  # JSON; to read its type would take 1 us of each request
     if response.headers.get("Content-Type", "").startswith(_DOCUMENTS):
-        response.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)  # a page may have a policy of its own
     return response

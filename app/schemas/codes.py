@@ -27,15 +27,15 @@ ROUTE_NAMES = (
     "audit.csv",
     "openapi.json",
     "robots.txt",
+    "docs",
+    "status",
 )
 _MAY_BECOME_ROUTES = (
     "openapi",
-    "docs",
     "static",
     "robots",
     "overview",
     "import",
-    "status",
 )
 _PAGES_OF_NGINX = (
     "nginx-health",

@@ -18,7 +18,7 @@ KEY_SCOPES: tuple[str, ...] = get_args(Scope)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NO_NUMBER = re.compile(r"[^0-9\s]")
 _PRINTED = r"[^\x00-\x1f\x7f-\x9f]*"
-_NAME_PATTERN = padded(rf"{_PRINTED}(?:[^\x00-\x1f\x7f-\x9f\s0-9]|\ufeff){_PRINTED}")
+NAME_PATTERN = padded(rf"{_PRINTED}(?:[^\x00-\x1f\x7f-\x9f\s0-9]|\ufeff){_PRINTED}")
 
 
 def _name(text: str) -> str:
@@ -29,7 +29,7 @@ def _name(text: str) -> str:
     return text
 
 
-KeyName = Annotated[str, Text(100, "deploy", _name, _NAME_PATTERN)]
+KeyName = Annotated[str, Text(100, "deploy", _name, NAME_PATTERN)]
 _BOUND = "A key that sees and changes this user's links only; not with the scope admin"
 _FORM = "^holdfast_[0-9A-Za-z]{49}$"
 

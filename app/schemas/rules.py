@@ -63,7 +63,7 @@ def padded(pattern: str) -> str:
 
 
 _MAILBOX = re.compile(_mailbox(_WIDE))
-_EMAIL_PATTERN = padded(_mailbox(r"\s", f"|{_NO_SPACE}"))
+EMAIL_PATTERN = padded(_mailbox(r"\s", f"|{_NO_SPACE}"))
 _URL_PATTERN = padded(rf"[hH][tT][tT][pP][sS]?://(?:[^\x00-\x20\x7f-\x9f\s]|{_NO_SPACE})+")
 _TEXT_PATTERN = rf"^[^\x00]*(?:[^\x00\x1c-\x1f\x85\s]|{_NO_SPACE})[^\x00]*$"
 
@@ -190,7 +190,7 @@ _DETAILS = WithJsonSchema(
 )
 
 Username = Annotated[str, Text(100, "ada")]
-Email = Annotated[str, Text(255, "ada@example.com", _email, _EMAIL_PATTERN)]
+Email = Annotated[str, Text(255, "ada@example.com", _email, EMAIL_PATTERN)]
 _URL = "https://example.com/a/long/path"
 # The format is one that validators do not know: uri and iri refuse what browsers follow.
 WebAddress = Annotated[str, Text(2048, _URL, _web_address, _URL_PATTERN, "web-address")]

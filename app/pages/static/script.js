@@ -23,7 +23,7 @@ document.addEventListener('click', async (event) => {
   const button = event.target.closest('[data-copy]');
   if (!button) return;
   const before = button.textContent;
-  await navigator.clipboard.writeText(button.dataset.copy);
+  await navigator.clipboard.writeText(button.dataset.copy || button.previousElementSibling.textContent);
   button.textContent = 'Copied';
   setTimeout(() => { button.textContent = before; }, 2000);
 });
