@@ -68,9 +68,10 @@ def _made() -> dict[str, Any] | None:
     code = request.args.get("made", "")
     if not POSSIBLE_CODE.fullmatch(code):
         return None
-    query = check(UrlQuery, {"short_code": code})
-    found = finding.page(query).rows if may("see") else []
-    return show_url(found[0], base_url()) if found else {"short_url": f"{base_url()}/{code}"}
+    if not may("see"):
+        return {"short_url": f"{base_url()}/{code}"}
+    found = finding.page(check(UrlQuery, {"short_code": code})).rows
+    return show_url(found[0], base_url()) if found else None
 
 
 # ---- the list ----

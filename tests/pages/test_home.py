@@ -68,6 +68,7 @@ def test_what_was_made_is_a_line_to_copy_with_its_qr_code(client: FlaskClient) -
     assert "<svg" in made
     assert re.search(r'href="/urls/\d+/view"', made)
     assert 'class="made"' not in home(client)
+    assert 'class="made"' not in home(client, "?made=nobody")
     assert 'class="made"' not in home(client, "?made=%22%3E%3Cscript%3E")
 
 
