@@ -25,6 +25,7 @@ ROUTE_NAMES = (
     "stats",
     "audit",
     "audit.csv",
+    "overview",
     "openapi.json",
     "robots.txt",
     "docs",
@@ -34,7 +35,6 @@ _MAY_BECOME_ROUTES = (
     "openapi",
     "static",
     "robots",
-    "overview",
     "import",
 )
 _PAGES_OF_NGINX = (

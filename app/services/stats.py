@@ -65,6 +65,29 @@ def of_all(query: AllStatsQuery) -> dict[str, Any]:
     return {**_statistics(_links(query), shown), "orphans": shown_visits}
 
 
+def first_day(query: StatsQuery, url_id: int | None = None) -> date | None:
+    """The first day with a click on the link, or the links of `query`; None without clicks."""
+    settle()
+    many = isinstance(query, AllStatsQuery) and url_id is None
+    links: tables.Conditions = _links(query) if many else {_ONE: (url_id,)}  # type: ignore[arg-type]
+    days = tables.select("min(day)", ClickDay, links).fetchone()[0]
+    if days is not None:
+        return _EPOCH + timedelta(days=int(days))
+    hour = tables.select("min(hour)", ClickHour, links).fetchone()[0]
+    return None if hour is None else _moment(int(hour), query).date()
+
+
+def first_day_by_hour(query: StatsQuery) -> date:
+    """The first day of which all hours are kept."""
+    kept = rollups.first_hour()
+    day = _moment(kept, query).date()
+    return day if _midnight(day, query) >= kept * 3600 else day + timedelta(days=1)
+
+
+def _moment(hour: int, query: StatsQuery) -> datetime:
+    return datetime.fromtimestamp(hour * 3600, query.zone())
+
+
 def settle() -> None:
     """Counts everything up to now."""
     drain.run()

@@ -60,6 +60,11 @@ def page(url_id: int, query: ListQuery) -> Page:
     return Page(found, len(known) > size, total)
 
 
+def authors(url: Any, versions: Sequence[int]) -> dict[int, str]:
+    """Who made each of these versions, where it is known: the API key, else the address."""
+    return {version: row.key or row.address for version, row in _rows(url, versions).items()}
+
+
 # The link has the last version. An audit row knows its own, and what was before.
 _KNOWN = """WITH changes AS (
     SELECT version, before IS NOT NULL AS has_before FROM audit

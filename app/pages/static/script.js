@@ -51,4 +51,35 @@ async function search(field) {
   history.replaceState(null, '', address);
 }
 
+// Undo: the form is sent when its seconds are over, and not at all when the page is left before.
+let counting = 0;
+document.addEventListener('submit', (event) => {
+  const form = event.target.closest('[data-undo]');
+  if (!form) return;
+  event.preventDefault();
+  const note = document.querySelector('[data-undo-note]');
+  const left = note.querySelector('[data-undo-left]');
+  left.textContent = form.dataset.undo;
+  note.hidden = false;
+  form.hidden = true;
+  note.querySelector('button').focus();
+  counting = setInterval(() => {
+    left.textContent -= 1;
+    if (left.textContent > 0) return;
+    clearInterval(counting);
+    form.append(Object.assign(document.createElement('input'), { type: 'hidden', name: 'sure', value: 'yes' }));
+    form.submit();
+  }, 1000);
+});
+
+document.addEventListener('click', (event) => {
+  const note = event.target.closest('[data-undo-note] button')?.closest('[data-undo-note]');
+  if (!note) return;
+  clearInterval(counting);
+  note.hidden = true;
+  const form = document.querySelector('[data-undo]');
+  form.hidden = false;
+  form.querySelector('button:not([hidden])').focus();
+});
+
 prepare(document);

@@ -1,0 +1,41 @@
+"""What a link does at this moment, in words: where it leads, or why it leads nowhere."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from flask import current_app
+
+from app.errors import DeadLink
+from app.redirects.answers import require_lead
+from app.redirects.links import EXPIRED, link_of
+from app.redirects.recording import Found, as_spent
+
+_WORDS = {"deactivated": "off", "spent": "spent", "expired": "expired", "banned": "banned host"}
+
+
+class Standing(NamedTuple):
+    """`word` is short; `leads_to` is "" when the link leads nowhere; `status` is what visitors get."""
+
+    word: str
+    leads_to: str
+    status: int
+    why: str
+
+
+def of(url: Any) -> Standing:
+    """`url` is a row of a link. What decides is what decides for its visitors."""
+    link = as_spent(link_of(url))
+    try:
+        require_lead(Found(link, cached=False), url.short_code, _deactivated_status())
+    except DeadLink as dead:
+        reason = str(dead.more["reason"])
+        return Standing(_WORDS.get(reason, reason), "", dead.status, dead.message)
+    if link.state == EXPIRED:
+        return Standing("expired", link.original_url, link.status, "It has expired")
+    return Standing("active", link.original_url, link.status, "")
+
+
+def _deactivated_status() -> int:
+    status: int = current_app.config["DEACTIVATED_STATUS"]
+    return status
