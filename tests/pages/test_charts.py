@@ -27,8 +27,8 @@ def test_robots_stand_on_people() -> None:
 
 def test_a_single_click_among_many_is_seen() -> None:
     chart = charts.drawn(days((10_000, 0), (1, 0), (0, 1), (1, 1)), "day")
-    assert chart.people == "M0 0h1v100h-0".replace("h-0", "") + "v-99h1v-1h1v1h1V0z"
-    assert chart.robots == "M0 0h1v100".replace("h1v100", "v100h1") + "v-99h2v1h1V0z"
+    assert chart.people == "M0 0v100h1v-99h1v-1h1v1h1V0z"
+    assert chart.robots == "M0 0v100h1v-99h2v1h1V0z"
 
 
 @pytest.mark.parametrize(
