@@ -74,7 +74,7 @@ def drawn(series: Series, by: str) -> Chart:
 
 def _nice(most: int) -> int:
     """A round number from `most` on, of which there is a half without a fraction from 2 on."""
-    scale = 10 ** max(0, len(str(most)) - 1)
+    scale = int("1" + "0" * (len(str(most)) - 1))
     return next(step * scale for step in _STEPS if step * scale >= max(1, most))
 
 

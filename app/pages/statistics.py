@@ -63,7 +63,9 @@ def context(shown: Asked, found: dict[str, Any]) -> dict[str, Any]:
         "note": shown.note,
         "days": [(name, _with(days=name), name == shown.days) for name in _DAYS],
         "by": [(name, _with(by=name), name == query.by) for name in ("day", "hour")],
-        "asked": {name: request.args.get(name, "") for name in ("days", "by") if name in request.args},
+        "asked": {
+            name: request.args.get(name, "") for name in ("days", "by") if name in request.args
+        },
     }
 
 

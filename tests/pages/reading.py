@@ -54,7 +54,9 @@ def shares(page: str) -> dict[str, list[dict[str, Any]]]:
     return {
         name: [
             {"value": value, "people": people, "robots": robots}
-            for value, people, robots in table(page[page.index(f'<h3 id="{name}"') :].split("</div>")[0])
+            for value, people, robots in table(
+                page[page.index(f'<h3 id="{name}"') :].split("</div>")[0]
+            )
         ]
         for name in ("referrers", "browsers", "systems", "devices", "campaigns")
     }

@@ -163,7 +163,12 @@ def test_at_most_twenty_clicks_are_shown(client: FlaskClient, api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("scope", "has_clicks", "has_addresses"),
-    [("create", False, False), ("read", True, False), ("write", True, False), ("admin", True, True)],
+    [
+        ("create", False, False),
+        ("read", True, False),
+        ("write", True, False),
+        ("admin", True, True),
+    ],
 )
 def test_clicks_are_for_who_may_read_and_addresses_for_admins(
     client: FlaskClient,

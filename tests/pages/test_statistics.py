@@ -65,9 +65,7 @@ def test_thirty_days_are_shown_unless_said_otherwise(client: FlaskClient, api: A
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/New_York"])
-def test_hours_are_shown_as_far_as_they_are_kept(
-    client: FlaskClient, api: Api, zone: str
-) -> None:
+def test_hours_are_shown_as_far_as_they_are_kept(client: FlaskClient, api: Api, zone: str) -> None:
     url = some_clicks(api)
     client.set_cookie("tz", zone)
     path = f"/urls/{url['id']}/stats?by=hour&tz={zone}"
@@ -103,9 +101,7 @@ def test_all_days_begin_with_the_first_click_and_are_at_most_a_thousand(
 
 
 @pytest.mark.parametrize("query", ["", "tag=spring", "user_id={user}", "tag=none&by=hour&days=7"])
-def test_the_numbers_of_many_links_are_the_apis(
-    client: FlaskClient, api: Api, query: str
-) -> None:
+def test_the_numbers_of_many_links_are_the_apis(client: FlaskClient, api: Api, query: str) -> None:
     query = query.format(user=some_clicks(api)["user_id"])
     page, stats = page_at(client, f"/overview?{query}"), api.get(f"/stats?{query}")
     must_be_as(page, stats, "hour" if "hour" in query else "day")
