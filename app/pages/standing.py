@@ -15,7 +15,7 @@ _WORDS = {"deactivated": "off", "spent": "spent", "expired": "expired", "banned"
 
 
 class Standing(NamedTuple):
-    """`word` is short; `leads_to` is "" when the link leads nowhere; `status` is what visitors get."""
+    """`leads_to` is "" when the link leads nowhere. `status` is what visitors get."""
 
     word: str
     leads_to: str

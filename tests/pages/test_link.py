@@ -249,7 +249,7 @@ def test_empty_fields_take_rules_away(client: FlaskClient, api: Api) -> None:
     del form["forward_query"]  # a box that is not checked is not sent
     assert send(client, url, **form).status_code == 303
     after = stored(api, url)
-    wanted = {name: None for name in rules} | {"tags": [], "forward_query": False}
+    wanted = dict.fromkeys(rules) | {"tags": [], "forward_query": False}
     assert {name: after[name] for name in rules} == wanted
 
 
