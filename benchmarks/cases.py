@@ -57,6 +57,7 @@ _PERSON = _json(username="$new", email="$new@example.com")
 _LINK = '{"original_url": "https://example.com/$new", "title": "$new", "user_id": $person}'
 _LINKS = f'{{"urls": [{", ".join([_LINK] * 10)}]}}'
 _FLIP = _json(action="tag", tags=["bench"])
+_ACTION, _FORM_DATA = "action=activate", "application/x-www-form-urlencoded"
 _KEY = _json(name="$new", scope="read")
 _EVENT = '{"event_type": "shared", "url_id": $link, "user_id": $person, "details": {"by": "mail"}}'
 
@@ -120,6 +121,9 @@ CASES = [
     Case("GET /urls/<id>/events", "GET /urls/<id:url_id>/events", "/urls/$link/events?per_page=10"),
     Case("GET /urls/<id>/versions", f"GET {_URL}/versions", "/urls/$link/versions"),
     Case("POST /urls/<id>/restore", f"POST {_URL}/restore", "/urls/$link/restore?version=1"),
+    Case("GET /urls/<id>/view", f"GET {_URL}/view", "/urls/$link/view"),
+    Case("POST /urls/<id>/view", f"POST {_URL}/view", "/urls/$link/view", 303, _ACTION, _FORM_DATA),
+    Case("GET /overview", "GET /overview", "/overview"),
     Case("GET /audit", "GET /audit", "/audit?per_page=10"),
     Case("GET /audit?kind=&subject_id=", "GET /audit", "/audit?kind=url&subject_id=$link"),
     Case("GET /audit.csv?kind=&subject_id=", "GET /audit.csv", "/audit.csv?kind=url&subject_id=1"),
