@@ -12,7 +12,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help run
-.PHONY: test test-services lint format schemathesis clients lock
+.PHONY: test test-services browser lint format schemathesis clients lock
 .PHONY: stack stack-down backup restore stack-test stack-swarm drill lint-stack dashboards
 .PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-guesses bench-endurance bench-growth bench-upgrade explain load
 
@@ -33,6 +33,9 @@ test-services: $(VENV)/development ## the same suite on a PostgreSQL and Redis o
 	$(BIN)/python -m testkit.with_services $(BIN)/python -m pytest \
 	  $(if $(TEST_DATABASE_URL)$(TEST_REDIS_URL),,-n 2) -m "services or not services" \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+browser: $(VENV)/development $(VENV)/browser var/browser/node_modules ## every page in a real Chromium; screenshots in var/screenshots (RENEW=1: in docs, too)
+	RENEW=$(RENEW) $(BIN)/python -m pytest -o norecursedirs=".*" -n 2 --dist loadgroup tests/browser $(ONLY)
 
 lint: $(VENV)/development ## style, types, layers
 	$(BIN)/ruff check .
@@ -56,8 +59,9 @@ lock: ## pin the newest packages that are allowed (needs uv, npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra load -c requirements-dev.lock pyproject.toml -o requirements-load.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra clients -c requirements-dev.lock pyproject.toml -o requirements-clients.lock
-	cd tests/clients && npm install --package-lock-only --ignore-scripts
-	node -e 'const fs = require("fs"), f = "tests/clients/package-lock.json", lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n")'
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra browser -c requirements-dev.lock -c requirements-load.lock pyproject.toml -o requirements-browser.lock
+	for folder in clients browser; do (cd tests/$$folder && npm install --package-lock-only --ignore-scripts) || exit 1; done
+	node -e 'const fs = require("fs"); for (const f of process.argv.slice(1)) { const lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n"); }' tests/clients/package-lock.json tests/browser/package-lock.json
 
 ##@ The stack in containers
 
@@ -147,9 +151,12 @@ $(VENV)/load: requirements-load.lock | $(BIN)/holdfast
 $(VENV)/clients: requirements-clients.lock | $(BIN)/holdfast
 	$(call install,requirements-clients.lock)
 
-# npm works in var/clients, so that the tree stays clean.
-var/clients/node_modules: tests/clients/package-lock.json
-	@mkdir -p var/clients
-	cp tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc var/clients
-	cd var/clients && npm ci --ignore-scripts --loglevel=error
+$(VENV)/browser: requirements-browser.lock | $(BIN)/holdfast
+	$(call install,requirements-browser.lock)
+
+# npm works in var, so that the tree stays clean.
+var/%/node_modules: tests/%/package-lock.json
+	@mkdir -p var/$*
+	cp tests/$*/package.json tests/$*/package-lock.json tests/$*/.npmrc var/$*
+	cd var/$* && npm ci --ignore-scripts --loglevel=error
 	@touch $@

@@ -1,0 +1,100 @@
+"""Pictures of all pages in var/screenshots; those in docs/screenshots must be what is shown.
+
+RENEW=1 writes the ones in docs/screenshots anew.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+from testkit.webserver import ROOT
+from tests.browser import pictures
+from tests.browser.conftest import Windows
+from tests.browser.pages import PAGES, Page
+from tests.browser.sites import Site
+from tests.browser.test_pages import EVERY_PAGE
+from tests.browser.watching import Window
+
+pytestmark = pytest.mark.xdist_group("screenshots")
+
+ALL, KEPT = ROOT / "var" / "screenshots", ROOT / "docs" / "screenshots"
+_MOST = 0.002  # of the area: a word more is seen, another version of Chromium is not
+_VERSION = (
+    "document.querySelectorAll('footer p').forEach((each) => each.firstChild.data = 'Holdfast · ')"
+)
+
+
+class Look(NamedTuple):
+    name: str
+    width: int
+    height: int
+    scheme: str
+
+
+DESK, PHONE = Look("desk", 1100, 800, "light"), Look("phone", 390, 800, "dark")
+SHOWN = {
+    "first-page": ("home", DESK),
+    "link": ("link", DESK),
+    "link-phone-dark": ("link", PHONE),
+}
+"""The pictures of README.md and docs/page.md."""
+
+
+@EVERY_PAGE
+def test_a_page_has_its_picture(window: Windows, still_site: Site, page: Page) -> None:
+    shown = window(still_site)
+    for look in (DESK, PHONE):
+        picture = take(shown, page, look)
+        pictures.save(picture, ALL / f"{page.name}-{look.name}-{look.scheme}.png")
+    shown.must_be_quiet()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_picture_of_the_documents_is_what_is_shown(
+    window: Windows, still_site: Site, name: str
+) -> None:
+    page_name, look = SHOWN[name]
+    page = next(page for page in PAGES if page.name == page_name)
+    picture = take(window(still_site), page, look)
+    if os.environ.get("RENEW"):
+        pictures.save(picture, KEPT / f"{name}.png")
+    pictures.save(picture, ALL / "documents" / f"{name}.png")
+    with Image.open(KEPT / f"{name}.png") as kept:
+        differs = pictures.difference(kept, picture)
+    assert differs <= _MOST, (
+        f"{differs:.2%} of docs/screenshots/{name}.png is not what var/screenshots/documents/"
+        f"{name}.png shows; when that is meant: make browser RENEW=1"
+    )
+
+
+def test_every_picture_in_the_documents_is_compared() -> None:
+    assert {path.stem for path in KEPT.glob("*")} == set(SHOWN)
+
+
+def test_a_page_that_changes_shows_up(window: Windows, still_site: Site) -> None:
+    shown = window(still_site)
+    home = PAGES[0]
+    before = take(shown, home, DESK)
+    assert pictures.difference(before, take(shown, home, DESK)) == 0
+    shown.page.get_by_role("button", name="Shorten").evaluate("(it) => it.textContent = 'Make it'")
+    assert pictures.difference(before, _picture(shown, DESK)) > _MOST
+
+
+def take(window: Window, page: Page, look: Look) -> Image.Image:
+    window.page.emulate_media(color_scheme=look.scheme)
+    window.page.set_viewport_size({"width": look.width, "height": look.height})
+    window.open(page.path)
+    window.page.evaluate(_VERSION)
+    return _picture(window, look)
+
+
+def _picture(window: Window, look: Look) -> Image.Image:
+    """The whole page, at most two windows high: what is below is seldom looked at."""
+    height = window.page.evaluate("document.documentElement.scrollHeight")
+    clip = {"x": 0, "y": 0, "width": look.width, "height": min(height, 2 * look.height)}
+    png = window.page.screenshot(full_page=True, clip=clip, animations="disabled", caret="hide")
+    return pictures.small(png)

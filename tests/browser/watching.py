@@ -1,0 +1,111 @@
+"""A browser window that notes whatever no page of ours may do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    Response,
+    Route,
+)
+
+from tests.browser import sample
+from tests.browser.sites import Site
+
+HANGS_MILLISECONDS = 60_000
+DESK = {"width": 1280, "height": 900}
+_LOADING_FAILED = "Failed to load resource: the server responded with a status of 4"
+_ARRIVED = "<!doctype html><title>Arrived</title><h1>You have arrived</h1>"
+
+
+class Window:
+    """One browser profile with one page: `faults` has what it must not do, `loaded` its requests.
+
+    Requests to other servers never leave. Those of links that a person follows get a page that
+    says "Arrived"; all others are faults.
+    """
+
+    def __init__(self, browser: Browser, site: Site, script: bool = True, **more: Any) -> None:
+        self.site = site
+        self.faults: list[str] = []
+        self.loaded: list[Response] = []
+        self.arrived: list[str] = []
+        self.expects_arrival = False
+        self.context = browser.new_context(
+            **{
+                "base_url": site.base,
+                "java_script_enabled": script,
+                "service_workers": "block",
+                "user_agent": sample.CHROME,
+                "locale": "en-GB",
+                "timezone_id": "UTC",
+                "viewport": DESK,
+                "reduced_motion": "reduce",
+                **more,
+            }
+        )
+        self.context.set_default_timeout(HANGS_MILLISECONDS)
+        self._watch(self.context)
+        self.page: Page = self.context.new_page()
+
+    def _watch(self, context: BrowserContext) -> None:
+        context.on("console", self._note_message)
+        context.on("dialog", self._note_dialog)
+        context.on("weberror", lambda error: self.faults.append(f"script error: {error.error}"))
+        context.on("response", self._note_response)
+        context.route(re.compile(f"^(?!{re.escape(self.site.base)}/)"), self._stop)
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        # A page of an error is said once more on the console.
+        if message.type in ("error", "warning") and not message.text.startswith(_LOADING_FAILED):
+            self.faults.append(f"console: {message.text} ({message.location.get('url')})")
+
+    def _note_dialog(self, dialog: Dialog) -> None:
+        self.faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _note_response(self, response: Response) -> None:
+        self.loaded.append(response)
+        is_page = response.request.resource_type == "document"
+        if response.status >= 500 or (response.status >= 400 and not is_page):
+            self.faults.append(f"{response.status} of {response.url}")
+
+    def _stop(self, route: Route, request: Request) -> None:
+        if self.expects_arrival and request.is_navigation_request():
+            self.arrived.append(request.url)
+            route.fulfill(body=_ARRIVED, content_type="text/html")
+            return
+        self.faults.append(f"a request to {request.url}")
+        route.abort()
+
+    def open(self, path: str) -> int:
+        """Goes there as by the address bar; returns the status."""
+        self.loaded.clear()
+        response = self.page.goto(path, wait_until="load")
+        assert response is not None
+        return response.status
+
+    def sign_in(self, secret: str) -> None:
+        self.open("/keys/session")
+        self.page.get_by_label("API key").fill(secret)
+        self.page.locator("main").get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(f"{self.site.base}/")
+
+    def must_be_quiet(self, where: object = "") -> None:
+        assert self.faults == [], (where, self.path)
+
+    @property
+    def path(self) -> str:
+        parts = urlsplit(self.page.url)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+    def close(self) -> None:
+        self.context.close()
