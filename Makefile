@@ -35,7 +35,7 @@ test-services: $(VENV)/development ## the same suite on a PostgreSQL and Redis o
 	  --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 browser: $(VENV)/development $(VENV)/browser var/browser/node_modules ## every page in a real Chromium; screenshots in var/screenshots (RENEW=1: in docs, too)
-	RENEW=$(RENEW) $(BIN)/python -m pytest -o norecursedirs=".*" -n 2 --dist loadgroup tests/browser $(ONLY)
+	RENEW=$(RENEW) $(BIN)/python -m pytest -o norecursedirs=".*" --tb=short -n 2 --dist loadgroup tests/browser $(ONLY)
 
 lint: $(VENV)/development ## style, types, layers
 	$(BIN)/ruff check .

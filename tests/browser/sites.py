@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,30 +66,46 @@ def opened(folder: Path, moment: datetime | None = None, **settings: str) -> Ite
     site = Site(folder, WEB_WORKERS="1", LIMITS="off", PRIVATE_DESTINATIONS="allow", **settings)
     if moment:
         site.environment |= {**_standing_still(moment), "BASE_URL": "https://go.example.com"}
-    _run(site, "migrate")
-    _run(site, "import", *sample.write(folder, moment or now()))
     site.keys = {}
-    if settings.get("AUTH", "off") != "off":
-        site.keys["admin"] = _run(site, "keys", "create", OWN_KEY, "--scope", "admin").strip()
+    _prepare(site, sample.write(folder, moment or now()))
     with site:
         site.keys |= {scope: site.key(scope) for scope in SCOPES[:-1] if site.keys}
         assert site.follow("poster") == 302
         site.ask("/urls/1", {"title": "The autumn catalogue"}, "PUT")
         site.ask("/urls/1", {"title": sample.LINKS[0].title}, "PUT")
-        _run(site, "links", "ban", sample.BANNED_HOST)
         yield site
 
 
 OWN_KEY = "the key of these tests"
 
 
-def _run(site: Site, *arguments: str) -> str:
-    command = [sys.executable, "-m", "app", *arguments]
+def _prepare(site: Site, files: list[str]) -> None:
+    """Runs commands of Holdfast, all in one process."""
+    commands = [["migrate"], ["import", *files], ["links", "ban", sample.BANNED_HOST]]
+    if "AUTH" in site.environment:
+        commands.append(["keys", "create", OWN_KEY, "--scope", "admin"])
     done = subprocess.run(
-        command, cwd=ROOT, env=site.environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", _COMMANDS, json.dumps(commands)],
+        cwd=ROOT,
+        env=site.environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-    return done.stdout
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    if "AUTH" in site.environment:
+        site.keys["admin"] = done.stdout.split()[-1]
+
+
+_COMMANDS = """import json, sys
+from app.__main__ import main
+for command in json.loads(sys.argv[1]):
+    try:
+        main(command, standalone_mode=False)
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
 
 
 def _standing_still(moment: datetime) -> dict[str, str]:

@@ -16,13 +16,15 @@ _STEP = """() => {
   if (!it || it === document.body) return null;
   const isNew = !it.dataset.reached;
   it.dataset.reached = 'yes';
+  const isPart = !isNew && it.type === 'datetime-local'; // of which the browser shows the part
   const style = getComputedStyle(it), box = it.getBoundingClientRect();
   const x = Math.min(Math.max(box.left + box.width / 2, 1), innerWidth - 1);
   const above = document.elementFromPoint(x, box.top + Math.min(box.height / 2, 20));
   return {
     html: it.outerHTML.slice(0, 150), isNew,
     closed: it.matches('summary') && !it.parentElement.open,
-    outlined: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+    outlined: style.outlineStyle === 'auto' || isPart
+      || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2),
     seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight
       && Boolean(above && (it.contains(above) || above.contains(it))),
   };

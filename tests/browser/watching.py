@@ -100,7 +100,7 @@ class Window:
         self.page.wait_for_url(f"{self.site.base}/")
 
     def must_be_quiet(self, where: object = "") -> None:
-        assert self.faults == [], (where, self.path)
+        assert not self.faults, "\n".join((f"{where} {self.path}:", *self.faults))
 
     @property
     def path(self) -> str:
