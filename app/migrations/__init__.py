@@ -81,8 +81,10 @@ class Schema:
         app.before_request(self._ensure_for_requests)
 
     def _ensure_for_requests(self) -> None:
-        if not self.ready and request.blueprint not in ("ops", "logs"):
+        if not self.ready and request.blueprint not in _WITHOUT:
             self.ensure()
 
 
+_WITHOUT = ("ops", "logs", "status", "assets")
+"""The blueprints that answer without tables."""
 schema = Schema()

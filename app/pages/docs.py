@@ -18,7 +18,7 @@ from app.pages.showing import show
 from app.routes.inputs import base_url
 
 _KEPT = "holdfast-reference"
-_TRY_POLICY = "; ".join(
+TRY_POLICY = "; ".join(
     (
         "default-src 'none'",
         "style-src 'self'",
@@ -64,7 +64,7 @@ def show_noun(noun: str) -> Response:
 def try_it() -> Response:
     """Swagger UI, which sends requests from the browser."""
     answer = show("docs_try.html", files=assets.swagger())
-    answer.headers["Content-Security-Policy"] = _TRY_POLICY
+    answer.headers["Content-Security-Policy"] = TRY_POLICY
     return answer
 
 

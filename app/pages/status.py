@@ -51,7 +51,7 @@ def _parts(state: health.Readiness) -> list[tuple[str, bool, str]]:
     """Each part: its name, whether it is well, and how it is."""
     report = state.report
     database, cache, applied = report["database"], report["cache"], report["schema_applied"]
-    tables = "are there" if applied else "are not there yet: holdfast migrate makes them"
+    tables = "are there" if applied else "are missing; the log says why"
     return [
         ("Database", database == "connected", _DATABASE[database]),
         ("Tables", applied, tables),
