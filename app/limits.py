@@ -5,7 +5,7 @@ from __future__ import annotations
 JSON_BYTES = 64 * 1024
 UPLOAD_BYTES = 10 * 1024 * 1024
 MANY_LINKS_BYTES = 1024 * 1024
-_UPLOADS = frozenset((("POST", "/users/bulk"), ("POST", "/urls/import")))
+_UPLOADS = frozenset((("POST", "/users/bulk"), ("POST", "/urls/import"), ("POST", "/import")))
 
 
 def largest_body(method: str, path: str) -> int:

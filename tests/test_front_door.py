@@ -138,6 +138,9 @@ def test_what_killed_a_replica_after_it_could_not_be_sent_to_another_is_not_sent
         "/users/bulk/",
         "/urls/bulk/",
         "/urls/importx",
+        "/importx",
+        "/import/",
+        "/import/1/redo",
     ],
 )
 def test_json_may_have_64_kib(door: Door, path: str) -> None:
@@ -154,7 +157,15 @@ def test_json_may_have_64_kib(door: Door, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/users/bulk", "/users/bulk?x=1", "/users/bul%6b", "/urls/import?source=yourls"]
+    "path",
+    [
+        "/users/bulk",
+        "/users/bulk?x=1",
+        "/users/bul%6b",
+        "/urls/import?source=yourls",
+        "/import",
+        "/import/12/undo",
+    ],
 )
 def test_a_file_may_have_10_mib_with_what_a_form_puts_around_it(door: Door, path: str) -> None:
     nginx, replicas = door(answer)

@@ -96,6 +96,7 @@ def body_allow() -> str:
         ("/urls", "The body is larger than 64 KiB"),
         ("/urls/bulk", "The body is larger than 1 MiB"),
         ("/users/bulk", "The body is larger than 10 MiB"),
+        ("/import", "The body is larger than 10 MiB"),
     ],
 )
 def test_a_problem_says_how_large_a_body_may_be(nginx: FrontDoor, path: str, words: str) -> None:
@@ -112,6 +113,7 @@ def test_a_problem_says_how_large_a_body_may_be(nginx: FrontDoor, path: str, wor
         ("/urls", "PATCH"),
         ("/urls/bulk", "POST"),
         ("/urls/import", "POST"),
+        ("/import", "POST"),
         ("/metrics", "GET"),
     ],
 )

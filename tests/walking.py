@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from flask import Flask
 
 from app.database import now
-from app.models import ApiKey
+from app.models import ApiKey, Audit
+from app.services import audit
 from app.services.keysecrets import new_secret
 from tests.conftest import Api
 
@@ -214,5 +215,8 @@ def one_of_everything(api: Api) -> dict[str, Any]:
     event = api.event(url_id=url["id"], details={"to": "https://example.org/secret"})["id"]
     api.follow(url)
     key = ApiKey.create(name="owner@example.com", scope="read", hash=new_secret().hash).id
+    audit.note("import", "import", None, None, {"urls": 1, "url_ids": [[url["id"], url["id"]]]})
+    imported = Audit.select().order_by(Audit.id.desc()).get().id
     ids = {"user_id": owner, "url_id": url["id"], "event_id": event, "key_id": key}
+    ids["import_id"] = imported
     return {**ids, "short_code": url["short_code"], "name": "style.css", "noun": "urls"}

@@ -22,6 +22,7 @@ from app.imports.merge import merge
 from app.imports.reader import CsvFile
 from app.imports.report import MOST_ERRORS, BadRow, FileReport, LoadReport, NothingImported
 from app.imports.staging import Options, Progress
+from app.imports.undoing import MOST_UNDONE
 from app.redirects.bans import bans
 from app.schemas import ImportedFile, ImportQuery, ImportReport
 from app.services import access, audit
@@ -193,12 +194,13 @@ def _merge_once(reports: Sequence[FileReport], dry_run: bool) -> staging.Notes:
 
 
 def _note_counts(reports: Sequence[FileReport]) -> None:
-    """One row of the audit trail, unless nothing was made."""
+    """One row of the audit trail, unless nothing was made; with it the import can be undone."""
     counts = Counter[str]()
     for report in reports:
         counts[report.kind.table] += report.created
     if any(counts.values()):
-        audit.note("import", "import", None, None, dict(counts))
+        made = links.ranges_made(URLS) if 0 < counts["urls"] <= MOST_UNDONE else None
+        audit.note("import", "import", None, None, {**counts, "url_ids": made} if made else counts)
 
 
 def _note_conflicts(reports: Sequence[FileReport], retired: links.Conflicts) -> None:

@@ -33,6 +33,21 @@ def finish(kind: Kind) -> None:
         run(kind, f"INSERT INTO imported_counts (url_id, clicks) {counted}")
 
 
+_RANGES = f"""
+SELECT min(id), max(id) FROM (
+    SELECT urls.id, urls.id - row_number() OVER (ORDER BY urls.id) AS start FROM {_MADE}
+) AS made GROUP BY start ORDER BY 1 LIMIT {{most}}
+"""
+_MOST_RANGES = 1000
+
+
+def ranges_made(kind: Kind) -> list[list[int]] | None:
+    """The ids of new links, as first and last ids; None when they are too scattered."""
+    sql = _RANGES.replace("{most}", str(_MOST_RANGES + 1))
+    rows = [[int(first), int(last)] for first, last in run(kind, sql).fetchall()]
+    return rows if len(rows) <= _MOST_RANGES else None
+
+
 # ---- conflicts ----
 
 _CONFLICT = (

@@ -115,6 +115,7 @@ class NothingImported(InvalidInput):
     """All rows of a file are bad: the answer is an error, and the report as well."""
 
     def __init__(self, report: ImportReport) -> None:
+        self.report = report
         words = {f"line {bad.line}": bad.error + _quote(bad.value) for bad in report.errors}
         first = next(iter(words.items()))
         all_of_them = f"all {report.failed} rows are" if report.failed > 1 else "the only row is"

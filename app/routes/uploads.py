@@ -1,8 +1,8 @@
-"""Reads the one file of a multipart form, piece by piece, and keeps nothing else of the form."""
+"""Reads the one file of a multipart form piece by piece; of the rest it keeps what is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -18,6 +18,7 @@ _MOST_PARTS = 1000
 _PIECE_BYTES = 65_536
 _LONGEST_HEADERS = 4 * _PIECE_BYTES  # of a part, or what stands before the first one
 _IN_MEMORY_BYTES = 512 * 1024
+_LONGEST_FIELD = 100
 
 
 @contextmanager
@@ -27,11 +28,21 @@ def uploaded(name: str) -> Iterator[IO[bytes]]:
     Flask's own parser would hold plain fields in memory, and put other letters in place of bytes
     that are not UTF-8.
     """
+    with uploaded_with(name, ()) as (content, _):
+        yield content
+
+
+@contextmanager
+def uploaded_with(
+    name: str, fields: Iterable[str]
+) -> Iterator[tuple[IO[bytes], Mapping[str, str]]]:
+    """The same, and the first 100 bytes of each of these plain fields; "" for one that lacks."""
+    kept = dict.fromkeys(fields, b"")
     with SpooledTemporaryFile(_IN_MEMORY_BYTES) as content:
-        if not _found(name, content):
+        if not _found(name, content, kept):
             raise no_upload(name)
         content.seek(0)
-        yield content
+        yield content, {field: value.decode("utf-8", "replace") for field, value in kept.items()}
 
 
 def no_upload(name: str) -> InvalidInput:
@@ -39,13 +50,13 @@ def no_upload(name: str) -> InvalidInput:
     return InvalidInput(message, errors={name: "is required"})
 
 
-def _found(name: str, content: IO[bytes]) -> bool:
+def _found(name: str, content: IO[bytes], kept: dict[str, bytes]) -> bool:
     """Copies the part to `content`; whether there is one."""
     boundary = request.mimetype_params.get("boundary", "").encode("ascii", "ignore")
     if request.mimetype != "multipart/form-data" or not boundary:
         return False
     try:
-        times = _copy(name, boundary, content)
+        times = _copy(name, _events(boundary), content, kept)
     except ValueError:
         message = "The form is broken or cut off"
         raise InvalidInput(message, errors={name: "is required"}) from None
@@ -54,15 +65,19 @@ def _found(name: str, content: IO[bytes]) -> bool:
     return times == 1
 
 
-def _copy(name: str, boundary: bytes, content: IO[bytes]) -> int:
-    """How many parts of this name there are, all of which are copied."""
-    times, wanted = 0, False
-    for event in _events(boundary):
+def _copy(name: str, events: Iterable[Any], content: IO[bytes], kept: dict[str, bytes]) -> int:
+    """How many parts of this name there are, all of which are copied; the last field counts."""
+    times, part = 0, ""
+    for event in events:
         if not isinstance(event, Data):
-            wanted = event.name == name
-            times += wanted
-        elif wanted:
+            part = event.name
+            times += part == name
+            if part in kept:
+                kept[part] = b""
+        elif part == name:
             content.write(event.data)
+        elif part in kept:
+            kept[part] = (kept[part] + event.data)[:_LONGEST_FIELD]
     return times
 
 

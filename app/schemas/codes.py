@@ -30,12 +30,12 @@ ROUTE_NAMES = (
     "robots.txt",
     "docs",
     "status",
+    "import",
 )
 _MAY_BECOME_ROUTES = (
     "openapi",
     "static",
     "robots",
-    "import",
 )
 _PAGES_OF_NGINX = (
     "nginx-health",

@@ -265,7 +265,8 @@ def test_an_import_leaves_one_row_with_its_counts(api: Api) -> None:
     assert post_file(api.client, "/users/bulk", "username,email\nx,x\n").status_code == 400
     assert len(trail()) == 1
     check(post_file(api.client, "/urls/import", links), 201)
-    assert trail()[1]["after"] == {"urls": 1}
+    made = api.get("/urls")[0]["id"]
+    assert trail()[1]["after"] == {"urls": 1, "url_ids": [[made, made]]}
 
 
 def test_a_command_is_named_in_place_of_a_request(

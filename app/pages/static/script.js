@@ -82,4 +82,69 @@ document.addEventListener('click', (event) => {
   form.querySelector('button:not([hidden])').focus();
 });
 
+// A file: dropped anywhere on the page, and sent with progress. The report is taken from the answer,
+// so the file stays chosen.
+for (const type of ['dragover', 'dragleave', 'drop']) {
+  document.addEventListener(type, (event) => {
+    const field = document.querySelector('[data-drop]');
+    if (!field || !event.dataTransfer.types.includes('Files')) return;
+    event.preventDefault();
+    field.classList.toggle('over', type === 'dragover');
+    if (type === 'drop' && event.dataTransfer.files.length === 1) field.files = event.dataTransfer.files;
+  });
+}
+
+document.addEventListener('submit', (event) => {
+  const form = event.target.closest('[data-upload]');
+  if (!form) return;
+  event.preventDefault();
+  if (!form.hasAttribute('aria-busy')) send(form, event.submitter);
+});
+
+function send(form, button) {
+  const [bar, words] = form.querySelector('[data-progress]').children;
+  const data = new FormData(form);
+  if (button && button.name) data.append(button.name, button.value);
+  form.setAttribute('aria-busy', 'true');
+  bar.parentElement.hidden = false;
+  bar.hidden = false;
+  words.textContent = 'Sending the file';
+  const request = new XMLHttpRequest();
+  request.upload.onprogress = (step) => { bar.value = step.loaded / step.total; };
+  request.upload.onload = () => {
+    bar.removeAttribute('value');
+    words.textContent = 'Sent. The server reads the file';
+  };
+  request.onloadend = () => {
+    form.removeAttribute('aria-busy');
+    bar.hidden = true;
+    words.textContent = showReport(form, request);
+  };
+  request.open('POST', form.action);
+  request.setRequestHeader('Accept', 'text/html');
+  request.send(data);
+}
+
+// What is left to say when the answer has been shown.
+function showReport(form, request) {
+  if (!request.status) return 'The file could not be sent. Choose it again.';
+  const answer = new DOMParser().parseFromString(request.responseText, 'text/html');
+  const fresh = answer.querySelector(form.dataset.upload);
+  if (!fresh) {
+    const why = answer.querySelector('main .card .notice');
+    return why ? why.textContent : `The server refused the file: ${request.status}`;
+  }
+  const report = document.querySelector(form.dataset.upload);
+  report.replaceChildren(...fresh.childNodes);
+  for (const again of report.querySelectorAll('[data-again]')) again.hidden = true;
+  for (const note of answer.querySelectorAll('form [id$=-note]')) {
+    const field = document.querySelector(`[aria-describedby=${note.id}]`);
+    document.getElementById(note.id).replaceWith(note);
+    field.setAttribute('aria-invalid', note.className === 'error');
+  }
+  prepare(report);
+  report.focus();
+  return '';
+}
+
 prepare(document);
