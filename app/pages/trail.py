@@ -22,6 +22,9 @@ _KINDS = ("url", "user", "key", "host", "import", "settings")
 _PER_PAGE, _LINES, _LONGEST = 25, 8, 80
 
 
+Strings = Mapping[str, str]
+
+
 class Line(NamedTuple):
     """A field of what changed: as it was and as it is, None where it was not there."""
 
@@ -33,7 +36,7 @@ class Line(NamedTuple):
 def show_trail() -> Response:
     """GET /audit for browsers."""
     given = {name: value for name in _FILTERS if (value := request.args.get(name, "").strip())}
-    found, filters, errors = _found(given)
+    found, filters, errors, values = _found(given)
     rows = [(row, _lines(row["before"], row["after"])) for row in found.rows]
     kept = urlencode(filters)
     last = {"after": found.rows[-1]["id"]} if found.more else {}
@@ -43,28 +46,30 @@ def show_trail() -> Response:
         rows=rows,
         most=_LINES,
         kinds=_KINDS,
-        values=given,
+        values=values,
         errors=errors,
+        is_filtered=bool(given),
         csv=f"/audit.csv?{kept}" if kept else "/audit.csv",
         newer="/audit?" + kept if request.args.get("after") else None,
         older="/audit?" + urlencode({**filters, **last}) if last else None,
     )
 
 
-def _found(given: Mapping[str, str]) -> tuple[Page, dict[str, str], Mapping[str, str]]:
-    """The rows of the query, its filters as the API takes them, and what is wrong with it."""
+def _found(given: Strings) -> tuple[Page, Strings, Strings, Strings]:
+    """The rows, the filters as the API takes them, what is wrong with them, and the fields."""
     filters = {
         name: zones.to_utc(value) if name in _MOMENTS else value for name, value in given.items()
     }
     after = {"after": request.args["after"]} if request.args.get("after") else {}
     try:
         query = check(AuditQuery, {**filters, **after, "per_page": _PER_PAGE})
-        return paging.shown(audit.page(query), show_audit), filters, {}
+        moments = {name: zones.to_form(getattr(query, name)) for name in _MOMENTS}
+        return paging.shown(audit.page(query), show_audit), filters, {}, {**given, **moments}
     except (InvalidInput, NotFound) as error:
-        return Page([], False, None), filters, _problems(error)
+        return Page([], False, None), filters, _problems(error), given
 
 
-def _problems(error: ApiError) -> Mapping[str, str]:
+def _problems(error: ApiError) -> Strings:
     known = forms.problems(error)
     return known if known.keys() <= set(_FILTERS) else {"": error.message}
 

@@ -7,14 +7,24 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.schemas import is_zone
 
 
 def name() -> str:
     """The zone of the form that was sent, which the page may have shown without a cookie."""
-    told = (request.form.get("zone") or request.cookies.get("tz", ""))[:100]
+    told = (_sent() or request.cookies.get("tz", ""))[:100]
     return told if is_zone(told) else "UTC"
+
+
+def _sent() -> str:
+    """Of an upload, or of a body that is too large, nothing is read."""
+    if request.mimetype != "application/x-www-form-urlencoded":
+        return request.args.get("zone", "")
+    with suppress(RequestEntityTooLarge):
+        return request.form.get("zone", "")
+    return ""
 
 
 def zone() -> ZoneInfo:

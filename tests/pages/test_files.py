@@ -333,3 +333,15 @@ def test_who_may_only_read_does_not_come_in(
 def test_no_link_has_the_code_of_the_page(client: FlaskClient) -> None:
     answer = client.post("/urls", json={"url": "https://example.com/", "short_code": "Import"})
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/urls/new", "/keys/new"])
+def test_a_form_that_is_too_large_gets_a_page_that_says_so(client: FlaskClient, path: str) -> None:
+    for length in ({}, {"content_length": 200_000}):
+        data = BytesIO(b"zone=UTC&title=" + b"x" * 200_000)
+        kind = "application/x-www-form-urlencoded"
+        environ = {} if length else {"wsgi.input_terminated": True}
+        answer = client.post(
+            path, input_stream=data, content_type=kind, environ_overrides=environ, **length
+        )
+        assert (answer.status_code, answer.mimetype) == (413, "text/html")

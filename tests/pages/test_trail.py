@@ -97,6 +97,20 @@ def test_moments_are_in_the_zone_of_the_browser(client: FlaskClient, api: Api) -
     assert f"after_time={later}" not in page(client, f"/audit?after_time={later}T00:00")
 
 
+def test_a_filter_is_in_its_field_again_also_on_the_next_page(
+    client: FlaskClient, api: Api
+) -> None:
+    for number in range(30):
+        audit.note("update", "user", number + 1, {}, {})
+    text = page(client, "/audit?after_time=2001-01-31T12:00&zone=Asia/Tokyo")
+    assert 'type="datetime-local" value="2001-01-31T12:00"' in text
+    found = re.search('rel="next" href="([^"]+)"', text)
+    assert found
+    client.set_cookie("tz", "Asia/Tokyo")
+    second = page(client, found[1].replace("&amp;", "&"))
+    assert 'type="datetime-local" value="2001-01-31T12:00"' in second
+
+
 def test_what_is_wrong_is_said_beside_its_field(client: FlaskClient) -> None:
     answer = client.get("/audit?subject_id=x&after_time=soon", headers=BROWSER)
     assert answer.status_code == 400
