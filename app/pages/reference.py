@@ -111,15 +111,16 @@ _KEYS = ("bearer", "key")
 
 def _parameter(parameter: Json) -> Field:
     shown = field(parameter["name"], parameter["schema"], parameter.get("required", False))
-    where = {"path": "in the path", "header": "a header"}.get(parameter["in"], "")
+    where = {"path": "In the path", "header": "A header"}.get(parameter["in"], "")
     about = parameter.get("description") or shown.about
-    return shown._replace(about=", ".join(filter(None, (where, about))))
+    return shown._replace(about=". ".join(filter(None, (where, about))))
 
 
 def _body(operation: Json, schemas: Json) -> tuple[str, list[Field]]:
     for media, described in operation.get("requestBody", {}).get("content", {}).items():
         schema = described["schema"]
-        return media, fields(schemas.get(named(schema), schema))
+        rows = fields(schemas.get(named(schema), schema))
+        return media, sorted(rows, key=lambda row: not row.required)
     return "", []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import Blueprint, Response, current_app, request
 
 from app.pages.declaring import page
@@ -18,7 +20,7 @@ _DATABASE = {
 _CACHE = {
     "connected": "answers",
     "disconnected": "does not answer: redirects and clicks go to the database, more slowly",
-    "disabled": "is not used: redirects and clicks go to the database",
+    "disabled": "redirects and clicks go to the database",
 }
 _FIGURES = {
     "active_urls": "Links that are on",
@@ -37,28 +39,31 @@ def show_status() -> Response:
     state = health.ready()
     tells = current_app.config["AUTH"] == "off" or may("admin") or is_inside(request.environ)
     parts = _parts(state) if tells else []
+    names = _FIGURES if state.report["cache"] != "disabled" else ("active_urls",)
     return show(
         "status.html",
         200 if state.able else 503,
         able=state.able,
-        whole=all(good for _, good, _ in parts),
+        whole="does not work" not in [state for _, state, _ in parts],
         parts=parts,
-        figures=_figures() if tells else [],
+        figures=_figures(names) if tells else [],
     )
 
 
-def _parts(state: health.Readiness) -> list[tuple[str, bool, str]]:
-    """Each part: its name, whether it is well, and how it is."""
+def _parts(state: health.Readiness) -> list[tuple[str, str, str]]:
+    """Each part: its name, whether it works, and how it is."""
     report = state.report
     database, cache, applied = report["database"], report["cache"], report["schema_applied"]
     tables = "are there" if applied else "are missing; the log says why"
+    works = {"connected": "works", "disabled": "not used", True: "works"}
     return [
-        ("Database", database == "connected", _DATABASE[database]),
-        ("Tables", applied, tables),
-        ("Redis", cache != "disconnected", _CACHE[cache]),
+        ("Database", works.get(database, "does not work"), _DATABASE[database]),
+        ("Tables", works.get(applied, "does not work"), tables),
+        ("Redis", works.get(cache, "does not work"), _CACHE[cache]),
     ]
 
 
-def _figures() -> list[tuple[str, float]]:
+def _figures(names: Iterable[str]) -> list[tuple[str, float]]:
+    """Those that the stores tell in time."""
     found = {name: value for name, _, value in health.readings()}
-    return [(words, found[name]) for name, words in _FIGURES.items() if name in found]
+    return [(_FIGURES[name], found[name]) for name in names if name in found]

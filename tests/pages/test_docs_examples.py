@@ -126,6 +126,15 @@ CASES = [
 ]
 
 
+@pytest.mark.services  # it needs curl
+@pytest.mark.parametrize("server", ["off"], indirect=True)
+def test_the_first_example_works_on_a_new_server(
+    server: tuple[WebServer, str], tmp_path: Path
+) -> None:
+    text = Shown(server[0], "curl").texts["create_url"]
+    assert '"short_code"' in run_curl(text, 201, tmp_path, "")
+
+
 @pytest.mark.parametrize(("server", "language", "run_it"), CASES, indirect=["server"])
 def test_every_example_gets_the_answer_that_its_page_shows(
     server: tuple[WebServer, str], tmp_path: Path, language: str, run_it: Callable[..., str]

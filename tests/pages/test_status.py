@@ -24,7 +24,7 @@ def test_every_part_is_said_in_words(client: FlaskClient, api: Api) -> None:
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
     assert "<h1>Everything works</h1>" in answer.text
     assert "answers and takes changes" in answer.text
-    assert "not well" not in answer.text
+    assert "does not work" not in answer.text
 
 
 def test_a_database_that_does_not_answer_is_out_of_order(bound: Callable[..., Api]) -> None:

@@ -8,7 +8,6 @@ async function start() {
     spec,
     dom_id: '#swagger-ui',
     deepLinking: true,
-    docExpansion: 'none',
     tryItOutEnabled: true,
     validatorUrl: null,
   });
