@@ -18,10 +18,10 @@ from app.services import keys, paging
 _FIELDS = ["name", "scope", "user_id", "expires_at"]
 _PER_PAGE = 25
 _WORDS = {
-    "create": "make links, and see its own",
-    "read": "see everything",
-    "write": "see and change everything",
-    "admin": "also keys and the audit trail",
+    "create": "makes links, sees its own",
+    "read": "sees everything",
+    "write": "changes everything",
+    "admin": "keys and audit, too",
 }
 _REASONS: dict[type[ApiError], tuple[str, str]] = {
     Conflict: ("name", "is another key's, perhaps a revoked one's"),

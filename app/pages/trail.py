@@ -46,6 +46,7 @@ def show_trail() -> Response:
         rows=rows,
         most=_LINES,
         kinds=_KINDS,
+        words={"url": "link"},
         values=values,
         errors=errors,
         is_filtered=bool(given),

@@ -129,20 +129,22 @@ function send(form, button) {
 function showReport(form, request) {
   if (!request.status) return 'The file could not be sent. Choose it again.';
   const answer = new DOMParser().parseFromString(request.responseText, 'text/html');
-  const fresh = answer.querySelector(form.dataset.upload);
-  if (!fresh) {
+  const parts = form.dataset.upload.split(' ');
+  if (!answer.getElementById(parts[0])) {
     const why = answer.querySelector('main .card .notice');
     return why ? why.textContent : `The server refused the file: ${request.status}`;
   }
-  const report = document.querySelector(form.dataset.upload);
-  report.replaceChildren(...fresh.childNodes);
+  for (const part of parts) {
+    document.getElementById(part).replaceChildren(...answer.getElementById(part).childNodes);
+    prepare(document.getElementById(part));
+  }
+  const report = document.getElementById(parts[0]);
   for (const again of report.querySelectorAll('[data-again]')) again.hidden = true;
   for (const note of answer.querySelectorAll('form [id$=-note]')) {
     const field = document.querySelector(`[aria-describedby=${note.id}]`);
     document.getElementById(note.id).replaceWith(note);
     field.setAttribute('aria-invalid', note.className === 'error');
   }
-  prepare(report);
   report.focus();
   return '';
 }
