@@ -61,7 +61,7 @@ def _context() -> dict[str, Any]:
         "caller": caller(),
         "may": may,
         "operator": operator(),
-        "version": VERSION,
+        "release": VERSION,
         "warnings": exposure.warnings,
         "zone": zones.zone(),
     }
