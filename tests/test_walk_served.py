@@ -29,7 +29,8 @@ def asking(host: str, port: int) -> Iterator[Ask]:
             more = {"Content-Type": "application/json"} if has_body else {}
             connection.request(method, target, "{}" if has_body else None, {**headers, **more})
             response = connection.getresponse()
-            return Reply(response.status, response.headers, response.read().decode())
+            text = response.read().decode(errors="replace")  # the icon is none
+            return Reply(response.status, response.headers, text)
 
         yield ask
 
