@@ -72,6 +72,20 @@ def guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
+def pressed_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Another one that asks for no key: buttons change what it has."""
+    with opened(tmp_path_factory.mktemp("pressed")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def pressed_guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Another one with AUTH=on."""
+    with opened(tmp_path_factory.mktemp("pressed_guarded"), AUTH="on") as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
 def still_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server for which it is always the same moment: its pages never change by themselves."""
     with opened(tmp_path_factory.mktemp("still"), NOON) as site:

@@ -38,12 +38,17 @@ KEYS_OF = {
 _CODE = "/<code:short_code>"
 PAGES = (
     Page("home", "/", "/"),
-    Page("made", "/", "/?made=1"),
+    Page("made", "/", "/?made=autumn"),
     Page("search", "/", "/?q=router"),
     Page("nothing-found", "/", "/?q=nothing+like+it"),
     Page("link", "/urls/<id:url_id>/view", "/urls/1/view", "see"),
     Page("link-without-clicks", "/urls/<id:url_id>/view", "/urls/10/view", "see"),
     Page("no-such-link", "/urls/<id:url_id>/view", "/urls/999999/view", "see", 404),
+    Page("overview", "/overview", "/overview", "see"),
+    Page("overview-tag", "/overview", "/overview?tag=shop&days=7&by=hour", "see"),
+    Page("import", "/import", "/import", "write"),
+    Page("keys", "/keys", "/keys", "admin"),
+    Page("audit", "/audit", "/audit", "admin"),
     Page("sign-in", "/keys/session", "/keys/session"),
     Page("docs", "/docs", "/docs", small=False),
     Page("docs-urls", "/docs/<noun>", "/docs/urls", small=False),
@@ -56,7 +61,7 @@ PAGES = (
     Page("spent", _CODE, "/poster", status=410),
     Page("banned", _CODE, "/casino", status=451),
 )
-NO_PAGES = {"/assets/<name>", "/favicon.ico"}
-"""Rules of pages' modules that answer with something else than a page."""
+NO_PAGES = {"/assets/<name>", "/favicon.ico", "/keys/new", "/keys/<id:key_id>/view"}
+"""Rules of pages' modules that answer with something else than a page of their own."""
 ELSEWHERE = {_CODE}
 """Rules that answer with a page only when there is an error."""

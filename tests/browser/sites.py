@@ -6,6 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ from tests.browser import sample
 SCOPES = ("create", "read", "write", "admin")
 NOON = datetime(2026, 6, 18, 12, tzinfo=UTC).replace(tzinfo=None)
 """The moment at which screenshots are taken, a Thursday."""
+OWN_KEY = "for these tests"
+"""In the names of keys that no button may revoke."""
+_FILE = 'Content-Disposition: form-data; name="file"; filename="urls.csv"'
 _CLOCKS = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
@@ -33,11 +37,13 @@ class Site(WebServer):
 
     def ask(self, path: str, body: Any = None, method: str = "", **headers: str) -> Any:
         """The JSON of an answer, which must be no error."""
-        if "admin" in self.keys:
-            headers["Authorization"] = f"Bearer {self.keys['admin']}"
-        reply = self.get(path, method or ("GET" if body is None else "POST"), headers, body)
+        way = method or ("GET" if body is None else "POST")
+        reply = self.get(path, way, {**headers, **self._signed()}, body)
         assert reply.status < 400, (path, reply.status, reply.text)
         return reply.json() if reply.text else None
+
+    def _signed(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.keys['admin']}"} if self.keys else {}
 
     def new_link(self, **more: Any) -> dict[str, Any]:
         """One that is nobody else's, with a change and a click."""
@@ -51,9 +57,18 @@ class Site(WebServer):
         sent = {"User-Agent": sample.CHROME, "Accept": "text/html", **headers}
         return self.get(f"/{code}", headers=sent).status
 
-    def key(self, scope: str) -> str:
+    def new_import(self) -> None:
+        """A file of one link."""
+        line = f"https://example.com/{next(_numbers)},imported"
+        body = f"--x\r\n{_FILE}\r\n\r\noriginal_url,title\n{line}\n\r\n--x--\r\n"
+        headers = {"Content-Type": "multipart/form-data; boundary=x", **self._signed()}
+        sent = urllib.request.Request(f"{self.base}/urls/import", body.encode(), headers)
+        with urllib.request.urlopen(sent) as answer:
+            assert json.load(answer)["created"] == 1
+
+    def key(self, scope: str, of: str = OWN_KEY) -> str:
         """The secret of a new API key."""
-        name = f"a {scope} key, number {next(_numbers)}"
+        name = f"{scope}, {of}, {next(_numbers)}"
         return str(self.ask("/keys", {"name": name, "scope": scope})["key"])
 
 
@@ -74,9 +89,6 @@ def opened(folder: Path, moment: datetime | None = None, **settings: str) -> Ite
         site.ask("/urls/1", {"title": "The autumn catalogue"}, "PUT")
         site.ask("/urls/1", {"title": sample.LINKS[0].title}, "PUT")
         yield site
-
-
-OWN_KEY = "the key of these tests"
 
 
 def _prepare(site: Site, files: list[str]) -> None:

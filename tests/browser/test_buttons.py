@@ -14,39 +14,49 @@ from tests.browser.pressing import press_all
 from tests.browser.sites import Site
 from tests.browser.test_pages import EVERY_PAGE, WITH_AND_WITHOUT
 
+pytestmark = pytest.mark.xdist_group("buttons")
+
 _REFUSED = (401, 403)
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map((each) => each.href)"
 
 
 def fresh_path(site: Site, page: Page) -> Callable[[], str]:
-    """Where a link's page is shown, it is a new link's: what is pressed may delete it."""
-    if not page.path.startswith("/urls/1/"):
-        return lambda: page.path
-    return lambda: page.path.replace("/1/", f"/{site.new_link()['id']}/")
+    """What is pressed may delete something: it is new each time."""
+
+    def fresh() -> str:
+        if page.path.startswith("/urls/1/"):
+            return page.path.replace("/1/", f"/{site.new_link()['id']}/")
+        if page.path == "/keys":
+            site.key("read", of="to be revoked")
+        if page.path == "/import":
+            site.new_import()
+        return page.path
+
+    return fresh
 
 
 @EVERY_PAGE
 @WITH_AND_WITHOUT
 def test_every_button_works_where_no_key_is_asked_for(
-    window: Windows, open_site: Site, page: Page, script: bool
+    window: Windows, pressed_site: Site, page: Page, script: bool
 ) -> None:
-    press_all(window(open_site, script), fresh_path(open_site, page), _REFUSED)
+    press_all(window(pressed_site, script), fresh_path(pressed_site, page), _REFUSED)
 
 
 @EVERY_PAGE
 @pytest.mark.parametrize("scope", ["read", "write", "admin"])
 def test_no_button_is_shown_to_whom_it_would_refuse(
-    window: Windows, guarded_site: Site, page: Page, scope: str
+    window: Windows, pressed_guarded_site: Site, page: Page, scope: str
 ) -> None:
     if not page.may(scope):
         return
-    shown = window(guarded_site)
-    secret = guarded_site.key(scope)
+    shown = window(pressed_guarded_site)
+    secret = pressed_guarded_site.key(scope)
 
     def fresh() -> str:
         shown.context.clear_cookies()
         shown.sign_in(secret)
-        return fresh_path(guarded_site, page)()
+        return fresh_path(pressed_guarded_site, page)()
 
     # The form that asks for a key gets a wrong one.
     wrong = () if page.name == "sign-in" else _REFUSED
@@ -56,21 +66,21 @@ def test_no_button_is_shown_to_whom_it_would_refuse(
 @EVERY_PAGE
 @WITH_AND_WITHOUT
 def test_every_button_works_for_whoever_has_no_key(
-    window: Windows, guarded_site: Site, page: Page, script: bool
+    window: Windows, pressed_guarded_site: Site, page: Page, script: bool
 ) -> None:
-    press_all(window(guarded_site, script), lambda: page.path, (403,))
+    press_all(window(pressed_guarded_site, script), lambda: page.path, (403,))
 
 
-def test_no_link_of_a_page_is_broken(window: Windows, open_site: Site) -> None:
-    shown = window(open_site)
+def test_no_link_of_a_page_is_broken(window: Windows, pressed_site: Site) -> None:
+    shown = window(pressed_site)
     found: set[str] = set()
     for page in PAGES:
         shown.open(page.path)
         found |= set(shown.page.evaluate(_LINKS))
-    own = {urlsplit(link) for link in found if link.startswith(f"{open_site.base}/")}
+    own = {urlsplit(link) for link in found if link.startswith(f"{pressed_site.base}/")}
     assert len(own) > 10
     for link in own:
         if link.path.strip("/") in sample.CODES:
             continue  # dead ones are among them
         path = f"{link.path}?{link.query}" if link.query else link.path
-        assert open_site.get(path, headers={"Accept": "text/html"}).status == 200, path
+        assert pressed_site.get(path, headers={"Accept": "text/html"}).status == 200, path

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from testkit.servers import wait_for
 from testkit.webserver import ROOT
 from tests.browser.conftest import Windows
 from tests.browser.sites import Site
 from tests.browser.test_pages import WITH_AND_WITHOUT
+
+pytestmark = pytest.mark.xdist_group("pages")
 
 BITLY = ROOT / "tests" / "imports" / "foreign" / "bitly.csv"
 
@@ -36,7 +39,7 @@ def test_from_the_first_page_to_a_counted_and_charted_click(
     assert shown.arrived == ["https://example.com/a/long/address"]
 
     page.go_back()
-    made.get_by_role("link", name="page").click()
+    made.get_by_role("link", name="Clicks and settings").click()
     expect(page.locator("main")).to_contain_text(re.compile(r"people", re.IGNORECASE))
     chart = page.locator("svg.chart")
     expect(chart).to_be_visible()
@@ -46,7 +49,7 @@ def test_from_the_first_page_to_a_counted_and_charted_click(
 
 def test_a_short_link_is_copied_with_one_press(window: Windows, open_site: Site) -> None:
     shown = window(open_site, permissions=["clipboard-read", "clipboard-write"])
-    shown.open("/?made=1")
+    shown.open("/?made=autumn")
     button = shown.page.get_by_role("status").get_by_role("button", name="Copy")
     button.click()
     expect(shown.page.get_by_role("status").get_by_text("Copied")).to_be_visible()
@@ -138,34 +141,83 @@ def test_a_link_is_turned_off_and_on_again(window: Windows, open_site: Site, scr
     shown.must_be_quiet()
 
 
-@WITH_AND_WITHOUT
-def test_a_deleted_link_comes_back_with_undo(
-    window: Windows, open_site: Site, script: bool
+def test_a_deleted_link_stays_when_undo_is_pressed_within_ten_seconds(
+    window: Windows, open_site: Site
 ) -> None:
     made = open_site.new_link()
-    shown = window(open_site, script)
+    shown = window(open_site)
+    shown.page.clock.install()
     shown.open(f"/urls/{made['id']}/view")
-    looking_for = shown.page.get_by_role("button", name=re.compile("^Delete"))
-    looking_for.click()
-    expect(shown.page.get_by_role("button", name="Undo")).to_be_visible()
-    assert open_site.follow(made["short_code"]) == 404
-    shown.page.get_by_role("button", name="Undo").click()
-    expect(shown.page.get_by_role("button", name="Undo")).to_have_count(0)
+    for presses_undo in (True, False):
+        shown.page.get_by_role("button", name="Delete").click()
+        shown.page.clock.run_for(9_000)
+        assert open_site.follow(made["short_code"]) == 302
+        if presses_undo:
+            shown.page.get_by_role("button", name="Undo").click()
+        shown.page.clock.run_for(2_000)
+    shown.page.wait_for_url(f"{open_site.base}/**")
+    wait_for(lambda: open_site.follow(made["short_code"]) == 404)
+    shown.must_be_quiet()
+
+
+def test_without_script_a_page_asks_before_a_link_is_deleted(
+    window: Windows, open_site: Site
+) -> None:
+    made = open_site.new_link()
+    shown = window(open_site, script=False)
+    shown.open(f"/urls/{made['id']}/view")
+    shown.page.get_by_role("button", name="Delete").click()
     assert open_site.follow(made["short_code"]) == 302
+    shown.page.get_by_role("button", name="Delete for good").click()
+    assert open_site.follow(made["short_code"]) == 404
     shown.must_be_quiet()
 
 
 @WITH_AND_WITHOUT
-def test_from_an_export_of_bitly_to_links_that_work(
+def test_from_an_export_of_bitly_to_links_that_work_and_back(
     window: Windows, open_site: Site, script: bool, tmp_path: Path
 ) -> None:
-    mark = "with" if script else "without"
+    code = f"spring-{'with' if script else 'without'}-script"
     file = tmp_path / "bitly.csv"
-    text = BITLY.read_text()
-    file.write_text(text.replace("/spring", f"/spring-{mark}").replace("3xYz", f"3xYz{mark}"))
+    text = BITLY.read_text().replace("/spring", f"/{code}").replace("3xYz", f"{code}2")
+    file.write_text(f"{text},https://bit.ly/bad!code,https://example.com/,1577934245,,7\n")
     shown = window(open_site, script)
     page = shown.page
     shown.open("/")
     page.get_by_role("link", name="Import").click()
-    page.locator("input[type=file]").set_input_files(file)
-    pytest.fail("to be written with the page")
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("Exported by").select_option(label="Bitly")
+    page.get_by_role("button", name="Check the file").click()
+    report = page.locator("#report")
+    expect(report.get_by_role("heading", level=2)).to_have_text(re.compile("would make 2 links"))
+    bad = report.get_by_role("row").filter(has_text="short_code: must be")
+    expect(bad.get_by_role("cell", name="4", exact=True)).to_be_visible()
+    assert open_site.follow(code) == 404
+    if not script:
+        page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Import 2 links").click()
+    expect(report.get_by_role("heading", level=2)).to_have_text("Imported: 2 new links")
+    assert open_site.follow(code) == 302
+    report.get_by_text("Undo").click()
+    report.get_by_role("button", name="Delete 2 links").click()
+    expect(page.get_by_role("status").filter(has_text="undone")).to_be_visible()
+    assert open_site.follow(code) == 404
+    shown.must_be_quiet()
+
+
+def test_a_key_is_made_shown_once_and_revoked(window: Windows, guarded_site: Site) -> None:
+    shown = window(guarded_site)
+    page = shown.page
+    shown.sign_in(guarded_site.keys["admin"])
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_label("Name").fill("made in a browser")
+    page.get_by_role("button", name="Make the key").click()
+    secret = page.get_by_role("status").inner_text()
+    auth = {"Authorization": f"Bearer {secret}"}
+    assert guarded_site.get("/urls", headers=auth).status in (200, 403)
+    shown.open("/keys")
+    assert secret not in page.content()
+    page.get_by_text("Change made in a browser").click()
+    page.get_by_role("button", name="Revoke made in a browser").click()
+    wait_for(lambda: guarded_site.get("/urls", headers=auth).status == 401)
+    shown.must_be_quiet()

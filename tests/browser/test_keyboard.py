@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from tests.browser import looking
 from tests.browser.conftest import Windows
 from tests.browser.pages import Page
 from tests.browser.sites import Site
 from tests.browser.test_pages import EVERY_PAGE
 from tests.browser.watching import Window
 
+pytestmark = pytest.mark.xdist_group("pages")
+
 # What has the focus: whether that can be seen, and whether anything lies above it.
-_STEP = """() => {
+_STEP = """(foreign) => {
   const it = document.activeElement;
   if (!it || it === document.body) return null;
   const isNew = !it.dataset.reached;
@@ -23,18 +28,18 @@ _STEP = """() => {
   return {
     html: it.outerHTML.slice(0, 150), isNew,
     closed: it.matches('summary') && !it.parentElement.open,
-    outlined: style.outlineStyle === 'auto' || isPart
+    outlined: style.outlineStyle === 'auto' || isPart || it.closest(foreign)
       || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2),
     seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight
       && Boolean(above && (it.contains(above) || above.contains(it))),
   };
 }"""
-_LEFT_OUT = """() => {
+_LEFT_OUT = """(foreign) => {
   const all = 'a[href], button, input, select, textarea, summary, [tabindex="0"]';
   const isReached = (each) => each.dataset.reached || (each.type === 'radio' && document
     .querySelector(`input[name="${CSS.escape(each.name)}"][data-reached]`));
   return [...document.querySelectorAll(all)]
-    .filter((each) => each.checkVisibility() && !each.disabled && each.type !== 'hidden')
+    .filter((each) => each.checkVisibility() && !each.disabled && !each.closest(foreign))
     .filter((each) => !isReached(each)).map((each) => each.outerHTML.slice(0, 150));
 }"""
 _MOST_STEPS = 600
@@ -42,7 +47,7 @@ _MOST_STEPS = 600
 
 def _step(window: Window, key: str = "Tab") -> dict[str, Any] | None:
     window.page.keyboard.press(key)
-    stop: dict[str, Any] | None = window.page.evaluate(_STEP)
+    stop: dict[str, Any] | None = window.page.evaluate(_STEP, looking.FOREIGN)
     return stop
 
 
@@ -63,7 +68,7 @@ def test_tab_reaches_everything_and_the_focus_is_seen(
             shown.page.keyboard.press("Enter")
         if without_news > 12:  # a field for a moment has as many parts
             break
-    assert shown.page.evaluate(_LEFT_OUT) == []
+    assert shown.page.evaluate(_LEFT_OUT, looking.FOREIGN) == []
     shown.must_be_quiet()
 
 

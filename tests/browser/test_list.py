@@ -13,6 +13,8 @@ from tests.browser.conftest import Windows
 from tests.browser.pages import ELSEWHERE, NO_PAGES, PAGES
 from tests.browser.sites import Site
 
+pytestmark = pytest.mark.xdist_group("pages")
+
 _POLICY = "default-src 'none'; script-src 'self'"
 
 

@@ -9,6 +9,8 @@ from tests.browser.conftest import Windows
 from tests.browser.pages import PAGES, Page
 from tests.browser.sites import SCOPES, Site
 
+pytestmark = pytest.mark.xdist_group("pages")
+
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 WITH_AND_WITHOUT = pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 

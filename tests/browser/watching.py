@@ -20,7 +20,7 @@ from playwright.sync_api import (
 from tests.browser import sample
 from tests.browser.sites import Site
 
-HANGS_MILLISECONDS = 60_000
+HANGS_MILLISECONDS = 30_000
 DESK = {"width": 1280, "height": 900}
 _LOADING_FAILED = "Failed to load resource: the server responded with a status of 4"
 _ARRIVED = "<!doctype html><title>Arrived</title><h1>You have arrived</h1>"
