@@ -92,14 +92,29 @@ def still_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
+@pytest.fixture(scope="session")
+def windows(chromium: Browser) -> Iterator[dict[tuple[str, bool], Window]]:
+    """Windows that stay open for the next test."""
+    kept: dict[tuple[str, bool], Window] = {}
+    yield kept
+    for each in kept.values():
+        each.close()
+
+
 @pytest.fixture
-def window(chromium: Browser) -> Iterator[Windows]:
-    """Opens windows, which are closed after the test."""
+def window(chromium: Browser, windows: dict[tuple[str, bool], Window]) -> Iterator[Windows]:
+    """Opens a window: one that is as new, or a new one with options of its own."""
     made: list[Window] = []
 
     def open_window(site: Site, script: bool = True, **more: Any) -> Window:
-        made.append(Window(chromium, site, script, **more))
-        return made[-1]
+        if more:
+            made.append(Window(chromium, site, script, **more))
+            return made[-1]
+        place = (site.base, script)
+        if place not in windows:
+            windows[place] = Window(chromium, site, script)
+        windows[place].clear()
+        return windows[place]
 
     yield open_window
     for each in made:

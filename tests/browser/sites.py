@@ -59,8 +59,8 @@ class Site(WebServer):
 
     def new_import(self) -> None:
         """A file of one link."""
-        line = f"https://example.com/{next(_numbers)},imported"
-        body = f"--x\r\n{_FILE}\r\n\r\noriginal_url,title\n{line}\n\r\n--x--\r\n"
+        line = f"imported{next(_numbers)},https://example.com/imported"
+        body = f"--x\r\n{_FILE}\r\n\r\nshort_code,original_url\n{line}\n\r\n--x--\r\n"
         headers = {"Content-Type": "multipart/form-data; boundary=x", **self._signed()}
         sent = urllib.request.Request(f"{self.base}/urls/import", body.encode(), headers)
         with urllib.request.urlopen(sent) as answer:

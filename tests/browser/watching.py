@@ -15,13 +15,14 @@ from playwright.sync_api import (
     Request,
     Response,
     Route,
+    ViewportSize,
 )
 
 from tests.browser import sample
 from tests.browser.sites import Site
 
 HANGS_MILLISECONDS = 30_000
-DESK = {"width": 1280, "height": 900}
+DESK: ViewportSize = {"width": 1280, "height": 900}
 _LOADING_FAILED = "Failed to load resource: the server responded with a status of 4"
 _ARRIVED = "<!doctype html><title>Arrived</title><h1>You have arrived</h1>"
 
@@ -106,6 +107,16 @@ class Window:
     def path(self) -> str:
         parts = urlsplit(self.page.url)
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+    def clear(self) -> None:
+        """As it was at first, but for its memory of style sheets."""
+        self.page.goto("about:blank")
+        self.context.clear_cookies()
+        self.page.set_viewport_size(DESK)
+        self.page.emulate_media(color_scheme="light")
+        self.expects_arrival = False
+        for noted in (self.faults, self.loaded, self.arrived):
+            noted.clear()
 
     def close(self) -> None:
         self.context.close()
