@@ -50,13 +50,13 @@ def _admit(config: dict[str, Any], declared: dict[str, Any]) -> None:
     """Raises Unauthorized without a valid key, and Forbidden with one whose scope is too small."""
     current, own = resolved()
     environ, auth = current.environ, config["AUTH"]
+    # Who is refused is nobody: so is the page of the refusal.
+    own.caller = access.enter(access.COMMAND if auth == "off" else access.NOBODY)
     if "asgi.overloaded" in environ:
         raise Unavailable("Too many requests are waiting already")
     who = access.COMMAND if auth == "off" else _caller_of(current, own, declared, auth)
     address = environ.get("REMOTE_ADDR", "")
-    own.caller = access.enter(
-        Caller(who.scope, who.key_id, who.key, who.user_id, address, own.request_id)
-    )
+    access.enter(Caller(who.scope, who.key_id, who.key, who.user_id, address, own.request_id))
 
 
 def _forget(_error: BaseException | None) -> None:
@@ -101,6 +101,7 @@ def _holder(secret: str, scope: str) -> Caller:
 
 def _admitted(who: Caller, scope: str) -> Caller:
     if not has_scope(who, scope):
+        access.enter(who)
         raise _forbidden(who, scope)
     return who
 

@@ -83,7 +83,7 @@ def test_no_link_of_a_page_is_broken(window: Windows, pressed_site: Site) -> Non
     found: set[str] = set()
     for page in PAGES:
         shown.open(page.path)
-        found |= set(shown.page.evaluate(_LINKS))
+        found |= {link for link in shown.page.evaluate(_LINKS) if not link.endswith("#main")}
     own = {urlsplit(link) for link in found if link.startswith(f"{pressed_site.base}/")}
     assert len(own) > 10
     for link in own:

@@ -75,7 +75,8 @@ class Window:
 
     def _note_response(self, response: Response) -> None:
         self.loaded.append(response)
-        is_page = response.request.resource_type == "document"
+        # A script shows what a form was refused for, as the page of the answer does.
+        is_page = response.request.resource_type in ("document", "xhr")
         if response.status >= 500 or (response.status >= 400 and not is_page):
             self.faults.append(f"{response.status} of {response.url}")
 

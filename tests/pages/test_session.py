@@ -169,6 +169,19 @@ def test_what_a_caller_may_not_do_is_not_offered(client: FlaskClient, api: Api) 
     assert 'href="/keys"' in page
 
 
+def test_the_page_of_a_refusal_offers_what_its_caller_may_do(client: FlaskClient) -> None:
+    page = client.get("/urls/1/view", headers=BROWSER)
+    assert page.status_code == 401
+    assert "Sign out" not in page.text
+    assert 'href="/import"' not in page.text
+    sign_in(client, secret_of("read"))
+    page = client.get("/import", headers=BROWSER)
+    assert page.status_code == 403
+    assert "Sign out" in page.text
+    assert 'href="/import"' not in page.text
+    assert 'href="/overview"' in page.text
+
+
 def test_where_everybody_may_create_links_the_form_is_there_and_the_list_is_not(
     client: FlaskClient, given_with: Callable[..., None]
 ) -> None:
