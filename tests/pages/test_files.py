@@ -8,11 +8,13 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.imports import undoing
 from app.models import Audit, Url
+from app.routes.uploads import uploaded_with
 from tests.conftest import Api, Command
 from tests.walking import bearer, secret_of
 
@@ -89,6 +91,18 @@ def test_fields_behind_the_file_count_as_those_before_it(client: FlaskClient) ->
         kind = "multipart/form-data; boundary=x"
         answer = client.post("/import", data=body, content_type=kind, headers=BROWSER)
         assert "would make 1 link<" in answer.text
+
+
+def test_of_another_field_100_bytes_are_kept(app: Flask) -> None:
+    field = 'name="source"\r\n\r\n' + "x" * 200_000
+    file = 'name="file"; filename="a.csv"\r\n\r\n' + BITLY
+    parts = (field, file, 'name="other"\r\n\r\ny')
+    body = "".join(f"--x\r\nContent-Disposition: form-data; {part}\r\n" for part in parts)
+    sent = {"data": f"{body}--x--\r\n", "content_type": "multipart/form-data; boundary=x"}
+    with app.test_request_context("/import", method="POST", **sent):
+        with uploaded_with("file", ("source", "dry_run")) as (stream, fields):
+            assert stream.read().decode() == BITLY
+        assert fields == {"source": "x" * 100, "dry_run": ""}
 
 
 def test_every_bad_row_stands_beside_its_reason(client: FlaskClient) -> None:
