@@ -33,7 +33,8 @@ class Row(NamedTuple):
 class Chart(NamedTuple):
     """`people` and `robots` are paths of areas, `robots` that of both together; `gaps` parts bars.
 
-    `top` is the value at the full height. `labels`: of the first point, the middle and the last.
+    `lines` are those across: how far below the top, in percent, and the value there.
+    `labels`: of the first point, the middle and the last one.
     """
 
     title: str
@@ -42,7 +43,7 @@ class Chart(NamedTuple):
     people: str
     robots: str
     gaps: str
-    top: int
+    lines: list[tuple[float, str]]
     labels: list[str]
     bars: list[Row]
     unit: str
@@ -64,7 +65,7 @@ def drawn(series: Series, by: str) -> Chart:
         people=_area(people for people, _ in heights),
         robots=_area(both for _, both in heights),
         gaps="".join(f"M{place} 0v{HEIGHT}" for place in range(1, len(points))) if few else "",
-        top=top,
+        lines=[(5, _short(top)), *[(45, _short(top // 2))] * (top > 1), (85, "0")],
         labels=[names[0], names[len(names) // 2], names[-1]] if len(names) > 2 else names[:1],
         bars=points if few else [],
         unit=by.capitalize() if few else _LARGER[by][0],
@@ -76,6 +77,14 @@ def _nice(most: int) -> int:
     """A round number from `most` on, of which there is a half without a fraction from 2 on."""
     scale = int("1" + "0" * (len(str(most)) - 1))
     return next(step * scale for step in _STEPS if step * scale >= max(1, most))
+
+
+def _short(number: int) -> str:
+    """10k for 10,000, 2M for 2,000,000."""
+    for unit, name in ((1_000_000, "M"), (1000, "k")):
+        if number >= max(unit, 10_000) and number % unit == 0:
+            return f"{number // unit:,}{name}"
+    return f"{number:,}"
 
 
 def _heights(row: Row, top: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ def days(*counts: tuple[int, int], first: date = date(2026, 11, 1)) -> list[dict
 
 def test_robots_stand_on_people() -> None:
     chart = charts.drawn(days((0, 0), (3, 1), (2, 0)), "day")
-    assert chart.top == 4
+    assert chart.lines == [(5, "4"), (45, "2"), (85, "0")]
     assert chart.people == "M0 0h1v75h1v-25h1V0z"
     assert chart.robots == "M0 0h1v100h1v-50h1V0z"
 
@@ -32,11 +32,25 @@ def test_a_single_click_among_many_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "top"),
-    [(0, 1), (1, 1), (2, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 20), (101, 200), (650, 800)],
+    ("most", "values"),
+    [
+        (0, ["1", "0"]),
+        (1, ["1", "0"]),
+        (2, ["2", "1", "0"]),
+        (3, ["4", "2", "0"]),
+        (7, ["8", "4", "0"]),
+        (9, ["10", "5", "0"]),
+        (11, ["20", "10", "0"]),
+        (650, ["800", "400", "0"]),
+        (999, ["1,000", "500", "0"]),
+        (9999, ["10k", "5,000", "0"]),
+        (700_000, ["800k", "400k", "0"]),
+        (800_001, ["1M", "500k", "0"]),
+        (3_000_000, ["4M", "2M", "0"]),
+    ],
 )
-def test_the_axis_ends_with_a_round_number_that_has_a_half(most: int, top: int) -> None:
-    assert charts.drawn(days((most, 0)), "day").top == top
+def test_the_axis_ends_with_a_round_number_that_has_a_half(most: int, values: list[str]) -> None:
+    assert [value for _, value in charts.drawn(days((most, 0)), "day").lines] == values
 
 
 def test_days_have_a_year_where_there_are_two() -> None:

@@ -132,7 +132,7 @@ def test_a_filter_that_is_refused_says_why_beside_its_field(
     client: FlaskClient, query: str, field: str
 ) -> None:
     page = page_at(client, f"/overview?{query}", 400)
-    assert f'id="{field}-note">User must be an integer<' in page
+    assert f'id="{field}-note">User id must be an integer<' in page
     assert "<script>" not in page
 
 
