@@ -254,20 +254,34 @@ def test_empty_fields_take_rules_away(client: FlaskClient, api: Api) -> None:
 
 
 def test_a_form_that_nobody_changed_changes_nothing(client: FlaskClient, api: Api) -> None:
-    """Not even a tag with a comma, seconds, an end in the past or an hour that comes twice."""
+    """Not even a tag with a comma, an end in the past, or in an hour that comes twice."""
     client.set_cookie("tz", "Europe/Berlin")
-    url = api.url(
-        title="two\nlines",
-        tags=["a,b", "c"],
-        expires_at="2999-10-27T00:30:15Z",
-        forward_query=True,
-    )
+    url = api.url(title="two\nlines", tags=["a,b", "c"], forward_query=True)
     for end in ("2999-10-27T01:30:15", "2001-10-28T00:30:00", "0001-01-01T00:00:00"):
         Url.update(expires_at=end).where(Url.id == url["id"]).execute()
         before = stored(api, url)
         form = {**fields(page_of(client, url)), "forward_query": "on"}
+        assert form["title"] == "twolines"  # as browsers send it
         assert send(client, url, **form).status_code == 303
         assert stored(api, url) == before
+
+
+@pytest.mark.parametrize(
+    ("zone", "end", "shown"),
+    [
+        ("Asia/Tokyo", "2999-01-31T03:00:00", "2999-01-31T12:00"),
+        ("Asia/Tokyo", "2999-01-31T03:00:15", "2999-01-31T12:00:15"),
+        ("Asia/Tokyo", "9999-12-31T23:00:00", "9999-12-31T23:00"),
+        ("America/New_York", "0001-01-01T00:00:00", "0001-01-01T00:00"),
+    ],
+)
+def test_the_form_has_the_moment_of_the_zone_as_far_as_there_is_one(
+    client: FlaskClient, api: Api, zone: str, end: str, shown: str
+) -> None:
+    client.set_cookie("tz", zone)
+    url = api.url()
+    Url.update(expires_at=end).where(Url.id == url["id"]).execute()
+    assert fields(page_of(client, url))["expires_at"] == shown
 
 
 def test_a_moment_is_in_the_zone_that_the_form_was_shown_in(client: FlaskClient, api: Api) -> None:
