@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from testkit.webserver import ROOT
-from tests.browser.sites import NOON, Site, opened
+from tests.browser.sites import Site, opened
 from tests.browser.watching import Window
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -87,8 +87,8 @@ def pressed_guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture(scope="session")
 def still_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server for which it is always the same moment: its pages never change by themselves."""
-    with opened(tmp_path_factory.mktemp("still"), NOON) as site:
+    """A server that nobody changes, at an address that is always the same."""
+    with opened(tmp_path_factory.mktemp("still"), BASE_URL="https://go.example.com") as site:
         yield site
 
 

@@ -1,4 +1,4 @@
-"""Sample data: a few links with a month of clicks, always the same before a given moment."""
+"""Sample data: a few links with a month of clicks, always the same before a given midnight."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Link(NamedTuple):
 
 
 LINKS = (
-    Link("autumn", "Autumn catalogue", "shop, autumn", "shop.example.com/catalogue/autumn", 9),
-    Link("slides", "Counting clicks, the slides", "talk", "talks.example.org/counting-clicks", 5),
-    Link("router", "How to reset the router", "support", "support.example.com/router/reset", 7),
-    Link("jobs", "Site reliability engineer", "jobs", "jobs.example.com/sre?from=poster", 3),
-    Link("map", "The way to our office", "", "maps.example.net/@52.52,13.405,17z", 2),
-    Link("news", "Newsletter, every month", "news", "news.example.com/latest", 4),
-    Link("june", "Offer of a day", "shop", "shop.example.com/offers/day", 0, "expired"),
-    Link("prices", "Old price list", "shop", "shop.example.com/prices", 1, "off"),
-    Link("poster", "Poster at the station", "", "shop.example.com/poster", 0, "spent"),
     Link("casino", "", "", "casino.example/win", 0),
+    Link("poster", "Poster at the station", "", "shop.example.com/poster", 0, "spent"),
+    Link("prices", "Old price list", "shop", "shop.example.com/prices", 1, "off"),
+    Link("june", "Offer of a day", "shop", "shop.example.com/offers/day", 0, "expired"),
+    Link("news", "Newsletter, every month", "news", "news.example.com/latest", 4),
+    Link("map", "The way to our office", "", "maps.example.net/@52.52,13.405,17z", 2),
+    Link("jobs", "Site reliability engineer", "jobs", "jobs.example.com/sre?from=poster", 3),
+    Link("router", "How to reset the router", "support", "support.example.com/router/reset", 7),
+    Link("slides", "Counting clicks, the slides", "talk", "talks.example.org/counting-clicks", 5),
+    Link("autumn", "Autumn catalogue", "shop, autumn", "shop.example.com/catalogue/autumn", 9),
 )
 CODES = [link.code for link in LINKS]
 BANNED_HOST = "casino.example"
@@ -53,11 +53,13 @@ _CAMPAIGNS = ("", "newsletter", "", "", "poster", "")
 DAYS = 40
 
 
-def write(folder: Path, now: datetime) -> list[str]:
+def write(folder: Path, midnight: datetime) -> list[str]:
     """Writes what `holdfast import` reads; returns the names of the files."""
     _write(folder / "users.csv", [{"id": 1, "username": "ada", "email": "ada@example.com"}])
-    _write(folder / "urls.csv", (_row(number, link, now) for number, link in enumerate(LINKS, 1)))
-    _write(folder / "events.csv", _events(now))
+    _write(
+        folder / "urls.csv", (_row(number, link, midnight) for number, link in enumerate(LINKS, 1))
+    )
+    _write(folder / "events.csv", _events(midnight))
     return [str(folder / name) for name in ("users.csv", "urls.csv", "events.csv")]
 
 
@@ -69,8 +71,8 @@ def _write(path: Path, rows: Iterable[dict[str, object]]) -> None:
         writer.writerows(kept)
 
 
-def _row(number: int, link: Link, now: datetime) -> dict[str, object]:
-    made = now - timedelta(days=DAYS + 1, minutes=7 * number)
+def _row(number: int, link: Link, midnight: datetime) -> dict[str, object]:
+    made = midnight - timedelta(days=DAYS + 1, minutes=7 * number)
     return {
         "id": number,
         "user_id": 1,
@@ -80,24 +82,22 @@ def _row(number: int, link: Link, now: datetime) -> dict[str, object]:
         "is_active": link.state != "off",
         "created_at": f"{made:%F %T}",
         "updated_at": f"{made:%F %T}",
-        "expires_at": f"{now - timedelta(days=2):%F %T}" if link.state == "expired" else "",
+        "expires_at": f"{midnight - timedelta(days=2):%F %T}" if link.state == "expired" else "",
         "max_clicks": 1 if link.state == "spent" else "",
         "tags": json.dumps([tag.strip() for tag in link.tags.split(",") if tag.strip()]),
     }
 
 
-def _events(now: datetime) -> Iterator[dict[str, object]]:
+def _events(midnight: datetime) -> Iterator[dict[str, object]]:
     """Clicks, the oldest first; fewer at weekends."""
-    midnight = now.replace(hour=0, minute=0, second=0)
     serial = 0
-    for age in range(DAYS, -1, -1):
+    for age in range(DAYS, 0, -1):
         for number, link in enumerate(LINKS, 1):
             busy = 1 + (age * 7 + number * 5) % 6 - 2 * ((age + 1) % 7 < 2)
             for turn in range(link.a_day * max(busy, 0) // 4):
                 at = midnight - timedelta(days=age) + timedelta(minutes=420 + turn * 97 % 840)
-                if at < now:
-                    serial += 1
-                    yield _click(serial, number, link, at)
+                serial += 1
+                yield _click(serial, number, link, at)
 
 
 def _click(serial: int, number: int, link: Link, at: datetime) -> dict[str, object]:

@@ -9,7 +9,6 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,9 @@ from testkit.webserver import ROOT, WebServer
 from tests.browser import sample
 
 SCOPES = ("create", "read", "write", "admin")
-NOON = datetime(2026, 6, 18, 12, tzinfo=UTC).replace(tzinfo=None)
-"""The moment at which screenshots are taken, a Thursday."""
 OWN_KEY = "for these tests"
 """In the names of keys that no button may revoke."""
 _FILE = 'Content-Disposition: form-data; name="file"; filename="urls.csv"'
-_CLOCKS = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 class Site(WebServer):
@@ -76,18 +72,16 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def opened(folder: Path, moment: datetime | None = None, **settings: str) -> Iterator[Site]:
-    """The sample data on a new server, for which it is always `moment` when there is one."""
+def opened(folder: Path, **settings: str) -> Iterator[Site]:
+    """The sample data on a new server."""
     site = Site(folder, WEB_WORKERS="1", LIMITS="off", PRIVATE_DESTINATIONS="allow", **settings)
-    if moment:
-        site.environment |= {**_standing_still(moment), "BASE_URL": "https://go.example.com"}
     site.keys = {}
-    _prepare(site, sample.write(folder, moment or now()))
+    _prepare(site, sample.write(folder, now().replace(hour=0, minute=0, second=0)))
     with site:
         site.keys |= {scope: site.key(scope) for scope in SCOPES[:-1] if site.keys}
         assert site.follow("poster") == 302
-        site.ask("/urls/1", {"title": "The autumn catalogue"}, "PUT")
-        site.ask("/urls/1", {"title": sample.LINKS[0].title}, "PUT")
+        for title in ("The autumn catalogue", sample.LINKS[-1].title):
+            site.ask(f"/urls/{len(sample.LINKS)}", {"title": title}, "PUT")
         yield site
 
 
@@ -118,15 +112,3 @@ for command in json.loads(sys.argv[1]):
         if end.code:
             raise
 """
-
-
-def _standing_still(moment: datetime) -> dict[str, str]:
-    """The settings under which a process finds the same time whenever it asks."""
-    found = sorted(map(str, Path("/").glob(_CLOCKS.lstrip("/"))))
-    assert found, "libfaketime is not installed: apt-get install libfaketime"
-    return {
-        "LD_PRELOAD": found[0],
-        "FAKETIME": f"{moment:%F %T}",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "TZ": "UTC",
-    }

@@ -26,8 +26,8 @@ def fresh_path(site: Site, page: Page) -> Callable[[], str]:
     """What is pressed may delete something: it is new each time."""
 
     def fresh() -> str:
-        if page.path.startswith("/urls/1/"):
-            return page.path.replace("/1/", f"/{site.new_link()['id']}/")
+        if page.path in ("/urls/1/view", "/urls/10/view"):
+            return f"/urls/{site.new_link()['id']}/view"
         if page.path == "/keys":
             site.key("read", of="to be revoked")
         if page.path == "/import":

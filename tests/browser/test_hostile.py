@@ -28,7 +28,8 @@ _INTRUDERS = """(base) => {
     const isForeign = ['iframe', 'object', 'embed', 'base', 'style', 'marquee'].includes(kind)
       || (kind === 'script' && !each.src.startsWith(base))
       || [...each.attributes].some((one) => one.name.startsWith('on') || one.name === 'style')
-      || (kind === 'a' && each.hasAttribute('href') && !/^https?:/.test(each.href))
+      || (kind === 'a' && each.hasAttribute('href') && !/^https?:/.test(each.href)
+        && !each.href.startsWith(`javascript:void(open('${base}/?url='+`)) // to be a bookmark
       || (each.href && each.href.baseVal) || (each.src && !each.src.startsWith(base));
     if (isForeign) found.push(each.outerHTML.slice(0, 200));
   }

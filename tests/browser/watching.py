@@ -66,7 +66,7 @@ class Window:
 
     def _note_message(self, message: ConsoleMessage) -> None:
         # A page of an error is said once more on the console.
-        if message.type in ("error", "warning") and not message.text.startswith(_LOADING_FAILED):
+        if message.type == "error" and not message.text.startswith(_LOADING_FAILED):
             self.faults.append(f"console: {message.text} ({message.location.get('url')})")
 
     def _note_dialog(self, dialog: Dialog) -> None:
