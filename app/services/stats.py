@@ -68,8 +68,7 @@ def of_all(query: AllStatsQuery) -> dict[str, Any]:
 def first_day(query: StatsQuery, url_id: int | None = None) -> date | None:
     """The first day with a click on the link, or the links of `query`; None without clicks."""
     settle()
-    many = isinstance(query, AllStatsQuery) and url_id is None
-    links: tables.Conditions = _links(query) if many else {_ONE: (url_id,)}  # type: ignore[arg-type]
+    links = _links(query) if isinstance(query, AllStatsQuery) else {_ONE: (url_id,)}
     days = tables.select("min(day)", ClickDay, links).fetchone()[0]
     if days is not None:
         return _EPOCH + timedelta(days=int(days))

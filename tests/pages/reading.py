@@ -41,12 +41,16 @@ def text_of(part: str) -> str:
 def figures(part: str) -> dict[str, int]:
     """The numbers of a list of figures, by their names."""
     pairs = re.findall(r"<dt>(.*?)</dt><dd>([\d,]+)", part)
-    return {text_of(name): int(number.replace(",", "")) for name, number in pairs}
+    return {text_of(name): _number(text) for name, text in pairs}
 
 
 def table(part: str) -> list[tuple[str, int, int]]:
     """Name, people and robots of each row of the first table."""
-    return [(name, *(int(cell.replace(",", "")) for cell in cells)) for name, *cells in rows(part)]  # type: ignore[misc]
+    return [(name, _number(people), _number(robots)) for name, people, robots in rows(part)]
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def shares(page: str) -> dict[str, list[dict[str, Any]]]:
