@@ -72,7 +72,7 @@ def address(name: str) -> str:
 
 
 @bp.get("/assets/<name>")
-@page(scope="public")
+@page(scope="public", personal=False)
 def send(name: str) -> Response:
     """An asset, for a year: what changes has another name."""
     asset = _by_url().get(f"/assets/{name}") or _other(f"/assets/{name}")
@@ -83,12 +83,14 @@ def send(name: str) -> Response:
 
 def _other(url: str) -> Asset | None:
     path = current_app.config["OPERATOR_LOGO"]
-    some = [*([logo(path)] if path else []), *swagger().values()]
+    some = [logo(path)] if path else []
+    if url.startswith("/assets/swagger-ui"):  # 1.9 MB, read for those who want them
+        some += swagger().values()
     return next((asset for asset in some if asset.url == url), None)
 
 
 @bp.get("/favicon.ico")
-@page(scope="public")
+@page(scope="public", personal=False)
 def send_icon() -> Response:
     """What browsers ask for unasked."""
     return _answer(_assets()["favicon.ico"], _DAY)

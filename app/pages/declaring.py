@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, request
 
@@ -15,9 +14,14 @@ from app.routes.inputs import Declaration
 View = Callable[..., Response]
 
 
-def page(scope: str, keyless: bool = False, upload: bool = False) -> Callable[[View], View]:
-    """Declares a view that is a page, or the target of a page's form."""
-    declared = Declaration(scope=scope, keyless=keyless, upload=upload, page=True, hidden=True)
+def page(
+    scope: str, keyless: bool = False, upload: bool = False, personal: bool = True
+) -> Callable[[View], View]:
+    """Declares a view that is a page, or the target of a page's form.
+
+    `personal`: whether a public one is another one for who has signed in.
+    """
+    declared = Declaration(scope=scope, keyless=keyless, upload=upload, page=personal, hidden=True)
 
     def wrap(view: View) -> View:
         @functools.wraps(view)
@@ -37,5 +41,5 @@ def _refuse_other_sites() -> None:
     site, origin = request.headers.get("Sec-Fetch-Site", ""), request.headers.get("Origin", "")
     if site in ("same-origin", "none") or not (site or origin):
         return
-    if site or urlsplit(origin).netloc != request.host:
+    if site or origin.partition("://")[2] != request.host:
         raise Forbidden("A form of another website was not accepted")

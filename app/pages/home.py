@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, request
 
+from app.access import caller
 from app.errors import ApiError, InvalidInput
 from app.pages import forms, pictures, zones
 from app.pages.declaring import page
@@ -43,6 +44,11 @@ def make() -> Response:
     return go(f"/?made={made.short_code}")
 
 
+def _is_free() -> bool:
+    """Whether the caller has no key and needs none to make a link."""
+    return current_app.config["AUTH"] == "create" and not caller().scope
+
+
 def _link() -> UrlCreate:
     given = dict(forms.checked(ShortenUrl, _FIELDS))
     return UrlCreate.model_construct(original_url=given.pop("url"), **given)
@@ -56,7 +62,7 @@ def _home(given: Mapping[str, str], errors: Mapping[str, str], status: int = 200
         status,
         values=given,
         errors={**errors, **wrong},
-        may_create=may("create") or current_app.config["AUTH"] == "create",
+        may_create=may("create") or _is_free(),
         made=made,
         qr=pictures.qr_code(made["short_url"]) if made else "",
         **_around(links),

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app import access
 from app.access import Caller, caller
+from app.database import DatabaseUnavailable
 from app.errors import Forbidden, InvalidInput, Unauthorized, Unavailable
 from app.logs import resolved
 from app.routes.inputs import Declaration
@@ -89,7 +90,12 @@ def _signed_in(current: Request, declared: Any) -> Caller | None:
     session = current.cookies.get(COOKIE)
     if not session or not (declared.hidden or current.method in ("GET", "HEAD")):
         return None
-    return sessions.caller_of(session)
+    try:
+        return sessions.caller_of(session)
+    except DatabaseUnavailable:
+        if declared.scope == "public":  # such as /status, which says so
+            return None
+        raise
 
 
 def _holder(secret: str, scope: str) -> Caller:

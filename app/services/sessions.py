@@ -25,7 +25,10 @@ def issue(secret: str) -> str:
 
 
 def caller_of(session: str) -> Caller | None:
-    """Whose session it is; None after a week, or when the key is revoked, rotated or expired."""
+    """Whose session it is; None after a week, or when its secret is no longer the key's.
+
+    As in a header, the secret works for a day more when the key is rotated.
+    """
     try:
         hashed = _signer(_shared_secret()).unsign(session[:200], max_age=SECONDS).decode()
     except BadSignature:

@@ -12,8 +12,10 @@ from werkzeug.test import TestResponse
 
 from app.database import now
 from app.models import ApiKey, KeyValue
-from app.services import sessions
+from app.pages import assets
+from app.services import keys, sessions
 from app.services.keysecrets import new_secret
+from testkit.servers import free_port
 from tests.conftest import Api
 from tests.walking import secret_of
 
@@ -78,7 +80,18 @@ def test_a_session_ends_with_its_key(client: FlaskClient, columns: dict[str, obj
     sign_in(client, secret)
     assert client.get("/urls").status_code == 200
     ApiKey.update(columns).execute()
-    sessions.keys._remembered.clear()  # a second has passed
+    keys._remembered.clear()  # a second has passed
+    assert client.get("/urls").status_code == 401
+
+
+def test_a_session_lasts_a_day_longer_than_a_rotated_secret(client: FlaskClient) -> None:
+    secret = secret_of("read")
+    sign_in(client, secret)
+    key = ApiKey.get()
+    keys.rotate(key.id)
+    assert client.get("/urls").status_code == 200
+    ApiKey.update(old_until=now() - timedelta(seconds=1)).execute()
+    keys._remembered.clear()  # a second has passed
     assert client.get("/urls").status_code == 401
 
 
@@ -123,6 +136,7 @@ def test_the_api_takes_a_session_for_reading_only(client: FlaskClient) -> None:
         ({"Origin": "http://localhost"}, 303),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({}, 303),
     ],
 )
@@ -192,6 +206,42 @@ def test_where_everybody_may_create_links_the_form_is_there_and_the_list_is_not(
     made = client.post("/urls/new", data={"url": "https://example.com/"}, headers=BROWSER)
     shown = client.get(made.headers["Location"], headers=BROWSER).text
     assert "http://localhost/" in shown[shown.index('class="made"') :]
+
+
+def test_whose_key_may_not_create_links_is_offered_no_form(
+    client: FlaskClient, given_with: Callable[..., None]
+) -> None:
+    given_with(auth="create")
+    sign_in(client, secret_of("read"))
+    assert 'action="/urls/new"' not in client.get("/", headers=BROWSER).text
+
+
+def test_sheets_ask_for_nobody_and_a_wrong_name_reads_no_others(
+    client: FlaskClient, statements: Callable[[], list[str]]
+) -> None:
+    sign_in(client, secret_of("read"))
+    sessions.forget()
+    keys._remembered.clear()
+    assets.swagger.cache_clear()
+    statements()
+    assert client.get(assets.address("style.css")).status_code == 200
+    assert client.get("/assets/style.0123456789ab.css").status_code == 404
+    assert statements() == []
+    assert assets.swagger.cache_info().currsize == 0
+
+
+def test_without_a_database_public_pages_know_nobody(
+    client: FlaskClient, bound: Callable[..., Api], given_with: Callable[..., None]
+) -> None:
+    sign_in(client, secret_of("admin"))
+    cookie = client.get_cookie(COOKIE)
+    assert cookie is not None
+    nowhere = f"postgresql+pool://x@127.0.0.1:{free_port()}/x"
+    other = bound(database_url=nowhere, redis_url="").client
+    other.set_cookie(COOKIE, cookie.value)
+    page = other.get("/status", headers=BROWSER)
+    assert (page.status_code, "Out of order" in page.text) == (503, True)
+    assert other.get("/docs", headers=BROWSER).status_code == 200
 
 
 def test_a_page_that_needs_a_key_asks_for_it(client: FlaskClient, app: Flask) -> None:

@@ -4,7 +4,7 @@
 // The server shows moments in the zone of this cookie from the next page on.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && zone !== document.documentElement.dataset.zone) {
-  document.cookie = `tz=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
+  document.cookie = `tz=${zone}; path=/; max-age=31536000; samesite=lax`;
 }
 
 function prepare(root) {
