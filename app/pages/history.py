@@ -8,7 +8,7 @@ from typing import Any
 
 from app.routes.gate import may
 from app.schemas import ListQuery, check
-from app.services import states, versions
+from app.services import paging, states, versions
 
 _PER_PAGE = 10
 LABELS = {
@@ -29,9 +29,9 @@ def shown(url: Any, number: str) -> dict[str, Any]:
     """The versions on the page `number`, and the numbers of the pages around it."""
     query = check(ListQuery, {"page": number, "per_page": _PER_PAGE})
     page = versions.page(url.id, query)
-    here = max(1, query.page)
-    around = {"prev": here - 1 if here > 1 else None, "next": here + 1 if page.more else None}
-    return {"rows": _rows(url, page.rows), "around": around}
+    around = paging.around(page, query)
+    links = {way: f"?versions={to}#versions" for way, to in around.items()}
+    return {"rows": _rows(url, page.rows), "around": links}
 
 
 def _rows(url: Any, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ bp = Blueprint("home", __name__)
 def show_index() -> Response:
     """GET / for browsers."""
     given = {name: value for name in _FIELDS if (value := request.args.get(name))}
-    return _home(given, {})
+    return _home(given, {}, 200, _made())
 
 
 @bp.post("/urls/new")
@@ -41,7 +41,10 @@ def make() -> Response:
         if error.status >= 429:
             raise
         return _home(request.form.to_dict(), forms.problems(error), error.status)
-    return go(f"/?made={made.short_code}")
+    if may("see"):
+        return go(f"/?made={made.short_code}")
+    # The page is the answer itself: an address that shows any code would show others' as made.
+    return _home({}, {}, 201, {"short_url": f"{base_url()}/{made.short_code}"})
 
 
 def _is_free() -> bool:
@@ -54,9 +57,13 @@ def _link() -> UrlCreate:
     return UrlCreate.model_construct(original_url=given.pop("url"), **given)
 
 
-def _home(given: Mapping[str, str], errors: Mapping[str, str], status: int = 200) -> Response:
+def _home(
+    given: Mapping[str, str],
+    errors: Mapping[str, str],
+    status: int,
+    made: dict[str, Any] | None = None,
+) -> Response:
     links, wrong = _links() if may("see") else (None, {})
-    made = _made() if status == 200 else None
     return show(
         "home.html",
         status,
@@ -70,12 +77,10 @@ def _home(given: Mapping[str, str], errors: Mapping[str, str], status: int = 200
 
 
 def _made() -> dict[str, Any] | None:
-    """The link that was just made; of one that the caller does not see, the short URL."""
+    """The link that was just made, by its code in the address."""
     code = request.args.get("made", "")
-    if not POSSIBLE_CODE.fullmatch(code):
+    if not (may("see") and POSSIBLE_CODE.fullmatch(code)):
         return None
-    if not may("see"):
-        return {"short_url": f"{base_url()}/{code}"}
     found = finding.page(check(UrlQuery, {"short_code": code})).rows
     return show_url(found[0], base_url()) if found else None
 

@@ -56,8 +56,7 @@ def change(key_id: int) -> Response:
     """Does what the button says: rotate, or revoke."""
     action = request.form.get("action", "")
     if action == "rotate":
-        _refuse_second(key_id)
-        key, secret = keys.rotate(key_id)
+        key, secret = keys.rotate(key_id, _refuse_second)
         return _shown({}, {}, 200, {**show_key(key), "key": secret.text})
     if action != "revoke":
         raise InvalidInput(f"action: must be rotate or revoke (got {ascii(action)[:100]})")
@@ -73,9 +72,9 @@ def leave(key_id: int = 0) -> Response:
     return go("/keys")
 
 
-def _refuse_second(key_id: int) -> None:
+def _refuse_second(key: Any) -> None:
     """A page that is sent again by a reload would rotate again: its key has another end by then."""
-    if request.form.get("seen", "") != str(keys.get(key_id).old_until or ""):
+    if request.form.get("seen", "") != str(key.old_until or ""):
         raise Conflict("This key was rotated meanwhile: its new secret was shown then")
 
 
@@ -92,11 +91,6 @@ def _shown(
 ) -> Response:
     query, wrong = _query()
     found = keys.page(query)
-    number = paging.number(query)
-    around = {
-        "prev": number - 1 if number > 1 else None,
-        "next": number + 1 if found.more else None,
-    }
     return show(
         "keys.html",
         status,
@@ -105,7 +99,7 @@ def _shown(
         errors={**errors, **wrong},
         made=made,
         scopes={scope: _WORDS[scope] for scope in KEY_SCOPES},
-        around={way: f"/keys?page={to}" for way, to in around.items() if to},
+        around={way: f"/keys?page={to}" for way, to in paging.around(found, query).items()},
     )
 
 

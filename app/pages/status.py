@@ -44,7 +44,7 @@ def show_status() -> Response:
         "status.html",
         200 if state.able else 503,
         able=state.able,
-        whole="does not work" not in [state for _, state, _ in parts],
+        whole="does not work" not in [how for _, how, _ in parts],
         parts=parts,
         figures=_figures(names) if tells else [],
     )

@@ -21,6 +21,7 @@ from app.services.audit import differing
 from app.services.keysecrets import LENGTH, Secret, can_be_secret, hash_of, new_secret
 from app.services.paging import Page
 from app.services.states import key_state
+from app.services.tables import Check
 
 OLD_SECRET_WORKS = timedelta(days=1)
 """After a rotation."""
@@ -103,14 +104,17 @@ def _note(action: str, key: Any, **changes: datetime) -> None:
 _ROTATE = "UPDATE api_keys SET hash = ?, old_hash = ?, old_until = ? WHERE id = ?"
 
 
-def rotate(key_id: int) -> tuple[Any, Secret]:
+def rotate(key_id: int, check: Check | None = None) -> tuple[Any, Secret]:
     """Gives the key a new secret; the old one works for one more day.
 
-    Raises NotFound, and Conflict for a key that is revoked or has expired.
+    `check` may refuse the key as it is. Raises NotFound, and Conflict for a key that is revoked or
+    has expired.
     """
     secret, moment = new_secret(), now()
     with db.atomic():
         key = _locked(key_id)
+        if check is not None:
+            check(key)
         if key.revoked_at is not None:
             raise Conflict(f"Key {key.name} is revoked")
         if not _lasts(key.expires_at, moment):

@@ -89,5 +89,12 @@ def number(query: ListQuery) -> int:
     return max(1, query.page)
 
 
+def around(page: Page, query: ListQuery) -> dict[str, int]:
+    """The numbers of the pages before and after, by "prev" and "next", where there are such."""
+    here = number(query)
+    before = {"prev": here - 1} if here > 1 else {}
+    return {**before, "next": here + 1} if page.more else before
+
+
 def shown(page: Page, show: Callable[[Any], Any]) -> Page:
     return page._replace(rows=[show(row) for row in page.rows])

@@ -50,7 +50,7 @@ def _midnight(day: date, query: StatsQuery) -> int:
 def of_url(url_id: int, query: StatsQuery) -> dict[str, Any]:
     """A link and its statistics; raises NotFound."""
     shown = _range(query)
-    settle()
+    _settle()
     url = urls.require(url_id)
     found = _statistics({_ONE: (url_id,)}, shown)
     return {"url": url, "redirect_count": url.click_count, **found}
@@ -59,7 +59,7 @@ def of_url(url_id: int, query: StatsQuery) -> dict[str, Any]:
 def of_all(query: AllStatsQuery) -> dict[str, Any]:
     """The same for all links, deleted ones too, or for those of a tag or user."""
     shown = _range(query)
-    settle()
+    _settle()
     visits = _series({_ONE: (NO_LINK,), **access.visible_clicks()}, shown)
     shown_visits = [{"date": point["date"], "visits": point["people"]} for point in visits]
     return {**_statistics(_links(query), shown), "orphans": shown_visits}
@@ -67,7 +67,7 @@ def of_all(query: AllStatsQuery) -> dict[str, Any]:
 
 def first_day(query: StatsQuery, url_id: int | None = None) -> date | None:
     """The first day with a click on the link, or the links of `query`; None without clicks."""
-    settle()
+    _settle()
     links = _links(query) if isinstance(query, AllStatsQuery) else {_ONE: (url_id,)}
     days = tables.select("min(day)", ClickDay, links).fetchone()[0]
     if days is not None:
@@ -87,7 +87,7 @@ def _moment(hour: int, query: StatsQuery) -> datetime:
     return datetime.fromtimestamp(hour * 3600, query.zone())
 
 
-def settle() -> None:
+def _settle() -> None:
     """Counts everything up to now."""
     drain.run()
     orphans.flush()
