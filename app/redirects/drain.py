@@ -171,8 +171,6 @@ def _store_next(position: Position) -> tuple[Position, int]:
     if entries:
         clicks = list(map(parse_click, entries))
         unreadable = [entry[0] for entry, click in zip(entries, clicks, strict=True) if not click]
-        if unreadable:
-            _keep_copies(unreadable)
         store([click for click in clicks if click])
         position = {
             "epoch": epoch.decode(),
@@ -181,6 +179,8 @@ def _store_next(position: Position) -> tuple[Position, int]:
             "unreadable": position["unreadable"] + len(unreadable),
         }
         _keep_position(position)
+        if unreadable:  # last: what fails before is tried again, and would copy them again
+            _keep_copies(unreadable)
     return position, len(entries)
 
 

@@ -7,5 +7,6 @@ for i = 2, #ARGV do
   local added = entry and redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', unpack(entry[2]))
   if type(added) ~= 'string' then refused = refused + 1 end
 end
+redis.pcall('XTRIM', KEYS[2], 'MINID', (redis.call('TIME')[1] - ARGV[1]) .. '000')
 redis.pcall('EXPIRE', KEYS[2], ARGV[1])
 return refused

@@ -336,6 +336,27 @@ def test_an_entry_that_is_no_click_is_counted_and_a_copy_is_kept_for_a_week(
 
 
 @pytest.mark.services
+def test_a_batch_that_is_tried_again_is_copied_once_and_old_copies_go(
+    shared: Api, held: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = shared.url()
+    held.xadd(UNREADABLE, {"click": "old"}, id="1-0")
+    held.xadd(STREAM, made_by_a_newer_version(url))
+    with monkeypatch.context() as patch:
+        patch.setattr(drain_module, "_keep_position", _refuse)
+        with pytest.raises(DatabaseUnavailable):
+            drain.run_wholly()
+    drain.run_wholly()
+    copies: Any = held.xrange(UNREADABLE)
+    assert len(copies) == 1
+    assert copies[0][1] != {b"click": b"old"}
+
+
+def _refuse(*_: Any) -> None:
+    raise DatabaseUnavailable("the disk is full")
+
+
+@pytest.mark.services
 def test_copies_that_the_error_page_puts_back_are_drained_by_a_version_that_can_read_them(
     shared: Api, held: redis.Redis
 ) -> None:
