@@ -17,7 +17,7 @@ from app.exposure import exposure
 from app.imports import seeding
 from app.migrations import schema
 from app.proxies import Proxies
-from app.redirects import views
+from app.redirects import clicks, views
 from app.redirects.answers import always
 from app.redirects.bans import bans
 from app.redirects.batching import LoopRedis
@@ -102,6 +102,7 @@ def bind(settings: Settings) -> None:
     database.refusal.why = ""  # it was another database's
     redis_connection.bind(settings.redis_url, handshake)
     cache.bind(settings.cache_ttl_seconds)
+    clicks.bind(settings.track)
     addresses.bind(settings.visitor_address)
     quotas.bind(settings)
     retention.bind(settings.event_retention_days)
@@ -150,7 +151,7 @@ def shown_settings(settings: Settings) -> dict[str, Any]:
     return {name.upper(): getattr(settings, name) for name in names}
 
 
-_OWN = ("instance", "prometheus_multiproc_dir")
+_OWN = ("instance", "prometheus_multiproc_dir", "track")
 
 
 def _serve(app: Flask, wsgi: Any) -> None:

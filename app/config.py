@@ -105,6 +105,7 @@ class Settings:
     referrer_policy: str = one_of(*REFERRER_POLICIES, default="")
     chaos_token: str = field(default="", repr=False)
     instance: str = field(default_factory=socket.gethostname)
+    track: str = one_of("stable", "canary", default="stable")
     log_file: str = "var/holdfast.log"
     log_level: str = one_of("DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
     log_max_bytes: int = between(10_000, 10**12, 10_000_000)

@@ -50,6 +50,11 @@ urls_created = Counter("urls_created_total", "Short links made.", registry=regis
 redirects = Counter(
     "redirects_total", "Short links followed, each of them one click.", registry=registry
 )
+clicks_direct = Counter(
+    "clicks_direct_total",
+    "Clicks that went into the database at once, without the stream.",
+    registry=registry,
+)
 cache_hits = Counter("cache_hits_total", "Links and answers found in the cache.", registry=registry)
 cache_misses = Counter(
     "cache_misses_total", "Links and answers that the cache did not have.", registry=registry
@@ -139,6 +144,11 @@ class _Process:
                 "process_start_time_seconds",
                 "When the server started, in seconds since 1970.",
                 self._STARTED,
+            ),
+            (
+                "process_newest_start_seconds",
+                "When the newest of all processes started, in seconds since the machine did.",
+                replica.newest_start_seconds(),
             ),
         ]
         return _Readings(readings).collect()

@@ -44,12 +44,16 @@ class Replica:
         """Physical memory of each process, the master's first."""
         return [_stat(pid)[21] * _PAGE_BYTES for pid in self.pids()]
 
+    def newest_start_seconds(self) -> float:
+        """When the newest process started, in seconds since the machine did."""
+        return max(_stat(pid)[19] for pid in self.pids()) / _TICKS_PER_SECOND
+
 
 def _stat(pid: int) -> list[int]:
     """/proc/PID/stat from its third field on (proc(5)); zeros when the process is gone.
 
-    Index 11 and 12 are user and system time, 13 and 14 those of reaped children, in ticks; 21 is
-    the resident memory in pages.
+    Index 11 and 12 are user and system time, 13 and 14 those of reaped children, in ticks; 19 is
+    the start after the machine's, in ticks, 21 the resident memory in pages.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")

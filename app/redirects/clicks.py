@@ -19,12 +19,25 @@ from app.redirects.visits import PRIVATE, addresses, stored
 
 log = logging.getLogger(__name__)
 
+CANARY = "ca"
+"""How the ids of a canary's clicks begin, and no others: the drain counts them."""
+
 _ids: list[Iterator[str]] = []
+_tracks = ["stable"]
+
+
+def bind(track: str) -> None:
+    """This process records clicks as one of `track`, stable or canary."""
+    _tracks[:] = [track]
+    _renew_ids()
 
 
 def _renew_ids() -> None:
     """Click ids are unique over all processes, forked ones too: a random name and a number."""
-    _ids[:] = [map((secrets.token_hex(6) + "{:x}").format, itertools.count())]
+    name = CANARY + secrets.token_hex(5)
+    while _tracks[0] != "canary" and name.startswith(CANARY):
+        name = secrets.token_hex(6)
+    _ids[:] = [map((name + "{:x}").format, itertools.count())]
 
 
 _renew_ids()

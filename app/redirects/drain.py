@@ -22,7 +22,7 @@ from app import bulk, database
 from app.database import db
 from app.models import KeyValue
 from app.redirects.claims import KEEP_FOR_REQUEST, claim, claimed
-from app.redirects.clicks import Click, parse_click
+from app.redirects.clicks import CANARY, Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
 from app.redirects.counting import Lines, count, line_of
 
@@ -31,8 +31,7 @@ log = logging.getLogger(__name__)
 BATCH = 2000
 EPOCH = "clicks:epoch"
 UNREADABLE = "clicks:unreadable"
-_SCRIPTS = ("last", "read", "trim", "backlog", "keep")
-_LAST, _READ, _TRIM, _BACKLOG, _KEEP = map(Script, _SCRIPTS)
+_LAST, _READ, _TRIM, _BACKLOG, _KEEP = map(Script, ("last", "read", "trim", "backlog", "keep"))
 _TRIES, _PAUSE_SECONDS = 20, 0.25
 _LOCK_TIMEOUT_MS = 200  # short: requests that read clicks drain first, and fail within 1 s
 _KEEP_SECONDS = 7 * 86400  # an update is done by then, and visitors' data are not kept for ever
@@ -41,7 +40,8 @@ Position = dict[str, Any]
 """How far the stream was drained: `epoch`, and the `last` id in it that was drained.
 
 The epoch is a random name. A stream that begins anew, in a new or emptied Redis, gets another one.
-`drained` and `unreadable`: how many entries were drained ever, and how many of them were no click.
+`drained`: how many entries were drained ever; of them, `unreadable` ones were no click, and
+`canary` ones a canary's.
 """
 
 
@@ -177,6 +177,7 @@ def _store_next(position: Position) -> tuple[Position, int]:
             "last": entries[-1][0].decode(),
             "drained": position["drained"] + len(entries),
             "unreadable": position["unreadable"] + len(unreadable),
+            "canary": position["canary"] + sum(c.id.startswith(CANARY) for c in clicks if c),
         }
         _keep_position(position)
         if unreadable:  # last: what fails before is tried again, and would copy them again
@@ -208,7 +209,7 @@ def _numbers(stream_id: str) -> list[int]:
 
 def get_position() -> Position:
     stored = KeyValue.get_or_none(KeyValue.name == "clicks")
-    nowhere = {"epoch": "", "last": "0-0", "drained": 0, "unreadable": 0}
+    nowhere = {"epoch": "", "last": "0-0", "drained": 0, "unreadable": 0, "canary": 0}
     return nowhere | json.loads(stored.value) if stored else nowhere
 
 

@@ -129,6 +129,9 @@ class Front:
             self._seconds.append(seconds)
         else:
             metrics.observe_request("GET", "redirects.follow_code", status, seconds)
+            if hit:
+                metrics.redirects.inc()
+                metrics.cache_hits.inc()
         path = asked.scope["path"]
         line = logs.Line(time.time(), asked.request_id, path, seconds, status=status)
         logs.request_lines.add(line)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from app import metrics
 from app.database import db, dialect
 from app.models import Event
 from app.redirects import attempts
@@ -65,6 +66,7 @@ def _insert(click: Click) -> None:
             timestamp=moment(click.ms),
             details=click.details(),
         ).execute()
+        metrics.clicks_direct.inc()
         fold_sometimes()
 
 

@@ -171,6 +171,11 @@ def _database_figures() -> list[Reading]:
                     position["drained"],
                 ),
                 (
+                    "clicks_drained_canary_total",
+                    "Those of them that a canary recorded (TRACK=canary).",
+                    position["canary"],
+                ),
+                (
                     "clicks_unreadable_total",
                     "Entries of the stream among them that were no click, and were not stored.",
                     position["unreadable"],

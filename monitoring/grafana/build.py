@@ -201,7 +201,15 @@ _SATURATION: tuple[Row, Row] = (
                 },
                 "bytes",
             ),
-            graph("Worker processes", {"{{instance}}": f"process_workers{{{_REPLICAS}}}"}),
+            graph(
+                "Worker processes",
+                {
+                    "{{instance}}": f"process_workers{{{_REPLICAS}}}",
+                    "{{instance}} began anew": (
+                        f"changes(process_newest_start_seconds{{{_REPLICAS}}}[$__rate_interval])"
+                    ),
+                },
+            ),
             graph(
                 "Uptime",
                 {"{{instance}}": f"time() - process_start_time_seconds{{{_REPLICAS}}}"},
@@ -259,6 +267,8 @@ _CLICKS: Row = (
             "Clicks stored",
             {
                 "by the stream": "max(rate(clicks_drained_total[$__rate_interval]))",
+                "of a canary": "max(rate(clicks_drained_canary_total[$__rate_interval]))",
+                "at once": _rate("clicks_direct_total"),
                 "unreadable": "max(rate(clicks_unreadable_total[$__rate_interval]))",
             },
             "ops",
