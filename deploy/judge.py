@@ -1,0 +1,250 @@
+"""Compares a canary with the stable replicas in Prometheus, and prints a table of the figures.
+
+    judge.py --prometheus URL --seconds 60 [--since T] [--began T] [--requests 300] ...
+
+Needs nothing but Python. It ends with 0: no worse; 1: worse, at the first look that shows it; 2:
+too few requests to tell; 3: Prometheus has no answer. Only 0 is a pass. docs/canary.md has more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+PASS, WORSE, TOO_FEW, NO_ANSWER = range(4)
+_LOOK_SECONDS = 2.0
+_TAIL = 5  # so many requests must be slower than a percentile, or it says nothing
+_ERRORS, _MISSING = (0.01, 3), (0.01, 5)  # shares, and numbers: fewer may be chance
+_SLOWER = {0.95: (2.0, 0.001), 0.99: (3.0, 0.005)}  # times as slow as stable, and seconds more
+_MEMORY = 1.5, 64e6  # times as much as stable, and bytes more
+_TRAFFIC = 'endpoint!~"ops.show_(health|readiness|metrics)"'
+_REDIRECTS = 'endpoint=~"redirects.follow_(code|url)"'
+
+Series = dict[tuple[tuple[str, str], ...], float]
+"""Values of series, by their labels."""
+
+
+class Row(NamedTuple):
+    """One figure as text. `verdict`: ok, worse, too few, or - where it cannot be judged yet."""
+
+    name: str
+    canary: str
+    stable: str
+    limit: str
+    verdict: str
+
+
+class Prometheus:
+    """Asks for figures of the replicas that `select` names, such as job="holdfast"."""
+
+    def __init__(self, url: str, select: str) -> None:
+        self.url, self.select = url.rstrip("/"), select
+
+    def ask(self, query: str, at: float) -> Series:
+        """The value of each series at a time in seconds since 1970."""
+        asked = urlencode({"query": query, "time": f"{at:.3f}"})
+        with urlopen(f"{self.url}/api/v1/query?{asked}", timeout=5) as answer:
+            found = json.load(answer)["data"]["result"]
+        return {tuple(each["metric"].items()): float(each["value"][1]) for each in found}
+
+    def grown(self, query: str, since: float, until: float) -> Series:
+        """How much each counter has grown; one that began anew counts from 0."""
+        before, after = self.ask(query, since), self.ask(query, until)
+        return {
+            labels: value - (then if (then := before.get(labels, 0.0)) <= value else 0.0)
+            for labels, value in after.items()
+        }
+
+
+class Side(NamedTuple):
+    """What replicas of one track did in a time: counts, seconds by percentile, bytes."""
+
+    requests: float
+    errors: float
+    redirects: float
+    percentiles: dict[float, float]
+    memory: float
+
+
+def side(prometheus: Prometheus, track: str, since: float, until: float) -> Side:
+    of = f'{prometheus.select}, track="{track}"'
+    counted = f"sum by (instance) (http_requests_total{{{of}, {_TRAFFIC}"
+    buckets = f"http_request_duration_seconds_bucket{{{of}, {_REDIRECTS}}}"
+    grown = prometheus.grown(f"sum by (le, instance) ({buckets})", since, until)
+    held: dict[float, float] = {}
+    for labels, value in grown.items():
+        bound = float(dict(labels)["le"])
+        held[bound] = held.get(bound, 0.0) + value
+    largest = prometheus.ask(f"max(process_resident_memory_max_bytes{{{of}}})", until)
+    return Side(
+        sum(prometheus.grown(f"{counted}}})", since, until).values()),
+        sum(prometheus.grown(f'{counted}, status=~"5.."}})', since, until).values()),
+        held.get(float("inf"), 0.0),
+        {each: percentile(held, each) for each in _SLOWER},
+        max(largest.values(), default=0.0),
+    )
+
+
+def percentile(held: dict[float, float], share: float) -> float:
+    """Seconds, as Prometheus' histogram_quantile; `held` is cumulative, by upper bound. 0: none."""
+    wanted, low, below = share * held.get(float("inf"), 0.0), 0.0, 0.0
+    for bound in sorted(held):
+        if held[bound] >= wanted and held[bound] > below:
+            inside = (wanted - below) / (held[bound] - below)
+            return low if bound == float("inf") else low + (bound - low) * inside
+        low, below = bound, held[bound]
+    return 0.0
+
+
+class Judge:
+    """Judges the replicas of track `of`; `before`: stable's figures are of those seconds."""
+
+    def __init__(self, prometheus: Prometheus, given: argparse.Namespace) -> None:
+        self.prometheus, self.given = prometheus, given
+        self.track = f'{prometheus.select}, track="{given.of}"'
+
+    def rows(self, now: float) -> list[Row]:
+        """All figures of one look; raises OSError or ValueError without an answer."""
+        given = self.given
+        canary = side(self.prometheus, given.of, given.since, now)
+        before = given.since - given.before, given.since
+        times = before if given.before else (given.since, now)
+        stable = side(self.prometheus, "stable", *times)
+        return [
+            self._requests(canary, stable),
+            _errors(canary, stable),
+            *(_slowness(canary, stable, share) for share in _SLOWER),
+            _memory(canary, stable),
+            self._restarts(now),
+            self._missing(now),
+        ]
+
+    def _requests(self, canary: Side, stable: Side) -> Row:
+        enough = min(canary.requests, stable.requests) >= self.given.requests
+        counts = f"{canary.requests:,.0f}", f"{stable.requests:,.0f}"
+        least = f">= {self.given.requests:,}"
+        return Row("requests", *counts, least, "ok" if enough else "too few")
+
+    def _restarts(self, now: float) -> Row:
+        """Starts of processes since the canary began, and replicas that do not answer."""
+        seconds = max(1, int(now - self.given.began))
+        started = f"changes(process_newest_start_seconds{{{self.track}}}[{seconds}s])"
+        silent = f"(1 - max_over_time(up{{{self.track}}}[15s]))"
+        found = self.prometheus.ask(f"sum({started}) + sum({silent})", now)
+        count = sum(found.values())
+        verdict = "too few" if not found else "worse" if count else "ok"
+        return Row("restarts", f"{count:.0f}", "-", "0", verdict)
+
+    def _missing(self, now: float) -> Row:
+        """Clicks that were answered and are not on record, of all since the canary began."""
+        canary = "_canary" if self.given.of == "canary" else ""
+        recorded = (
+            f"sum(clicks_direct_total{{{self.track}}})"
+            f" + max(clicks_drained{canary}_total{{{self.prometheus.select}}})"
+        )
+        lost = f"sum(redirects_total{{{self.track}}}) - ({recorded})"
+        lowest = f"min_over_time(({lost})[10s:1s])"  # a click on its way is not missing
+        known, began = (self.prometheus.ask(lowest, at) for at in (now, self.given.began))
+        counted = f"sum by (instance) (redirects_total{{{self.track}}})"
+        answered = sum(self.prometheus.grown(counted, self.given.began, now).values())
+        missing = max(0.0, sum(known.values()) - sum(began.values()))
+        share, (limit, least) = missing / max(1.0, answered), _MISSING
+        is_worse = share > limit and missing >= least
+        verdict = "too few" if not known else "worse" if is_worse else "ok"
+        return Row("clicks missing", _percent(share), "-", _percent(limit), verdict)
+
+
+def _errors(canary: Side, stable: Side) -> Row:
+    share, base = (each.errors / max(1.0, each.requests) for each in (canary, stable))
+    limit, least = base + _ERRORS[0], _ERRORS[1]
+    verdict = "worse" if share > limit and canary.errors >= least else "ok"
+    return Row("5xx", _percent(share), _percent(base), _percent(limit), verdict)
+
+
+def _slowness(canary: Side, stable: Side, share: float) -> Row:
+    factor, more = _SLOWER[share]
+    seconds, base = canary.percentiles[share], stable.percentiles[share]
+    limit = max(factor * base, base + more)
+    is_known = min(canary.redirects, stable.redirects) * (1 - share) >= _TAIL - 1e-9
+    verdict = "-" if not is_known else "worse" if seconds > limit else "ok"
+    return Row(f"p{share * 100:.0f}", _ms(seconds), _ms(base), _ms(limit), verdict)
+
+
+def _memory(canary: Side, stable: Side) -> Row:
+    """Of the largest process: a leak shows before it ends one."""
+    factor, more = _MEMORY
+    limit = max(factor * stable.memory, stable.memory + more)
+    verdict = "worse" if canary.memory > limit else "ok"
+    return Row("memory", _mb(canary.memory), _mb(stable.memory), _mb(limit), verdict)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:,.1f} ms"
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def watch(given: argparse.Namespace, say: Callable[[str], None] = print) -> int:
+    """Looks every two seconds until it is worse, or the time is over and there is enough."""
+    judge = Judge(Prometheus(given.prometheus, given.select), given)
+    ends = time.time() + given.seconds
+    while True:
+        began = time.time()
+        try:
+            verdict = verdict_of(rows := judge.rows(began))
+        except (OSError, ValueError, LookupError) as error:
+            rows, verdict = [], NO_ANSWER
+            reason = f"Prometheus has no answer: {error}"
+        is_over = began >= ends if verdict == PASS else began >= ends + given.patience
+        if verdict == WORSE or is_over:
+            say("\n".join(table(rows)) if rows else reason)
+            return verdict
+        time.sleep(_LOOK_SECONDS)
+
+
+def verdict_of(rows: list[Row]) -> int:
+    """A figure that is worse decides alone; a percentile that cannot be judged decides nothing."""
+    verdicts = {row.verdict for row in rows}
+    return WORSE if "worse" in verdicts else TOO_FEW if "too few" in verdicts else PASS
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    for row in (Row("figure", "canary", "stable", "limit", "verdict"), *rows):
+        yield f"{row.name:16}{row.canary:>12}{row.stable:>12}{row.limit:>12}  {row.verdict}"
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="judge.py")
+    parser.add_argument("--prometheus", required=True, help="its address")
+    parser.add_argument("--select", default='job="holdfast"', help="labels of all replicas")
+    parser.add_argument(
+        "--of", default="canary", choices=("canary", "stable"), help="who is judged"
+    )
+    parser.add_argument(
+        "--before", type=float, default=0.0, help="stable is as it was so many s ago"
+    )
+    parser.add_argument("--since", type=float, default=time.time(), help="when the step began")
+    parser.add_argument("--began", type=float, help="when the canary began; --since")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to look")
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds more for requests")
+    parser.add_argument("--requests", type=int, default=300, help="fewer say nothing")
+    given = parser.parse_args(arguments)
+    if given.began is None:
+        given.began = given.since
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(watch(parsed(None)))
