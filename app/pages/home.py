@@ -10,13 +10,13 @@ from flask import Blueprint, Response, current_app, request
 
 from app.access import caller
 from app.errors import ApiError, InvalidInput
-from app.pages import forms, pictures, zones
+from app.pages import forms, pictures, standing, zones
 from app.pages.declaring import page
 from app.pages.showing import go, show
 from app.routes.gate import may
 from app.routes.inputs import base_url
 from app.schemas import POSSIBLE_CODE, ShortenUrl, UrlCreate, UrlQuery, check, show_url
-from app.services import finding, paging, urls, weeks
+from app.services import finding, urls, weeks
 from app.services.paging import Page
 
 _PER_PAGE = 50
@@ -93,9 +93,14 @@ def _links() -> tuple[Page | None, dict[str, str]]:
     given = {name: value for name in ("q", "tag", "page") if (value := request.args.get(name))}
     try:
         query = check(UrlQuery, {**given, "sort": "-id", "per_page": _PER_PAGE})
-        return paging.shown(finding.page(query), lambda url: show_url(url, base_url())), {}
+        found = finding.page(query)
     except InvalidInput as error:
         return Page([], False, None), forms.problems(error)
+    rows = [
+        {**show_url(url, base_url()), "standing": each}
+        for url, each in zip(found.rows, standing.of(found.rows), strict=True)
+    ]
+    return found._replace(rows=rows), {}
 
 
 def _around(links: Page | None) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _page(
         status,
         link=link,
         version=url.version,
-        standing=standing.of(url),
+        standing=standing.of([url])[0],
         qr=pictures.qr_code(link["short_url"]),
         values=_values(url) if given is None else given,
         errors=errors or {},

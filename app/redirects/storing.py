@@ -15,6 +15,7 @@ With a limit that is reached, a repeat is answered with 302 too: its first attem
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +27,7 @@ from app.redirects.claims import claim_alone
 from app.redirects.clicks import Click, Outcome
 from app.redirects.counting import Lines, count, line_of
 from app.redirects.drain import moment
-from app.redirects.links import SPENT, Link
+from app.redirects.links import SPECIAL, SPENT, Link
 from app.redirects.rollups import fold_sometimes
 from app.unavailable import LockedTooLong
 
@@ -70,14 +71,27 @@ def _insert(click: Click) -> None:
         fold_sometimes()
 
 
-_HAS_CLICKS_LEFT = "SELECT people_count < max_clicks FROM urls WHERE id = ?"
+_CLICKS_LEFT = "SELECT id, people_count < max_clicks FROM urls WHERE id IN ({}) {}"
 
 
-def has_clicks_left(link: Link, lock: str = "") -> bool:
-    """Whether a link with a limit has not reached it; `lock` such as FOR UPDATE."""
-    sql = f"{_HAS_CLICKS_LEFT} {lock if dialect().locks_rows else ''}"
-    row = db.execute_sql(sql.replace("?", db.param), (link.url_id,)).fetchone()
-    return bool(row and row[0])
+def _have_clicks_left(ids: Sequence[int], lock: str = "") -> dict[int, bool]:
+    """Whether each of these links with a limit has not reached it; `lock` such as FOR UPDATE."""
+    sql = _CLICKS_LEFT.format(", ".join(map(str, ids)), lock if dialect().locks_rows else "")
+    return dict(db.execute_sql(sql).fetchall())
+
+
+def _has_clicks_left(link: Link, lock: str = "") -> bool:
+    return bool(_have_clicks_left([link.url_id], lock).get(link.url_id))
+
+
+def as_spent(links: Sequence[Link]) -> list[Link]:
+    """The links; SPENT those that have had all the clicks that they may have."""
+    ids = [link.url_id for link in links if link.state == SPECIAL]
+    left = _have_clicks_left(ids) if ids else {}
+    return [
+        link._replace(state=SPENT) if link.state == SPECIAL and not left.get(link.url_id) else link
+        for link in links
+    ]
 
 
 def spend(click: Click, link: Link) -> Link:
@@ -86,7 +100,7 @@ def spend(click: Click, link: Link) -> Link:
     A robot's click is stored too, and leaves the limit as it is. Raises DatabaseUnavailable.
     """
     # Most requests of a spent link end here, without waiting for its row.
-    left, click.link = has_clicks_left(link), link
+    left, click.link = _has_clicks_left(link), link
     if left:
         left = _spend_one(click, link)
         click.outcome = Outcome.RECORDED if left else Outcome.NOT_RECORDED
@@ -97,7 +111,7 @@ def spend(click: Click, link: Link) -> Link:
 def _spend_one(click: Click, link: Link) -> bool:
     """Stores the click, unless it repeats another; False when the limit is reached."""
     with db.atomic():
-        left = has_clicks_left(link, "FOR UPDATE")
+        left = _has_clicks_left(link, "FOR UPDATE")
         if _is_new(click) and left and not attempts.is_repeat(click):
             _insert(click)
             attempts.note(click)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app.models import Url
+from app.services import hosts
 from tests.conftest import Api
 from tests.routes.test_stats import click_at
 
@@ -168,6 +171,52 @@ def test_the_line_of_a_week_counts_people_by_day(client: FlaskClient, api: Api) 
     assert 'aria-label="3 people in seven days"' in page
     assert "M5 24v-12M" in page  # six days ago
     assert "M77 24v-23" in page  # today
+
+
+def test_a_link_that_visitors_do_not_follow_says_why_in_the_list(
+    client: FlaskClient, api: Api
+) -> None:
+    for code, more in {
+        "plain": {},
+        "off": {"is_active": False},
+        "spent": {"max_clicks": 1},
+        "left": {"max_clicks": 2},
+        "expired": {},
+        "elsewhere": {"expired_url": "https://example.com/over"},
+    }.items():
+        api.url(short_code=code, **more)
+    api.url("https://bad.example/", short_code="banned")
+    client.get("/spent", headers={"User-Agent": "Firefox/120.0"})
+    past = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=1)
+    Url.update(expires_at=past).where(Url.short_code << ["expired", "elsewhere"]).execute()
+    hosts.ban("bad.example", "spam")
+    hosts.bans.forget()
+    assert badges(home(client)) == {
+        "banned": ("banned host", "badge off"),
+        "elsewhere": ("expired", "badge"),
+        "expired": ("expired", "badge off"),
+        "spent": ("spent", "badge off"),
+        "off": ("off", "badge off"),
+    }
+
+
+def badges(page: str) -> dict[str, tuple[str, str]]:
+    """What stands beside each link of the list, without its tags, and how it looks."""
+    found = re.findall('class="code"[^>]*>/([^<]+)</a>\n<span class="(.*?)">(.*?)</span>', page)
+    return {code: (word, look) for code, look, word in found}
+
+
+def test_limits_of_all_links_of_the_list_are_asked_for_at_once(
+    client: FlaskClient, api: Api, statements: Callable[[], list[str]]
+) -> None:
+    def asked(links: int) -> int:
+        for _ in range(links):
+            api.url(max_clicks=5)
+        statements()
+        home(client)
+        return len(statements())
+
+    assert asked(3) == asked(20)
 
 
 @pytest.mark.parametrize(("label", "active"), [("Turn off", False), ("Turn on", True)])
