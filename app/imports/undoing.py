@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
+from app import database
 from app.access import caller
 from app.database import db
 from app.errors import Conflict, NotFound
@@ -46,22 +47,30 @@ def newest(most: int) -> list[Import]:
 def undo(import_id: int) -> int:
     """Deletes what is left of its links, 5,000 in a transaction; returns how many those were.
 
-    A second try goes on where the first one ended. Raises NotFound, Conflict, and Forbidden.
+    A second try goes on where the first one ended; of two at once the later one is refused, and
+    what it deleted stays deleted. Raises NotFound, Conflict, and Forbidden.
     """
     access.refuse_bound("undo imports")
     row = tables.find(Audit, import_id, _imports())
     if row is None:
         raise NotFound(f"Import {import_id} not found")
-    found = _read(row, bool(_undone([import_id])))
+    _refuse_undone(import_id)
+    found = _read(row, is_undone=False)
     if not found.can_be_undone:
-        why = "was undone already" if found.is_undone else "cannot be undone"
-        raise Conflict(f"Import {import_id} {why}")
+        raise Conflict(f"Import {import_id} cannot be undone")
     deleted, ids = 0, _each(found.ids)
     while batch := tuple(islice(ids, _BATCH)):
         deleted += _delete(batch)
     with db.atomic():
+        database.lock("undo")
+        _refuse_undone(import_id)  # by another request, while this one deleted its part
         audit.note("undo", "import", import_id, None, {"urls": deleted})
     return deleted
+
+
+def _refuse_undone(import_id: int) -> None:
+    if _undone([import_id]):
+        raise Conflict(f"Import {import_id} was undone already")
 
 
 def _imports() -> tables.Conditions:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -256,6 +258,24 @@ def test_an_import_is_undone_in_batches(
     text = send(client, f"short_code,original_url\n{rows}").text
     assert client.post(undo_path(text)).headers["Location"] == "/import?undone=10"
     assert count() == 0
+
+
+def test_of_two_undoings_at_once_one_is_refused(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undoing, "_BATCH", 1)  # long enough that both begin before one ends
+    rows = "".join(f"c{n},https://example.com/{n}\n" for n in range(10))
+    path = undo_path(send(client, f"short_code,original_url\n{rows}").text)
+    barrier = threading.Barrier(2)
+
+    def undo(_number: int) -> int:
+        barrier.wait()
+        return app.test_client().post(path, headers=BROWSER).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(undo, range(2))) == [303, 409]
+    assert count() == 0
+    assert len(client.get("/audit?kind=import&action=undo").json or []) == 1
 
 
 def test_the_audit_trail_tells_of_the_import_and_of_its_undoing(client: FlaskClient) -> None:
