@@ -21,6 +21,7 @@ class Case(NamedTuple):
     status: int = 200
     body: str | None = None
     media: str = "application/json"
+    accept: str = "*/*"
 
     @property
     def method(self) -> str:
@@ -57,6 +58,7 @@ _PERSON = _json(username="$new", email="$new@example.com")
 _LINK = '{"original_url": "https://example.com/$new", "title": "$new", "user_id": $person}'
 _LINKS = f'{{"urls": [{", ".join([_LINK] * 10)}]}}'
 _FLIP = _json(action="tag", tags=["bench"])
+_HTML = "text/html"
 _ACTION, _FORM_DATA = "action=activate", "application/x-www-form-urlencoded"
 _KEY = _json(name="$new", scope="read")
 _EVENT = '{"event_type": "shared", "url_id": $link, "user_id": $person, "details": {"by": "mail"}}'
@@ -79,6 +81,8 @@ CASES = [
     Case("GET /metrics", "GET /metrics", "/metrics"),
     Case("GET /chaos, no token", "GET /chaos", "/chaos", 401),
     Case("GET /", "GET /", "/"),
+    Case("GET /, page", "GET /", "/", accept=_HTML),
+    Case("GET /?q=, page", "GET /", "/?q=no+such+$number", accept=_HTML),
     Case("GET /robots.txt", "GET /robots.txt", "/robots.txt"),
     Case("GET /security.txt", "GET /.well-known/security.txt", "/.well-known/security.txt", 404),
     Case("GET /openapi.json", "GET /openapi.json", "/openapi.json"),
@@ -124,6 +128,10 @@ CASES = [
     Case("GET /urls/<id>/view", f"GET {_URL}/view", "/urls/$link/view"),
     Case("POST /urls/<id>/view", f"POST {_URL}/view", "/urls/$link/view", 303, _ACTION, _FORM_DATA),
     Case("GET /overview", "GET /overview", "/overview"),
+    Case("GET /import", "GET /import", "/import"),
+    Case("GET /status", "GET /status", "/status"),
+    Case("GET /docs", "GET /docs", "/docs"),
+    Case("GET /docs/<noun>", "GET /docs/<noun>", "/docs/links"),
     Case("GET /audit", "GET /audit", "/audit?per_page=10"),
     Case("GET /audit?kind=&subject_id=", "GET /audit", "/audit?kind=url&subject_id=$link"),
     Case("GET /audit.csv?kind=&subject_id=", "GET /audit.csv", "/audit.csv?kind=url&subject_id=1"),

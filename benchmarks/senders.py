@@ -38,7 +38,8 @@ class Sender:
 
     def _ask(self, connection: HTTPConnection, row: Row) -> Answer:
         case = self.case
-        headers = {"X-Case": str(self.index), **({"Content-Type": case.media} if case.body else {})}
+        headers = {"X-Case": str(self.index), "Accept": case.accept}
+        headers |= {"Content-Type": case.media} if case.body else {}
         body = row.fill(case.body).encode() if case.body else None
         connection.request(case.method, row.fill(case.path), body, headers)
         response = connection.getresponse()
