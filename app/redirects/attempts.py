@@ -6,6 +6,7 @@ a hash of that id and its visitor, so that the repeat is answered and spends no 
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import timedelta
 from hashlib import blake2b
@@ -21,9 +22,11 @@ _KNOWN = "SELECT 1 FROM click_claims WHERE sender = ? AND forget_at > ?"
 _NOTE = """
 INSERT INTO click_claims (sender, lowest, highest, numbers, forget_at) VALUES (?, 0, 0, '[]', ?)
 """
-# More than come, so that few are left. Another transaction's are not waited for.
-_OLD = "SELECT id FROM click_claims WHERE forget_at <= ? ORDER BY id LIMIT 2"
+# Now and then: it reads the table without an index. More than come meanwhile, so few are left.
+_FORGET_EVERY = 64
+_OLD = "SELECT id FROM click_claims WHERE forget_at <= ? ORDER BY id LIMIT 200"
 _FORGET = "DELETE FROM click_claims WHERE id"
+_noted = itertools.count(1)
 
 
 def is_repeat(click: Click) -> bool:
@@ -35,14 +38,19 @@ def is_repeat(click: Click) -> bool:
 def note(click: Click) -> None:
     """Notes a click in the running transaction, which stores it.
 
-    Forgets old ones where there is no Redis, and so no worker that does.
+    Now and then forgets old ones where there is no Redis, and so no worker that does.
     """
     if key := _key(click):
         db.execute_later(_sql(_NOTE), (key, now() + _KEEP))
-        if not redis_connection.url:
-            locks = dialect().locks_rows
-            old = f"= ANY (ARRAY({_OLD} FOR UPDATE SKIP LOCKED))" if locks else f"IN ({_OLD})"
-            db.execute_later(_sql(f"{_FORGET} {old}"), (now(),))
+        if not redis_connection.url and next(_noted) % _FORGET_EVERY == 0:
+            _forget_old()
+
+
+def _forget_old() -> None:
+    """Does not wait for those that another transaction forgets."""
+    locks = dialect().locks_rows
+    old = f"= ANY (ARRAY({_OLD} FOR UPDATE SKIP LOCKED))" if locks else f"IN ({_OLD})"
+    db.execute_later(_sql(f"{_FORGET} {old}"), (now(),))
 
 
 def _sql(text: str) -> str:

@@ -1,10 +1,12 @@
-"""A redirect with a limit that a proxy repeats spends one click.
+"""A redirect of a link with a limit spends one click, also when the proxy repeats its request.
 
-A client can claim no repeat without a trusted proxy; behind one only where that passes its id on.
+Only a trusted proxy says that a request is a repeat; a client says so only through one that passes
+the client's X-Attempt-ID on.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,6 +18,7 @@ from werkzeug.test import Client
 from app.database import now
 from app.models import ClickClaim
 from app.proxies import Proxies
+from app.redirects import attempts
 from tests.conftest import Api
 
 ID, OTHER_ID = "0" * 32, "f" * 32
@@ -79,14 +82,27 @@ def test_after_some_seconds_there_is_no_repeat(api: Api, link: Any, follow: Foll
     assert [follow(), follow("a" * 32)] == [302, 410]
 
 
-def test_without_redis_what_is_too_old_goes_with_the_next_click(
-    bound: Callable[..., Api], follow: Follow
+def test_without_redis_each_64th_click_takes_with_it_what_is_too_old(
+    bound: Callable[..., Api], follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = bound(redis_url="").url(max_clicks=2)["short_code"]
-    assert follow(code=code) == 302
-    ClickClaim.update(forget_at=now() - timedelta(seconds=1)).execute()
-    assert follow(OTHER_ID, code=code) == 302
-    assert [claim.forget_at > now() for claim in ClickClaim.select()] == [True]
+    monkeypatch.setattr(attempts, "_noted", itertools.count(1))
+    code = bound(redis_url="").url(max_clicks=100)["short_code"]
+    old = ("old", 0, 0, "[]", now() - timedelta(seconds=1))
+    columns = [getattr(ClickClaim, name) for name in COLUMNS]
+    ClickClaim.insert_many([old] * 300, columns).execute()
+    for number in range(63):
+        assert follow(f"{number:032x}", code=code) == 302
+    assert too_old() == 300
+    assert follow("f" * 32, code=code) == 302
+    assert too_old() == 100, "a bounded number at a time"
+    assert ClickClaim.select().count() == 100 + 64
+
+
+COLUMNS = "process", "lowest", "highest", "numbers", "forget_at"
+
+
+def too_old() -> int:
+    return int(ClickClaim.select().where(ClickClaim.forget_at <= now()).count())
 
 
 def test_without_a_trusted_proxy_nobody_names_a_repeat(api: Api, link: Any) -> None:
