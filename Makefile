@@ -13,7 +13,7 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help run
 .PHONY: test test-services browser lint format schemathesis clients lock
-.PHONY: stack stack-down backup restore stack-test stack-swarm drill lint-stack dashboards
+.PHONY: stack stack-down backup restore stack-test stack-swarm drill lint-stack dashboards rules kube-try
 .PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-guesses bench-endurance bench-growth bench-upgrade explain load
 
 ##@ Start
@@ -60,6 +60,7 @@ lock: ## pin the newest packages that are allowed (needs uv, npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra load -c requirements-dev.lock pyproject.toml -o requirements-load.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra clients -c requirements-dev.lock pyproject.toml -o requirements-clients.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra browser -c requirements-dev.lock -c requirements-load.lock pyproject.toml -o requirements-browser.lock
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra kubernetes -c requirements-dev.lock pyproject.toml -o requirements-kubernetes.lock
 	for folder in clients browser; do (cd tests/$$folder && npm install --package-lock-only --ignore-scripts) || exit 1; done
 	node -e 'const fs = require("fs"); for (const f of process.argv.slice(1)) { const lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n"); }' tests/clients/package-lock.json tests/browser/package-lock.json
 
@@ -87,11 +88,17 @@ stack-swarm: $(VENV)/development ## the same for Swarm (docker swarm init first)
 drill: $(VENV)/development ## break one thing at a time under load (NAMES="redis-full", SHORT=1)
 	$(BIN)/python -m tests.drills.run $(if $(SHORT),--short) $(NAMES)
 
-lint-stack: $(VENV)/development ## check Dockerfile, Compose, Nginx, Prometheus, workflows and shell scripts
+lint-stack: $(VENV)/development $(VENV)/kubernetes ## check Dockerfile, Compose, Kubernetes, Nginx, Prometheus, workflows, shell scripts
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/lint.sh
 
 dashboards: $(VENV)/development ## write monitoring/grafana/dashboards anew from monitoring/grafana/build.py
 	$(BIN)/python -m monitoring.grafana.build
+
+rules: $(VENV)/development ## write the rules for Kubernetes anew from those of Prometheus
+	$(BIN)/python -m monitoring.kubernetes_rules
+
+kube-try: ## from a cluster (kubectl's current one) to a followed link (IMAGE=holdfast:latest)
+	deploy/kubernetes/try.sh $(IMAGE)
 
 ##@ Measure
 
@@ -150,6 +157,9 @@ $(VENV)/load: requirements-load.lock | $(BIN)/holdfast
 
 $(VENV)/clients: requirements-clients.lock | $(BIN)/holdfast
 	$(call install,requirements-clients.lock)
+
+$(VENV)/kubernetes: requirements-kubernetes.lock | $(BIN)/holdfast
+	$(call install,requirements-kubernetes.lock)
 
 $(VENV)/browser: requirements-browser.lock | $(BIN)/holdfast
 	$(call install,requirements-browser.lock)

@@ -12,6 +12,7 @@ import click
 from app import erasing, keying, start_log
 from app.config import ConfigError, Settings, read_env_file
 from app.connecting import connect as _connect
+from app.connecting import wait_for_schema
 from app.database import DatabaseUnavailable
 from app.imports import exporting, seeding
 from app.linkcommands import links
@@ -83,13 +84,17 @@ def worker() -> None:
 
 
 @main.command()
-def migrate() -> None:
+@click.option("--wait", is_flag=True, help="Change nothing; wait until another process has.")
+def migrate(wait: bool) -> None:
     """Bring the database's schema up to date.
 
     With AUTO_SEED=true it also loads the sample data. Where AUTH asks for keys and there is none,
     it makes one for an admin and prints it.
     """
     settings = _connect()
+    if wait:
+        wait_for_schema()
+        return
     _echo_applied(schema.apply_unless_lost())
     for name in indexes.build():
         click.echo(f"Built the index {name}")

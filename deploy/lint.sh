@@ -66,6 +66,14 @@ mkdir "$work/alone"
 sed "s#/tmp/#$work/alone/#g; s#include links.conf;#map \"/\$code\" \$candidates { default \"\"; }#" deploy/fail-static.conf > "$work/alone/nginx.conf"
 check "Nginx' configuration without the application" nginx -e stderr -t -q -c "$work/alone/nginx.conf"
 
+# What is no part of Kubernetes itself, such as PrometheusRule, has no schema here.
+for overlay in try production canary; do kubectl kustomize "deploy/kubernetes/$overlay" > "$work/$overlay.yaml" || failed+=("the overlay $overlay"); done
+for version in 1.35.0 1.36.0 1.37.0; do
+  check "overlays for Kubernetes $version" kubernetes-validate -k "$version" --strict --quiet "$work"/{try,production,canary}.yaml
+done
+awk -v to="$work/rules-" '/^---$/ { n++; file = to n ".yml" } /^  groups:/, /^---$/ { if (!/^---$/) print > file }' deploy/kubernetes/components/monitoring/rules.yaml
+check "Prometheus' rules for Kubernetes" promtool check rules "$work"/rules-*.yml
+
 if docker compose version >/dev/null 2>&1; then
   check "docker-compose.yml" docker compose -f docker-compose.yml config -q
   check "docker-stack.yml" docker stack config -c docker-stack.yml

@@ -193,3 +193,34 @@ def test_the_worker_ends_at_sigterm(tmp_path: Path) -> None:
     wait_for(lambda: (tmp_path / "log").exists() and "Redis" in (tmp_path / "log").read_text())
     process.send_signal(signal.SIGTERM)
     assert process.wait(HANGS_SECONDS) == 0
+
+
+def test_waiting_for_the_schema_makes_none_and_ends_with_the_migration(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": f"sqlite:///{tmp_path}/holdfast.db"}
+    command = [sys.executable, "-u", "-m", "app", "migrate", "--wait"]
+    settings = {"PATH": os.environ["PATH"], **environ}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stdout
+        assert waiting.stdout.readline() == "Waiting: the schema is not up to date\n"
+        assert waiting.poll() is None
+        assert said("migrate", **environ).stdout.startswith("Applied 0001_tables")
+        assert waiting.stdout.readline() == "The schema is up to date\n"
+        assert waiting.wait(HANGS_SECONDS) == 0
+
+
+def test_waiting_for_the_schema_outlasts_a_database_that_is_not_there_yet() -> None:
+    port = free_port()
+    environ = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": f"postgresql+pool://x@127.0.0.1:{port}/x",
+    }
+    command = [sys.executable, "-u", "-m", "app", "migrate", "--wait"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stdout
+        assert waiting.stdout.readline() == "Waiting: the database does not answer\n"
+        assert waiting.poll() is None
+        waiting.terminate()

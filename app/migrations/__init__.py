@@ -23,6 +23,18 @@ def apply() -> list[str]:
         return runner.up() if any(not step.applied for step in runner.status()) else []
 
 
+def is_current() -> bool:
+    """Whether every migration of this version is applied; changes nothing.
+
+    A database of a newer version has them, too.
+    """
+    with released():
+        if not has_tables():
+            return False
+        runner = Runner(db.obj, str(Path(__file__).parent))
+        return all(step.applied for step in runner.status())
+
+
 class Lost(DatabaseUnavailable):
     """Tables are missing that were there: the database was lost, or is another one."""
 
