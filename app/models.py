@@ -117,7 +117,12 @@ class KeyValue(Table):
 
 
 class ClickClaim(Table):
-    """Ids of stored clicks that the stream may still bring: a process and its clicks' `numbers`."""
+    """Claimed click ids: they are stored or cancelled, and not stored when the stream brings them.
+
+    A click's id is the name of a process and a number; a row has the `numbers` of one process,
+    from `lowest` to `highest`. Notes of other kinds have their own text in place of a process, and
+    no numbers: a cancelled click (app/redirects/claims.py), an attempt (app/redirects/attempts.py).
+    """
 
     id: Any = BigAutoField()
     process: Any = CharField(max_length=40, column_name="sender")

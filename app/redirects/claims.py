@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import operator
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from functools import reduce
 
 from app import database
@@ -37,17 +37,22 @@ def note_cancelled(click_id: str) -> bool:
     name = f"cancelled {click_id}"  # in place of a process: none has such a name
     if ClickClaim.select().where(ClickClaim.process == name).exists():
         return False
-    row = (name, 0, 0, "[]", now() + KEEP_FOR_STREAM)
-    ClickClaim.insert_many([row], ClickClaim._meta.sorted_fields[1:]).execute()
+    _insert([(name, 0, 0, "[]", now() + KEEP_FOR_STREAM)])
     return True
 
 
 def claim(ids: Iterable[str], keep: timedelta) -> None:
     """One row for each process: its numbers, so that claims cost next to nothing."""
-    rows = [
-        (process, numbers[0], numbers[-1], json.dumps(numbers), now() + keep)
-        for process, numbers in _by_process(ids).items()
-    ]
+    forget_at = now() + keep
+    _insert(
+        [
+            (process, numbers[0], numbers[-1], json.dumps(numbers), forget_at)
+            for process, numbers in _by_process(ids).items()
+        ]
+    )
+
+
+def _insert(rows: Sequence[tuple[str, int, int, str, datetime]]) -> None:
     if rows:
         ClickClaim.insert_many(rows, ClickClaim._meta.sorted_fields[1:]).execute()
 

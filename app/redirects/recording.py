@@ -58,7 +58,6 @@ from app.redirects.links import (
     link_key,
     link_of,
 )
-from app.redirects.rollups import fold_sometimes
 from app.redirects.storing import as_spent, spend, store_alone
 from app.redirects.visits import stored
 from app.repeating import UntilDone
@@ -158,7 +157,6 @@ def record(click: Click, link: Link) -> None:
     click.link = link
     store_alone(click)
     click.outcome = Outcome.RECORDED
-    fold_sometimes()
 
 
 def peek(short_code: str) -> Found | None:

@@ -5,10 +5,11 @@ recording.py says when. What `spend` does with a click, in one transaction:
 | outcome | what it finds | what it does | new outcome | answer |
 |---|---|---|---|---|
 | not recorded | below the limit | event | recorded | 302 |
-| unknown | below the limit | claim and event; nothing when the id is claimed | recorded | 302 |
+| not recorded | the limit is reached | nothing | not recorded | 410 |
+| unknown | the id is claimed: the drain has stored it | nothing | recorded | 302 |
+| unknown | below the limit | claim and event | recorded | 302 |
+| unknown | the limit is reached | claim, noted as cancelled | not recorded | 410 |
 | any | below the limit, and a repeat of a request that was stored | no event | recorded | 302 |
-| any | the limit is reached meanwhile | no event; unknown: claim | not recorded | 410 |
-| any | the limit was reached before: no transaction | nothing | the same | 410 |
 
 With a limit that is reached, a repeat is answered with 302 too: its first attempt was a click.
 """
@@ -23,7 +24,7 @@ from app import metrics
 from app.database import db, dialect
 from app.models import Event
 from app.redirects import attempts
-from app.redirects.claims import claim_alone
+from app.redirects.claims import claim_alone, note_cancelled
 from app.redirects.clicks import Click, Outcome
 from app.redirects.counting import Lines, count, line_of
 from app.redirects.drain import moment
@@ -99,9 +100,9 @@ def spend(click: Click, link: Link) -> Link:
 
     A robot's click is stored too, and leaves the limit as it is. Raises DatabaseUnavailable.
     """
-    # Most requests of a spent link end here, without waiting for its row.
     left, click.link = _has_clicks_left(link), link
-    if left:
+    # Most requests of a spent link go on without a transaction, which waits for its row.
+    if left or click.outcome is Outcome.UNKNOWN:
         left = _spend_one(click, link)
         click.outcome = Outcome.RECORDED if left else Outcome.NOT_RECORDED
     # Asked afterwards: what another attempt stored before it may have been the last click left.
@@ -109,10 +110,17 @@ def spend(click: Click, link: Link) -> Link:
 
 
 def _spend_one(click: Click, link: Link) -> bool:
-    """Stores the click, unless it repeats another; False when the limit is reached."""
+    """Stores the click, unless it repeats another; False when it is refused, and never counts.
+
+    It locks the link after the drain, as the drain does.
+    """
     with db.atomic():
+        if not _is_new(click):
+            return True
         left = _has_clicks_left(link, "FOR UPDATE")
-        if _is_new(click) and left and not attempts.is_repeat(click):
+        if left and not attempts.is_repeat(click):
             _insert(click)
             attempts.note(click)
+        elif not left and click.outcome is Outcome.UNKNOWN:
+            note_cancelled(click.id)  # for `cancel`, should COMMIT have no answer
     return left

@@ -1,0 +1,76 @@
+"""Clicks with an unknown outcome on a link with a click limit: refused, or counted, never both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.database import db
+from app.redirects import recording
+from app.redirects.clicks import Click, Outcome
+from app.redirects.drain import store
+from app.redirects.links import SPENT
+from app.redirects.storing import spend
+from tests.conftest import Api
+from tests.redirects.test_recording import clicks_on
+
+
+@pytest.fixture
+def link(api: Api) -> Any:
+    return api.url(max_clicks=1)
+
+
+def spent(click: Click) -> bool:
+    """Whether the answer is 410."""
+    held: Any = recording._look_up(click.short_code)
+    return spend(click, held).state == SPENT
+
+
+def bring(*clicks: Click) -> None:
+    """As the drain, which reads them from the stream."""
+    with db.atomic():
+        store(clicks)
+
+
+def test_a_click_that_the_drain_has_counted_is_not_refused_though_it_was_the_last(
+    api: Api, link: Any
+) -> None:
+    (click,) = clicks_on(link, 1)
+    bring(click)
+    click.outcome = Outcome.UNKNOWN
+    assert not spent(click)
+    assert click.outcome is Outcome.RECORDED
+    assert api.clicks(link) == 1
+
+
+def test_a_click_that_is_refused_is_not_counted_when_the_stream_brings_it(
+    api: Api, link: Any
+) -> None:
+    first, refused = clicks_on(link, 2)
+    bring(first)
+    refused.outcome = Outcome.UNKNOWN
+    assert spent(refused)
+    assert refused.outcome is Outcome.NOT_RECORDED
+    bring(refused)
+    assert api.clicks(link) == 1
+
+
+def test_a_click_that_is_refused_takes_no_other_with_it_when_its_commit_has_no_answer(
+    api: Api, link: Any
+) -> None:
+    first, refused = clicks_on(link, 2)  # of one visitor, in one second
+    bring(first)
+    refused.outcome = Outcome.UNKNOWN
+    assert spent(refused)
+    refused.outcome = Outcome.UNKNOWN  # nobody was told that it is claimed
+    recording.cancel(refused)
+    assert api.clicks(link) == 1
+
+
+def test_a_click_that_is_not_stored_yet_is_one_whoever_comes_first(api: Api, link: Any) -> None:
+    (click,) = clicks_on(link, 1)
+    click.outcome = Outcome.UNKNOWN
+    assert not spent(click)
+    bring(click)
+    assert api.clicks(link) == 1
