@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
 from app.database import released, without_timeouts
+from app.redirects import unreadable
 from app.redirects.connection import RedisUnavailable
 from app.redirects.drain import drain
 from app.redirects.visits import shortened
@@ -21,11 +24,13 @@ def erase(address: str, user: str, link: str, apply: bool) -> None:
     """Of the first three exactly one must be given. Without `apply` nothing changes."""
     if sum(map(bool, (address, user, link))) != 1:
         raise click.UsageError("Give one of --address, --user and --link")
-    with released(), without_timeouts():
-        _drain()
+    with released(), without_timeouts(), _redis_answers():
+        drain.run_wholly()  # clicks that wait in Redis belong to it
         subject = _subject(address, user, link)
-        in_trail = subject.in_trail()
-        _say("Removed" if apply else "Would remove", subject.erase() if apply else _show(subject))
+        in_trail, what = subject.in_trail(), "Removed" if apply else "Would remove"
+        copies = list(unreadable.copies(subject.is_in))
+        _say_copies(what, copies, apply)
+        _say(what, subject.erase() if apply else _show(subject))
         if in_trail:
             click.echo(f"{in_trail} rows of the audit trail stay: docs/privacy.md", err=True)
         if address:
@@ -41,10 +46,21 @@ def _show(subject: Subject) -> Counter[str]:
     return found
 
 
-def _drain() -> None:
-    """Clicks that wait in Redis belong to it."""
+def _say_copies(what: str, copies: Sequence[tuple[str, str]], apply: bool) -> None:
+    """Shows or removes the copies of unreadable stream entries that tell of it."""
+    for copy_id, text in copies:
+        if apply:
+            unreadable.remove(copy_id)
+        else:
+            click.echo(json.dumps({"table": unreadable.UNREADABLE, "id": copy_id, "text": text}))
+    if copies:
+        click.echo(f"{what} {len(copies)} copies of unreadable stream entries", err=True)
+
+
+@contextmanager
+def _redis_answers() -> Iterator[None]:
     try:
-        drain.run_wholly()
+        yield
     except RedisUnavailable:
         said = "Redis does not answer, and clicks may wait in it: try again"
         raise click.ClickException(said) from None

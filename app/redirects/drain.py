@@ -25,16 +25,15 @@ from app.redirects.claims import KEEP_FOR_REQUEST, claim, claimed
 from app.redirects.clicks import CANARY, Click, parse_click
 from app.redirects.connection import STREAM, RedisUnavailable, Script, redis_connection
 from app.redirects.counting import Lines, count, line_of
+from app.redirects.unreadable import keep_copies
 
 log = logging.getLogger(__name__)
 
 BATCH = 2000
 EPOCH = "clicks:epoch"
-UNREADABLE = "clicks:unreadable"
-_LAST, _READ, _TRIM, _BACKLOG, _KEEP = map(Script, ("last", "read", "trim", "backlog", "keep"))
+_LAST, _READ, _TRIM, _BACKLOG = map(Script, ("last", "read", "trim", "backlog"))
 _TRIES, _PAUSE_SECONDS = 20, 0.25
 _LOCK_TIMEOUT_MS = 200  # short: requests that read clicks drain first, and fail within 1 s
-_KEEP_SECONDS = 7 * 86400  # an update is done by then, and visitors' data are not kept for ever
 
 Position = dict[str, Any]
 """How far the stream was drained: `epoch`, and the `last` id in it that was drained.
@@ -181,18 +180,8 @@ def _store_next(position: Position) -> tuple[Position, int]:
         }
         _keep_position(position)
         if unreadable:  # last: what fails before is tried again, and would copy them again
-            _keep_copies(unreadable)
+            keep_copies(unreadable)
     return position, len(entries)
-
-
-def _keep_copies(ids: Sequence[bytes]) -> None:
-    """Copies entries that are no click, which parse_click has logged: an update may be under way.
-
-    Before they are trimmed: without an answer of Redis the batch is rolled back and tried again.
-    """
-    names = [each.decode() for each in ids]
-    if refused := redis_connection.run(_KEEP, (STREAM, UNREADABLE), _KEEP_SECONDS, *names):
-        log.error("Redis refused to copy %d entries that are no click", refused)
 
 
 def _is_past(position: Position, epoch: bytes, last: bytes) -> bool:

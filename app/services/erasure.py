@@ -6,10 +6,12 @@ Counters and roll-ups stay: they hold nothing about a person.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -20,17 +22,21 @@ from app.services import audit, states, tables, urls, users
 
 ERASED_URL = "https://erased.invalid/"
 _BATCH = 1000
+_WORD, _ADDRESS = re.compile(r"[\w-]+", re.ASCII), re.compile(r"[0-9A-Fa-f:.]+")
+Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True)
 class Subject:
     """What a request is about: the events that go, and the user or the link that goes with them.
 
-    `trail`: the rows of the audit trail that tell of it, which stay.
+    `trail`: the rows of the audit trail that tell of it, which stay. `is_in`: whether a text that
+    could not be read as a click has its address, or a code of its links.
     """
 
     events: tables.Conditions
     trail: tables.Conditions
+    is_in: Callable[[str], bool]
     is_meant: Callable[[Any], bool] = lambda _event: True
     user: Any = None
     links: tuple[Any, ...] = ()
@@ -108,7 +114,7 @@ def of_user(name: str) -> Subject | None:
     own = f"(user_id = ? OR url_id {urls_of_user})"
     trail = f"(kind = 'user' AND subject_id = ? OR kind = 'url' AND subject_id {urls_of_user})"
     both = (user.id, user.id)
-    return Subject({own: both}, {trail: both}, user=user, links=tuple(links))
+    return Subject({own: both}, {trail: both}, _has_code(links), user=user, links=tuple(links))
 
 
 def of_link(short_code: str) -> Subject | None:
@@ -117,7 +123,13 @@ def of_link(short_code: str) -> Subject | None:
     if not found:
         return None
     trail: tables.Conditions = {"kind = 'url'": (), "subject_id = ?": (found[0].id,)}
-    return Subject({"url_id = ?": (found[0].id,)}, trail, links=(found[0],))
+    is_in = _has_code(found)
+    return Subject({"url_id = ?": (found[0].id,)}, trail, is_in, links=(found[0],))
+
+
+def _has_code(links: Sequence[Any]) -> Callable[[str], bool]:
+    codes = {link.short_code for link in links}
+    return lambda text: not codes.isdisjoint(_WORD.findall(text))
 
 
 def of_address(text: str) -> Subject:
@@ -130,15 +142,16 @@ def of_address(text: str) -> Subject:
     patterns = tuple(f'%"{form}%' for form in _forms(address))
     written = (str(address), *_forms(address))
     trail: tables.Conditions = {f"address IN ({tables.marks(written)})": written}
-    return Subject({f"({like})": patterns}, trail, lambda event: _names(event, address))
+    is_in, is_meant = partial(_has_address, address), partial(_names, address)
+    return Subject({f"({like})": patterns}, trail, is_in, is_meant)
 
 
-def _plain(text: str) -> IPv4Address | IPv6Address:
+def _plain(text: str) -> Address:
     address = ip_address(text.partition("%")[0])
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _forms(address: IPv4Address | IPv6Address) -> tuple[str, ...]:
+def _forms(address: Address) -> tuple[str, ...]:
     """How the address may begin in details, in lower case: whole or short, also within IPv6."""
     if isinstance(address, IPv4Address):
         mapped = IPv6Address(f"::ffff:{address}")
@@ -151,7 +164,16 @@ def _groups(address: IPv6Address) -> str:
     return f"::ffff:{int(address) >> 16 & 0xFFFF:x}:{int(address) & 0xFFFF:x}"
 
 
-def _names(event: Any, address: IPv4Address | IPv6Address) -> bool:
+def _names(address: Address, event: Any) -> bool:
     with suppress(ValueError, AttributeError, TypeError, RecursionError):
         return _plain(json.loads(event.details).get("ip")) == address
+    return False
+
+
+def _has_address(address: Address, text: str) -> bool:
+    """Whether a word of the text is this address, however it is written."""
+    for word in _ADDRESS.findall(text):
+        with suppress(ValueError):
+            if _plain(word) == address:
+                return True
     return False

@@ -21,7 +21,8 @@ from app.database import DatabaseUnavailable, db, released
 from app.models import ClickClaim
 from app.redirects import drain as drain_module
 from app.redirects.connection import STREAM, RedisUnavailable
-from app.redirects.drain import UNREADABLE, drain, get_position
+from app.redirects.drain import drain, get_position
+from app.redirects.unreadable import UNREADABLE
 from testkit.machine import Stopwatch
 from testkit.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
 from tests.conftest import Api

@@ -7,11 +7,13 @@ import re
 from typing import Any
 
 import pytest
+import redis
 from click.testing import Result
 
 from app.models import Event, Url, UrlTag, User
+from app.redirects.unreadable import UNREADABLE
 from app.services.erasure import ERASED_URL
-from testkit.servers import ROOT
+from testkit.servers import ROOT, Redis
 from tests.conftest import Api, Command
 from tests.services.test_retention import counted
 
@@ -151,6 +153,26 @@ def test_a_wrong_request_is_refused(
     said = holdfast("erase", *arguments)
     assert said.exit_code != 0
     assert reason in said.output
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("how", ["--address 2001:db8::7", "--link mine", "--user ada"])
+def test_copies_of_unreadable_stream_entries_go_too(
+    shared: Api, holdfast: Command, held: redis.Redis, redis_server: Redis, how: str
+) -> None:
+    ada = shared.user("ada")
+    shared.url(short_code="mine", user_id=ada["id"])
+    meant = 'v2 {"ip": "2001:DB8:0::7"} to:mine'
+    others = ["", 'v2 {"ip": "2001:db8::70"} to:mine2', "\udcff 12001:db8::7 -mine"]
+    for text in (meant, *others, *(["x"] * 250), meant):
+        held.xadd(UNREADABLE, {"click": text.encode(errors="surrogateescape")})
+    shown = rows_of(holdfast("erase", *how.split(), redis_url=redis_server.url))
+    copies = [row for row in shown if row["table"] == UNREADABLE]
+    assert [row["text"] for row in copies] == [f"click {meant}"] * 2
+    assert held.xlen(UNREADABLE) == 255
+    said = holdfast("erase", *how.split(), "--apply", redis_url=redis_server.url)
+    assert "Removed 2 copies of unreadable stream entries" in said.stderr
+    assert held.xlen(UNREADABLE) == 253
 
 
 def test_it_refuses_while_redis_is_away(holdfast: Command) -> None:
