@@ -86,7 +86,7 @@ find_previous() {
 
 # A plain `up` would do more: it also replaces whatever depends on something that was replaced, the database and Nginx among them.
 others_that_changed() {
-  comm -13 <(old config --hash '*' | sort) <(new config --hash '*' | sort) | cut -d' ' -f1 | grep -vE '^(app[0-9].*|worker|alert-relay|secrets|migrate)$' || true
+  comm -13 <(old config --hash '*' | sort) <(new config --hash '*' | sort) | cut -d' ' -f1 | grep -vE '^(app[0-9].*|worker|alert-relay|secrets|migrate|canary)$' || true
 }
 
 # Those whose configuration is other than before, as far as that can be known; a reload of Nginx closes the idle connections of its clients.

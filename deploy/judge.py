@@ -103,7 +103,7 @@ def percentile(held: dict[float, float], share: float) -> float:
 
 
 class Judge:
-    """Judges the replicas of track `of`; `before`: stable's figures are of those seconds."""
+    """Judges the replicas of track `of`; `stable`: between which times others are looked at."""
 
     def __init__(self, prometheus: Prometheus, given: argparse.Namespace) -> None:
         self.prometheus, self.given = prometheus, given
@@ -113,9 +113,7 @@ class Judge:
         """All figures of one look; raises OSError or ValueError without an answer."""
         given = self.given
         canary = side(self.prometheus, given.of, given.since, now)
-        before = given.since - given.before, given.since
-        times = before if given.before else (given.since, now)
-        stable = side(self.prometheus, "stable", *times)
+        stable = side(self.prometheus, "stable", *(given.stable or (given.since, now)))
         return [
             self._requests(canary, stable),
             _errors(canary, stable),
@@ -232,9 +230,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--of", default="canary", choices=("canary", "stable"), help="who is judged"
     )
-    parser.add_argument(
-        "--before", type=float, default=0.0, help="stable is as it was so many s ago"
-    )
+    parser.add_argument("--stable", type=float, nargs=2, help="between which times stable counts")
     parser.add_argument("--since", type=float, default=time.time(), help="when the step began")
     parser.add_argument("--began", type=float, help="when the canary began; --since")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to look")

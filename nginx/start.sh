@@ -128,17 +128,57 @@ write_upstream() {
   echo "}"
 }
 
+# How many of a hundred visitors get the canary: deploy/canary.sh writes it, or sets CANARY_WEIGHT.
+weight() {
+  cat /tmp/canary-weight 2>/dev/null || echo "${CANARY_WEIGHT:-0}"
+}
+
+# The weight and the canary's addresses, which it keeps as replicas do; nothing without a weight or an address.
+find_canary() {
+  weight=$(weight)
+  case $weight in
+    "" | 0 | *[!0-9]*) rm -f /tmp/canary-known && return ;;
+  esac
+  now=$(resolve "${CANARY_SERVER:-}")
+  [ -z "$now" ] || echo "$now" > /tmp/canary-known
+  [ ! -e /tmp/canary-known ] || echo "$weight $(tr '\n' ' ' < /tmp/canary-known)"
+}
+
+# A visitor, that is an address and an agent, stays on one side; more weight adds others. What cannot be sent to the canary goes
+# to the replicas.
+write_canary() {
+  echo "upstream canary {"
+  echo "  zone canary 128k;"
+  echo "  least_conn;"
+  for address in ${canary#* }; do echo "  server $address:8000 max_fails=0;"; done
+  for address in $replicas; do echo "  server $address:8000 max_fails=0 backup;"; done
+  echo "  keepalive 64;"
+  echo "  keepalive_requests 1000000;"
+  echo "  keepalive_timeout 5s;"
+  echo "}"
+  echo "split_clients \"\$remote_addr \$http_user_agent\" \$track { ${canary%% *}% canary; * app; }"
+}
+
+# Without a canary no request pays for the choice.
+write_replicas() {
+  write_upstream "$replicas" > /tmp/replicas.conf
+  [ -z "$canary" ] || write_canary >> /tmp/replicas.conf
+  if [ -n "$canary" ]; then echo "proxy_pass http://\$track;"; else echo "proxy_pass http://app;"; fi > /tmp/pass.conf
+}
+
 # A task that Swarm stops has left the name 2 s before its SIGTERM: looking every second, Nginx has forgotten it by then.
 watch() {
   while sleep 1 && kill -0 $$ 2>/dev/null; do  # as long as Nginx, which has taken this script's place, is there
     current=$(addresses)
     seen=$(certificate)
-    [ "$current" != "$replicas" ] || [ "$seen" != "$served" ] || continue
+    tried=$(find_canary)
+    [ "$current" != "$replicas" ] || [ "$seen" != "$served" ] || [ "$tried" != "$canary" ] || continue
     replicas=$current
     served=$seen
-    write_upstream "$replicas" > /tmp/replicas.conf
+    canary=$tried
+    write_replicas
     nginx -t -q -c "$conf" && kill -HUP "$(cat /tmp/nginx.pid)"
-    echo "replicas: $(echo "$replicas" | tr '\n' ' ')" >&2
+    echo "replicas: $(echo "$replicas" | tr '\n' ' ')canary: ${canary:-none}" >&2
   done
 }
 
@@ -146,6 +186,7 @@ write_settings > /tmp/settings.conf
 write_tls > /tmp/tls.conf
 served=$(certificate)
 replicas=$(addresses)
-write_upstream "$replicas" > /tmp/replicas.conf
+canary=$(find_canary)
+write_replicas
 watch &
 exec nginx -c "$conf" -g 'daemon off;'

@@ -151,6 +151,7 @@ def front_door(stack: Stack, rate: int = 20_000) -> None:
     (stack.folder / "settings.conf").write_text(_SETTINGS.format(servers=servers, rate=rate))
     for name in ("replicas.conf", "tls.conf"):
         (stack.folder / name).write_text("")
+    (stack.folder / "pass.conf").write_text("proxy_pass http://app;")
     stack.run(
         "nginx",
         [need("nginx", "nginx"), "-c", str(stack.folder / "nginx.conf"), "-g", "daemon off;"],

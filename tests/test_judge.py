@@ -155,7 +155,7 @@ def test_all_replicas_are_compared_with_what_they_were_before(
 ) -> None:
     since = began + SECONDS // 2
     given = ["--prometheus", prometheus.url, "--since", str(since), "--of", "stable"]
-    asked = judge.parsed([*given, "--before", "25"])
+    asked = judge.parsed([*given, "--stable", str(since - 25), str(since)])
     found = judge.Judge(judge.Prometheus(prometheus.url, asked.select), asked).rows(since + 25)
     assert [row.canary for row in found[:2]] == [row.stable for row in found[:2]]
     assert judge.verdict_of(found) == judge.PASS
