@@ -179,7 +179,8 @@ def create_asgi() -> Front:
     redis = LoopRedis(redis_connection) if has_front else None
     front = Front(threaded, redis, settings.trusted_proxies)
     front.deactivated_status = settings.deactivated_status
-    front.cors = partial(origins.headers_for, settings.origins) if settings.origins else None
+    if settings.origins:
+        front.allow(partial(origins.headers_for, settings.origins))
     if not settings.redis_url:  # else the worker does it
         start_retention()
     return front

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _REPORT_SECONDS = 0.05
 _FEW = 4
+_ORIGINS = 100  # whose headers are kept; anybody may name any number of them
 _NOT_HTML = {"*/*", "application/json"}
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -39,14 +40,17 @@ class Front:
     """The application that Gunicorn serves: `flask`, and before it the redirect by `redis`."""
 
     deactivated_status = 410
-    cors: Callable[[str], dict[str, str]] | None = None
-    """What answers to a request of this origin say besides; None where no site is allowed."""
 
     def __init__(self, flask: ThreadedWsgi, redis: LoopRedis | None, trusted_proxies: int) -> None:
         self._flask, self._redis, self._trusted_proxies = flask, redis, trusted_proxies
+        self._cors: Callable[[str], _Cors] | None = None
         self._seconds: list[float] = []
         self._report_is_due = False
         self._with_flask = 0  # requests that it has not answered yet
+
+    def allow(self, headers_for: Callable[[str], dict[str, str]]) -> None:
+        """Lets websites read answers. `headers_for`: what those to requests of an origin say."""
+        self._cors = lru_cache(maxsize=_ORIGINS)(lambda origin: _cors_of(headers_for(origin)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,7 +74,7 @@ class Front:
             link = asked.learn()
             if link and not exchange.left:
                 answer = _redirect(link, True, asked.scope["query_string"])
-                lines = answer.lines + asked.id_line + lines_of(self._cors(asked))
+                lines = answer.lines + asked.id_line + self._cors_for(asked).lines
                 exchange.answer(answer.status, lines)
         except Exception:
             log.exception("A redirect is tried again in a task")
@@ -113,14 +117,14 @@ class Front:
         if answer is None:
             return False
         own = (b"X-Request-ID", asked.request_id.encode("ascii"))
-        headers = [*answer.headers, own, *self._cors(asked)]
+        headers = [*answer.headers, own, *self._cors_for(asked).headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
         self._note(asked, answer.status, link is not None)
         return True
 
-    def _cors(self, asked: CodeRequest) -> Headers:
-        return _bytes_of(self.cors(asked.said.get(b"origin", ""))) if self.cors else ()
+    def _cors_for(self, asked: CodeRequest) -> _Cors:
+        return self._cors(asked.said.get(b"origin", "")) if self._cors else _NO_CORS
 
     def _note(self, asked: CodeRequest, status: int, hit: bool) -> None:
         """Counts and logs an answer, later."""
@@ -167,6 +171,19 @@ class Front:
         logs.request_lines.write()
         if self._with_flask:
             self._report_soon()
+
+
+class _Cors(NamedTuple):
+    headers: Headers
+    lines: bytes  # the same as they are sent
+
+
+_NO_CORS = _Cors((), b"")
+
+
+def _cors_of(said: dict[str, str]) -> _Cors:
+    headers = _bytes_of(said)
+    return _Cors(headers, lines_of(headers))
 
 
 class _Answer(NamedTuple):

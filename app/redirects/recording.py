@@ -1,4 +1,4 @@
-"""Follows a link and records the click, once, whichever store fails; cancels refused clicks.
+"""Follows a link and records the click, once, whichever store fails.
 
 Each click begins as not recorded, at Redis. Each line is one step, and what it may find:
 
@@ -23,9 +23,11 @@ Each click begins as not recorded, at Redis. Each line is one step, and what it 
 | not recorded | event: row and counters, in one transaction | recorded | 302 |
 | unknown | event and claim; nothing when the id is claimed: it is stored | recorded | 302 |
 | any | event: database unavailable, or no answer to COMMIT | same | 503 |
+| any | client has left before Redis answered or failed | same | none; counts if Redis has it |
 
-A click that ends as unknown is cancelled later, when the database is available. One that ends as
-not recorded is not, and counts if its COMMIT succeeded: a claim would cost each event an insert.
+A click that ends as unknown is cancelled later, when the database is available (cancelling.py),
+unless its client has left: nobody was refused. One that ends as not recorded is not cancelled, and
+counts if its COMMIT succeeded: a claim would cost each event an insert.
 
 A claim is a database row with a click's id; whoever inserts it first decides about the click
 (claims.py). The drain skips each id that is claimed, and claims what it stores. So a click with an
@@ -34,18 +36,15 @@ unknown outcome is stored once, whether Redis has it or not. answers.py knows th
 
 from __future__ import annotations
 
-import logging
-from collections import deque, namedtuple
-from typing import Any, NamedTuple
+from collections import namedtuple
+from typing import NamedTuple
 
 from app import metrics
 from app.database import DatabaseUnavailable, db
-from app.models import Event, Url
-from app.redirects.claims import claim_alone, note_cancelled
+from app.redirects.cancelling import cancel, cancel_later
 from app.redirects.clicks import Click, Outcome
 from app.redirects.connection import FOLLOW, STREAM, RedisUnavailable, redis_connection
-from app.redirects.counting import orphans, uncount
-from app.redirects.drain import moment
+from app.redirects.counting import orphans
 from app.redirects.links import (
     ACTIVE,
     DELETED,
@@ -59,12 +58,6 @@ from app.redirects.links import (
     link_of,
 )
 from app.redirects.storing import as_spent, spend, store_alone
-from app.redirects.visits import stored
-from app.repeating import UntilDone
-
-log = logging.getLogger(__name__)
-
-_MOST_TO_CANCEL, _BATCH = 100_000, 200
 
 
 class Found(NamedTuple):
@@ -178,62 +171,3 @@ def _look_up(short_code: str) -> Link | None:
     """The link as the database has it, deleted ones too."""
     row = db.execute_sql(_LOOK_UP.replace("?", db.param), (short_code,)).fetchone()
     return link_of(_Row(*row)) if row else None
-
-
-def cancel(click: Click) -> None:
-    """Sees to it that an unknown click of a refused request is not counted.
-
-    The drain will skip it, or its event is deleted. It is called again after a COMMIT without an
-    answer. If that one succeeded, the claim is our own, and the event that is left another click's.
-    """
-    with db.atomic():
-        is_claimed = not claim_alone(click.id)
-        if note_cancelled(click.id) and is_claimed:
-            _delete_event(click)
-    click.outcome = Outcome.NOT_RECORDED
-
-
-def _delete_event(click: Click) -> None:
-    """Deletes an event of this visitor and second, if there is one.
-
-    If several match they are identical except for the row id, so any will do.
-    """
-    url: Any = Url.get_or_none(Url.short_code == click.short_code)
-    alike = (
-        (Event.url == url) & (Event.event_type == "clicked") & (Event.timestamp == moment(click.ms))
-    )
-    for event in Event.select().where(alike) if url else ():
-        if event.details.endswith(stored(click.visitor)[1:]):
-            Event.delete().where(Event.id == event.id).execute()
-            uncount(event)
-            return
-
-
-_to_cancel: deque[Click] = deque()
-
-
-def cancel_later(click: Click) -> None:
-    """As cancel, as soon as the database is available: by one thread of its own.
-
-    When too many wait, the oldest is given up, which is logged. It is counted if Redis has it.
-    """
-    _to_cancel.append(click)
-    if len(_to_cancel) > _MOST_TO_CANCEL:
-        lost = _to_cancel.popleft()
-        log.error("too many clicks wait to be cancelled; one may be counted: %s", lost.id)
-    _cancelling.start()
-
-
-def cancel_due() -> bool:
-    """Cancels some of what waits; whether there is more. Raises DatabaseUnavailable."""
-    for _ in range(min(len(_to_cancel), _BATCH)):
-        click = _to_cancel.popleft()
-        try:
-            cancel(click)
-        except DatabaseUnavailable:
-            _to_cancel.append(click)
-            raise
-    return bool(_to_cancel)
-
-
-_cancelling = UntilDone(cancel_due, "cancelling clicks")

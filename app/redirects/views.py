@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 
 from app import metrics, proxies
 from app.errors import prefers_html
-from app.redirects import guesses, recording
+from app.redirects import cancelling, guesses, recording
 from app.redirects.answers import redirect_headers, require_lead, with_query
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.recording import Found
@@ -93,7 +93,7 @@ def _cancel(_error: BaseException | None) -> None:
     scope = _scope()
     click = scope.get("click")
     if click and click.outcome is Outcome.UNKNOWN and "failure" not in scope:
-        recording.cancel_later(click)
+        cancelling.cancel_later(click)
 
 
 def _scope() -> dict[str, Any]:

@@ -185,7 +185,7 @@ def test_an_answer_that_fails_is_logged_handed_on_and_one_click(
 
     async def main(app: Front) -> tuple[Client, int]:
         await opened(app)
-        app.cors = lambda _origin: said.pop(0)
+        app.allow(lambda _origin: said.pop(0))
         client = begun(app, link["short_code"])
         await client.end()
         return client, (await ask(app, client.exchange.scope))[0]
@@ -195,6 +195,29 @@ def test_an_answer_that_fails_is_logged_handed_on_and_one_click(
     assert (client.handed_on, client.transport.written, status) == (True, b"", 302)
     assert "invalid header value" in caplog.text
     assert shared.clicks(link) == 1
+
+
+def test_what_an_origin_is_told_is_made_once_and_kept_for_few_origins(
+    front: Front, shared: Api
+) -> None:
+    code, asked_for = shared.url()["short_code"], []
+
+    def told(origin: str) -> dict[str, str]:
+        asked_for.append(origin)
+        return {"X-Told": origin}
+
+    async def main(app: Front) -> bytes:
+        await opened(app)
+        app.allow(told)
+        for number in (1, 1, *range(150), 1):
+            request = scope("GET", f"/{code}", (b"origin", b"o%d" % number))
+            client = Client(request)
+            app.begin(request, client.exchange)
+            await client.end()
+        return client.transport.written
+
+    assert b"\r\nx-told: o1\r\n" in run(front, main)
+    assert asked_for == ["o1", "o0", *(f"o{number}" for number in range(2, 150)), "o1"]
 
 
 def test_it_begins_only_what_may_be_a_redirect_and_only_with_redis(

@@ -91,7 +91,7 @@ def test_a_guess_for_another_site_is_refused_by_the_front_too(
     bound: Callable[..., Api], front: Front, flasks: list[str], redis_server: Redis
 ) -> None:
     bound(limits="on", limit_wrong_codes=1, redis_url=redis_server.url)
-    front.cors = partial(headers_for, frozenset((HERE,)))
+    front.allow(partial(headers_for, frozenset((HERE,))))
 
     async def main(app: Front) -> list[Answer]:
         await opened(app)

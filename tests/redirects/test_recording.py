@@ -14,7 +14,7 @@ import redis
 from app import database
 from app.database import DatabaseUnavailable, db, now, released
 from app.models import ClickClaim, Event, Url, User
-from app.redirects import recording
+from app.redirects import cancelling, recording
 from app.redirects.claims import forget_claims
 from app.redirects.clicks import Click, Outcome, visitor
 from app.redirects.connection import STREAM
@@ -74,7 +74,7 @@ def test_a_request_that_was_refused_in_the_end_leaves_no_click(shared: Api) -> N
     click, link = click_on(url)
     recording.record(click, link)
     click.outcome = Outcome.UNKNOWN
-    recording.cancel(click)
+    cancelling.cancel(click)
     assert shared.clicks(url) == 0
 
 
@@ -116,7 +116,7 @@ def test_a_request_that_was_refused_after_the_drain_had_its_click_leaves_none(sh
     recording.record(click, link)
     drain.run()
     click.outcome = Outcome.UNKNOWN
-    recording.cancel(click)
+    cancelling.cancel(click)
     assert shared.clicks(url) == 1
     assert [event["details"]["user_agent"] for event in shared.get("/events?type=clicked")] != [
         "probe"
@@ -164,7 +164,7 @@ def test_a_redirect_that_was_refused_while_both_were_unavailable_is_no_click_lat
         postgres_server.kill()
         assert api.client.get(f"/{url['short_code']}").status_code == 503
         with pytest.raises(DatabaseUnavailable):
-            recording.cancel_due()
+            cancelling.cancel_due()
     wait_for(lambda: held.xlen(STREAM) > 1, what="the click that Redis was told of")
     postgres_server.start()
     wait_for(is_refused, what="the click's refusal, by itself")
@@ -187,17 +187,26 @@ def test_an_unknown_click_of_a_request_that_is_refused_before_the_view_is_cancel
     wait_for(lambda: click.outcome is Outcome.NOT_RECORDED, what="the click's cancellation")
 
 
-def test_a_click_that_is_not_cancelled_because_too_many_wait_is_logged(
+def test_clicks_that_are_not_cancelled_because_too_many_wait_are_logged_in_few_lines(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recording, "_MOST_TO_CANCEL", 2)
-    clicks = clicks_on(api.url(), 3)
-    with caplog.at_level(logging.ERROR, "app.redirects.recording"):
-        for click in clicks:
-            recording.cancel_later(click)
-    [said] = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
-    assert clicks[0].id in said
-    wait_for(lambda: not recording._cancelling.is_running(), what="the others' cancellation")
+    monkeypatch.setattr(cancelling, "_MOST", 2)
+    monkeypatch.setattr(cancelling, "_given_up", cancelling._GivenUp())
+    clicks = clicks_on(api.url(), 12)
+
+    def said() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+
+    with caplog.at_level(logging.ERROR, "app.redirects.cancelling"):
+        for click in clicks[:3]:
+            cancelling.cancel_later(click)
+        assert [clicks[0].id in each for each in said()] == [True], "the first one at once"
+        for click in clicks[3:]:
+            cancelling.cancel_later(click)
+        wait_for(lambda: len(said()) > 1, what="the line at the end")
+    assert "9 may be counted" in said()[1]
+    assert len(said()) == 2
+    wait_for(lambda: not cancelling._cancelling.is_running(), what="the others' cancellation")
 
 
 def is_refused() -> bool:
@@ -235,7 +244,7 @@ def test_a_click_that_is_cancelled_again_takes_no_other_click_with_it(
         store([other, refused][:drained])
     for _ in range(2):
         refused.outcome = Outcome.UNKNOWN
-        recording.cancel(refused)
+        cancelling.cancel(refused)
     assert len(api.get("/events?type=clicked")) == 1
     with db.atomic():
         store([refused])  # the stream brings it in the end

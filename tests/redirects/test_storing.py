@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.database import db
-from app.redirects import recording
+from app.redirects import cancelling, recording
 from app.redirects.clicks import Click, Outcome
 from app.redirects.drain import store
 from app.redirects.links import SPENT
@@ -64,7 +64,7 @@ def test_a_click_that_is_refused_takes_no_other_with_it_when_its_commit_has_no_a
     refused.outcome = Outcome.UNKNOWN
     assert spent(refused)
     refused.outcome = Outcome.UNKNOWN  # nobody was told that it is claimed
-    recording.cancel(refused)
+    cancelling.cancel(refused)
     assert api.clicks(link) == 1
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.database import db
-from app.redirects import recording
+from app.redirects import cancelling
 from app.redirects.clicks import Click, Outcome, load_visitor, visitor
 from app.redirects.drain import store
 from app.redirects.links import ACTIVE, Link
@@ -221,7 +221,7 @@ def test_a_private_click_that_was_stored_is_cancelled(api: Api) -> None:
         store([other, click])
     assert api.clicks(url) == 2
     click.outcome = Outcome.UNKNOWN
-    recording.cancel(click)
+    cancelling.cancel(click)
     assert api.clicks(url) == 1
     assert "private" not in api.get("/events?type=clicked")[0]["details"]
 
