@@ -21,7 +21,7 @@ from app.database import DatabaseUnavailable, db, released
 from app.models import ClickClaim
 from app.redirects import drain as drain_module
 from app.redirects.connection import STREAM, RedisUnavailable
-from app.redirects.drain import drain, get_position
+from app.redirects.drain import EPOCH, drain, get_position
 from app.redirects.unreadable import UNREADABLE
 from testkit.machine import Stopwatch
 from testkit.servers import HANGS_SECONDS, ROOT, Postgres, Redis, free_port, wait_for
@@ -441,6 +441,26 @@ def test_clicks_that_a_full_redis_refuses_go_to_the_database(
     assert held.xlen(STREAM) == 1
     held.config_set("maxmemory", "0")
     assert shared.clicks(url) == 4
+
+
+@pytest.mark.services
+def test_a_full_redis_whose_stream_was_never_drained_is_drained(
+    shared: Api, held: redis.Redis
+) -> None:
+    url = shared.url()
+    shared.follow(url, 3)
+    assert (held.xlen(STREAM), held.exists(EPOCH)) == (3, 0)
+    held.config_set("maxmemory-policy", "noeviction")
+    held.config_set("maxmemory", "1")
+    try:
+        assert drain.run_wholly() == 3
+        assert held.xlen(STREAM) == 0
+        epoch = held.get(EPOCH)
+    finally:
+        held.config_set("maxmemory", "0")
+    shared.follow(url)
+    assert shared.clicks(url) == 4
+    assert held.get(EPOCH) == epoch, "the same life of the stream"
 
 
 @pytest.mark.services
