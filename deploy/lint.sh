@@ -53,7 +53,7 @@ check "Nginx' settings with TLS" render_nginx_with_tls "$work/tls"
 scripts=$(git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
 # shellcheck disable=SC2086  # one word for each script
 check "shell scripts" shellcheck $scripts
-check "Dockerfile" hadolint Dockerfile
+check "Dockerfile" hadolint Dockerfile deploy/archive/Dockerfile
 check "workflows" check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 check "Prometheus' configuration and rules" promtool check config monitoring/prometheus/prometheus.yml monitoring/prometheus/prometheus-swarm.yml
 check "Prometheus' rules under test" promtool test rules monitoring/prometheus/tests/*.yml
@@ -76,6 +76,7 @@ check "Prometheus' rules for Kubernetes" promtool check rules "$work"/rules-*.ym
 
 if docker compose version >/dev/null 2>&1; then
   check "docker-compose.yml" docker compose -f docker-compose.yml config -q
+  check "docker-compose.yml with deploy/archive/compose.yml" docker compose -f docker-compose.yml -f deploy/archive/compose.yml config -q
   check "docker-stack.yml" docker stack config -c docker-stack.yml
   check "docker-stack.yml with docker-stack.ci.yml" docker stack config -c docker-stack.yml -c docker-stack.ci.yml
 else

@@ -1,0 +1,58 @@
+"""Makes links and follows one, until told to stop, and remembers when each was answered."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+from testkit.load import Client
+
+_PAUSE_SECONDS = 0.02
+_CLICKS_PER_LINK = 5
+
+
+class Load:
+    """`links` and `clicks`: when each was answered, by original URL and by User-Agent; `begun`:
+    when a link's request began. It runs within its `with`.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port, self._name = port, secrets.token_hex(4)
+        self.links: dict[str, float] = {}
+        self.begun: dict[str, float] = {}
+        self.clicks: dict[str, float] = {}
+        self._over = threading.Event()
+        followed = Client(port).json("POST", "/urls", {"original_url": "https://example.com/"})
+        self._path = f"/{followed['short_code']}"
+        self._threads = [threading.Thread(target=each) for each in (self._make, self._follow)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def go_on(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def _make(self) -> None:
+        client, number = Client(self._port), 0
+        while not self._over.wait(_PAUSE_SECONDS * _CLICKS_PER_LINK):
+            number += 1
+            url = f"https://example.com/{self._name}/{number}"
+            self.begun[url] = time.time()
+            if client.request("POST", "/urls", {"original_url": url})[0] == 201:
+                self.links[url] = time.time()
+
+    def _follow(self) -> None:
+        client, number = Client(self._port), 0
+        while not self._over.wait(_PAUSE_SECONDS):
+            number += 1
+            name = f"{self._name}-{number}"
+            if client.request("GET", self._path, **{"User-Agent": name})[0] == 302:
+                self.clicks[name] = time.time()

@@ -1,0 +1,241 @@
+"""The drill that restores from an archive in S3: what a moment and a lost disk cost.
+
+`python -m tests.drills.archiving`, `make drill-archive`: real processes, no containers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+
+from testkit.archive import ArchivedPostgres, ObjectStore
+from testkit.rollups import miscounted
+from testkit.servers import ROOT, App, ClickWorker, Missing, Redis, wait_for
+from tests.drills.archived_load import Load
+from tests.drills.standstill import standstill
+
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+TIMEOUT = int(os.environ.get("ARCHIVE_TIMEOUT", "10"))
+_BEHIND_SECONDS = 3
+"""A click is in the database, and so in the archive, soon after its answer."""
+_PUSH_SECONDS = 10
+"""How long a segment may be on its way into the archive on a busy machine."""
+
+
+class Service:
+    """One replica and the worker on a PostgreSQL with an archive, and a Redis."""
+
+    def __init__(self, cleanup: ExitStack) -> None:
+        self.store = ObjectStore()
+        cleanup.callback(self.store.destroy)
+        self.store.start()
+        self.postgres, self.redis = ArchivedPostgres(self.store, TIMEOUT), Redis()
+        self.postgres.take_scripts()
+        self._start(cleanup, self.postgres, self.redis)
+        self.environ = {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.redis.url}
+        self.app, self.worker = App(**self.environ), ClickWorker(**self.environ)
+        self._start(cleanup, self.app, self.worker)
+
+    def _start(self, cleanup: ExitStack, *servers: Any) -> None:
+        for server in servers:
+            cleanup.callback(server.destroy)
+            server.start()
+
+    def query(self, sql: str) -> list[Any]:
+        address = self.postgres.url.replace("+pool", "")
+        with closing(psycopg2.connect(address)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def restore(self, moment: str) -> dict[str, float]:
+        """As deploy/restore-to.sh does it; the seconds of each step."""
+        steps = {
+            "restore": lambda: self.postgres.restore(moment),
+            "replay": self._replay,
+            "settle": self._settle,
+            "start": self._serve,
+        }
+        return {name: _timed(step) for name, step in steps.items()}
+
+    def stop(self) -> None:
+        self.app.stop()
+        self.worker.stop()
+        self.postgres.stop()
+
+    def _replay(self) -> None:
+        self.postgres.start()
+        recovers = "SELECT pg_is_in_recovery()"
+        wait_for(lambda: self.query(recovers) == [(False,)], what="the end of the replay")
+        # Else PostgreSQL thinks of archive_timeout only at its next checkpoint.
+        self.query("CHECKPOINT")
+        self.query("SELECT pg_switch_wal()")
+
+    def _settle(self) -> None:
+        command = [sys.executable, "-m", "app", "settle"]
+        environ = {**os.environ, **self.environ}
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"settle: {done.stdout}{done.stderr}"[-2000:]
+
+    def _serve(self) -> None:
+        self.app.start()
+        self.worker.start()
+
+
+def _timed(step: Callable[[], None]) -> float:
+    began = time.monotonic()
+    step()
+    return time.monotonic() - began
+
+
+@dataclass
+class Result:
+    """What a disaster cost; `wrong` is what should not be.
+
+    All up to `kept_until` must be there. The database was lost at `lost_at`: later clicks wait in
+    Redis, and must be there too.
+    """
+
+    name: str
+    kept_until: float
+    lost_at: float
+    rpo: float = 0.0
+    links: Counter[str] = field(default_factory=Counter)
+    clicks: Counter[str] = field(default_factory=Counter)
+    steps: dict[str, float] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        links, clicks, total = self.links, self.clicks, sum(self.steps.values())
+        recovery = " + ".join(f"{seconds:.1f}" for seconds in self.steps.values())
+        return (
+            f"| {self.name} | {self.rpo:.1f} s | {links['lost']} of {links['made']} "
+            f"| {clicks['lost']} of {clicks['answered']} | {clicks['waited']} of"
+            f" {clicks['after']} | {clicks['double']} | {total:.1f} s = {recovery}"
+            f" | {'; '.join(self.wrong) or 'as expected'} |"
+        )
+
+
+_AGENTS = "SELECT details::json->>'user_agent' FROM events WHERE event_type = 'clicked'"
+HEAD = (
+    "| Disaster | RPO | links lost | clicks lost | clicks of the outage stored | double"
+    " | RTO = restore + replay + settle + start | |\n|---|---:|---:|---:|---:|---:|---|---|"
+)
+
+
+def judge(service: Service, load: Load, result: Result) -> None:
+    """Compares all that was answered with what is stored, as `expect_kept`."""
+    there = {url for (url,) in service.query("SELECT original_url FROM urls")}
+    lost = [at for url, at in load.links.items() if url not in there]
+    result.links.update(made=len(load.links), lost=len(lost))
+    stored = Counter(agent for (agent,) in service.query(_AGENTS))
+    expect_kept(result, load.clicks, stored, lost)
+    _expect(result, {"counted wrongly": not miscounted(service.query)})
+
+
+def expect_kept(
+    result: Result,
+    clicks: dict[str, float],
+    stored: Counter[str],
+    lost_links: Sequence[float],
+) -> None:
+    """Notes what is lost, and which promise of `result` is broken.
+
+    `clicks`: when each was answered; `stored`: how often; `lost_links`: when each was answered.
+    """
+    kept_until, lost_at = result.kept_until, result.lost_at
+    missing = [at for name, at in clicks.items() if not stored[name]]
+    after = [name for name, at in clicks.items() if at > lost_at]
+    result.clicks.update(
+        answered=len(clicks),
+        lost=len(missing),
+        double=sum(times - 1 for times in stored.values()),
+        after=len(after),
+        waited=sum(stored[name] > 0 for name in after),
+    )
+    result.rpo = max((lost_at - at for at in lost_links if at < lost_at), default=0.0)
+    early = [at for at in missing if at < kept_until - _BEHIND_SECONDS]
+    promises = {
+        "links lost that were made before": not [at for at in lost_links if at < kept_until],
+        "clicks lost that were answered before": not early,
+        "clicks of the outage lost": result.clicks["waited"] == len(after) > 0,
+        "clicks stored twice": not result.clicks["double"],
+    }
+    _expect(result, promises)
+
+
+def _expect(result: Result, promises: dict[str, bool]) -> None:
+    result.wrong += [words for words, kept in promises.items() if not kept]
+
+
+def wrong_change(service: Service) -> Result:
+    """A table is dropped; the database goes back to the moment before."""
+    with Load(service.app.port) as load:
+        load.go_on(TIMEOUT)
+        moment = time.time()
+        load.go_on(3)
+        service.query("DROP TABLE events CASCADE")
+        dropped = time.time()  # afterwards: until then a drain may have stored clicks
+        load.go_on(3)
+    service.stop()
+    result = Result("a table dropped, back to the second before", moment, dropped)
+    result.steps = service.restore(datetime.fromtimestamp(moment, UTC).isoformat(" "))
+    judge(service, load, result)
+    newer = {url for url, at in load.begun.items() if at > moment}
+    there = {url for (url,) in service.query("SELECT original_url FROM urls")}
+    _expect(result, {"links of after the moment are there": not newer & there})
+    result.rpo = max(0.0, moment - max(at for url, at in load.links.items() if url in there))
+    return result
+
+
+def lost_disk(service: Service) -> Result:
+    """The data directory is gone; the database goes back to the archive's end."""
+    with Load(service.app.port) as load:
+        load.go_on(2.5 * TIMEOUT)
+        service.postgres.lose_data()
+        lost_at = time.time()
+        load.go_on(3)
+    service.stop()
+    kept_until = lost_at - TIMEOUT - _PUSH_SECONDS
+    result = Result("data directory deleted, back to the archive's end", kept_until, lost_at)
+    result.steps = service.restore("latest")
+    judge(service, load, result)
+    return result
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
+    wrong = False
+    with ExitStack() as cleanup:
+        try:
+            service = Service(cleanup)
+        except Missing as missing:
+            print(missing, file=sys.stderr)
+            return 1
+        seconds = _timed(lambda: print(service.postgres.script("backup.sh", "full")))
+        print(f"archive_timeout {TIMEOUT} s; the first full backup took {seconds:.1f} s\n\n{HEAD}")
+        for _ in range(ROUNDS):
+            for disaster in (wrong_change, lost_disk):
+                result = disaster(service)
+                print(result.line(), flush=True)
+                wrong |= bool(result.wrong)
+        wrong |= standstill(service.store, service.query)
+    return int(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
