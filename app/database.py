@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,9 @@ from peewee import PeeweeException
 from playhouse.db_url import connect as open_url
 from playhouse.db_url import parse, register_database
 
+from app.addresses import each_host, several_hosts
 from app.dialects import DIALECTS, Dialect
+from app.pooling import MARK
 from app.postgres import CONNECT_SECONDS, Postgres
 from app.savepoints import Handle
 from app.sqlite import Connection as SqliteConnection
@@ -28,15 +30,26 @@ db: Any = Handle()  # bound once, by create_app
 __all__ = ["DatabaseUnavailable", "DatabaseUnusable", "Postgres", "Sqlite", "refusal"]
 
 _LOCK_MS = 800  # a request that waits longer for a lock fails, within a second
-_POSTGRES = {"connect_timeout": CONNECT_SECONDS, "timeout": 5, "max_connections": 20}
+_POSTGRES = {
+    "connect_timeout": CONNECT_SECONDS,
+    "timeout": 5,
+    "max_connections": 20,
+    # A machine that is gone, or cut off, is noticed in long statements too.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 # A role, a database or the environment may have set these otherwise. The URL's own options win.
 _OPTIONS = (
     f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={_LOCK_MS} "
     "-c idle_in_transaction_session_timeout=0 "
     r"-c default_transaction_isolation=read\ committed "
     r"-c search_path=\"$user\",public -c datestyle=ISO,MDY "
-    "-c standard_conforming_strings=on -c exit_on_error=off"
+    "-c standard_conforming_strings=on -c exit_on_error=off "
+    f"{MARK}"
 )
+_AT = ("host", "port")  # of all hosts, which the first one's are not
 _SQLITE = {
     # `full`: an answered click survives a power cut.
     "pragmas": [
@@ -66,10 +79,12 @@ def connect(url: str) -> Postgres | Sqlite:
     if url.startswith("sqlite"):
         _make_private(Path(parse(url)["database"]))
         return cast("Sqlite", open_url(url, **_SQLITE))
-    given = parse(url)
-    options = {**_POSTGRES, **{name: value for name, value in given.items() if name in _POSTGRES}}
+    hosts = each_host(url)
+    given = parse(hosts[0])
+    options = _POSTGRES | (several_hosts(hosts) if len(hosts) > 1 else {})
+    options |= {name: value for name, value in given.items() if name in options and name not in _AT}
     options |= {"options": f"{_OPTIONS} {given.get('options', '')}", "client_encoding": "UTF8"}
-    return cast("Postgres", open_url(url, unquote_password=True, unquote_user=True, **options))
+    return cast("Postgres", open_url(hosts[0], unquote_password=True, unquote_user=True, **options))
 
 
 def _make_private(file: Path) -> None:
@@ -137,6 +152,16 @@ def without_timeouts() -> Iterator[None]:
         with suppress(PeeweeException, DatabaseUnavailable):
             if not db.is_closed():
                 db.lift_timeouts(False)
+
+
+def one_session() -> AbstractContextManager[Any]:
+    """A block in which temporary tables last, whatever is between us and PostgreSQL.
+
+    SQLite needs no transaction for that, and one would lock its database.
+    """
+    return (
+        cast("AbstractContextManager[Any]", db.atomic()) if dialect().locks_rows else nullcontext()
+    )
 
 
 def clean_up(*statements: str) -> None:

@@ -29,9 +29,8 @@ def fold_other_names(given: dict[str, str]) -> dict[str, str]:
             for name, default in _POSTGRES_DEFAULTS.items()
         }
         login = f"{quote(part['USER'], safe='')}:{quote(part['PASSWORD'], safe='')}"
-        given["DATABASE_URL"] = (
-            f"postgresql+pool://{login}@{join(part['HOST'], part['PORT'])}/{part['NAME']}"
-        )
+        hosts = ",".join(join(host, part["PORT"]) for host in part["HOST"].split(","))
+        given["DATABASE_URL"] = f"postgresql+pool://{login}@{hosts}/{part['NAME']}"
     if not given.get("REDIS_URL") and given.get("REDIS_HOST"):
         password = given.get("REDIS_PASSWORD")
         # With the user's name, a Redis without a password accepts it too.
@@ -64,5 +63,6 @@ def parse(setting: Field[Any], text: str, problems: list[str]) -> Any:
         return None
     value = int(text) if setting.type == "int" else text
     if "check" in setting.metadata and not setting.metadata["check"](value):
-        problems.append(f"{name} must be {setting.metadata['rule']}")
+        why = setting.metadata["why"](value) if "why" in setting.metadata else ""
+        problems.append(f"{name} must be {setting.metadata['rule']}{why}")
     return value

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
 from peewee import PostgresqlDatabase
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
-from psycopg2.extensions import connection, cursor
 
 from app.breaker import Breaker
-from app.unavailable import MISSING, DatabaseUnavailable, DatabaseUnusable, meaning
-from app.watch import watch
+from app.pooling import DIRECT, OWN_SETTINGS, TIMEOUTS, beginnings
+from app.statements import Connection, Cursor
+from app.unavailable import MISSING, READ_ONLY, DatabaseUnavailable, DatabaseUnusable
+
+log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 1
 _KNOCK_SECONDS = 0.7
 _FULL = re.compile("too many (clients|connections)|remaining connection slots")
 
-# What options cannot set: PGTZ comes after them, and older servers do not know the others.
-_OWN_SETTINGS = """
-SELECT set_config(name, CASE name WHEN 'TimeZone' THEN 'UTC' ELSE '0' END, false) FROM pg_settings
-WHERE name IN ('TimeZone', 'idle_session_timeout', 'transaction_timeout')
-"""
-
 _TROUBLE = """
-SELECT CASE WHEN current_setting('transaction_read_only') = 'on' THEN 'it is read only'
+SELECT CASE WHEN current_setting('transaction_read_only') = 'on' THEN %s
 WHEN to_regclass('urls') IS NULL THEN %s ELSE (
     SELECT 'no permission'
     FROM unnest(ARRAY['users', 'urls', 'events', 'facts', 'click_claims', 'click_journal',
@@ -40,64 +37,9 @@ WHEN to_regclass('urls') IS NULL THEN %s ELSE (
 """
 
 
-_ENDS = ("COMMIT", "ROLLBACK")
-
-
-class Connection(connection):  # type: ignore[misc]  # psycopg2 is untyped
-    """`no_timeouts`: its statements may take any time. `age`: its pool's at its start.
-
-    `unsent`: statements that go out with the next one, in one round trip; first of them BEGIN.
-    """
-
-    pool: Postgres
-    age = 0
-    no_timeouts = False
-    unsent: tuple[bytes, ...] = ()
-
-    def cursor(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            return super().cursor(*arguments, **options)
-        except psycopg2.Error as error:
-            raise meaning(error) from None
-
-
-class Cursor(cursor):  # type: ignore[misc]  # psycopg2 is untyped
-    def execute(self, sql: str, *values: Any) -> None:
-        """Runs `sql`, and before it what is unsent; BEGIN itself waits for the next statement."""
-        conn, unsent = self.connection, self.connection.unsent
-        if sql.startswith("BEGIN"):
-            conn.unsent = (sql.encode(),)
-            return
-        conn.unsent = ()
-        if sql in _ENDS and unsent:
-            if unsent[0].startswith(b"BEGIN") and (len(unsent) == 1 or sql == "ROLLBACK"):
-                return  # the server knows nothing of this transaction
-            unsent = unsent if sql == "COMMIT" else ()
-        if sql.startswith("ROLLBACK TO"):
-            unsent = ()  # SAVEPOINT has sent all that came before it
-        if unsent:
-            self._ask(super().execute, b"; ".join((*unsent, self.mogrify(sql, *values))))
-        else:
-            self._ask(super().execute, sql, *values)
-
-    def copy_expert(self, *arguments: Any, **options: Any) -> None:
-        if self.connection.unsent:
-            self.execute("SELECT 1")  # COPY goes alone
-        self._ask(super().copy_expert, *arguments, **options)
-
-    def _ask(self, send: Callable[..., None], *arguments: Any, **options: Any) -> None:
-        conn = self.connection
-        breaker = conn.pool.breaker
-        watch.begin(conn)
-        try:
-            send(*arguments, **options)
-        except psycopg2.Error as error:
-            if error.pgcode:
-                breaker.answered()
-            raise meaning(error) from None
-        finally:
-            watch.end(conn)
-        breaker.answered()
+Server = tuple[str, int]
+"""Host and port; a host that begins with / is a folder of sockets, and "" is libpq's own."""
+_NOWHERE = "", 0
 
 
 class _Opening(PostgresqlDatabase):
@@ -105,18 +47,48 @@ class _Opening(PostgresqlDatabase):
 
     breaker: Breaker
     age: int
+    server: Server
+    connect_params: dict[str, Any]
+    _adapter: Any
     _in_use: dict[Any, Any]
 
     def _connect(self) -> Any:
-        began = self._begin()
-        try:
-            self._knock()
-            conn = super()._connect()  # type: ignore[misc]  # peewee is untyped
-        except (psycopg2.Error, OSError) as error:
-            raise self._refusal(error, began) from error
-        conn.pool, conn.age = self, self.age
+        began, errors = self._begin(), []
+        for server in self._servers():
+            try:
+                self._knock(*server)
+                conn = self._open(*server)
+                break
+            except (psycopg2.Error, OSError) as error:
+                errors.append(error)
+        else:
+            raise self._refusal(errors, began) from errors[-1]
+        self._prefer(server)
+        conn.pool, conn.server, conn.age = self, server, self.age
         _prepare(conn)
         return conn
+
+    def _servers(self) -> list[Server]:
+        """Each host and its port; first that of the last connection.
+
+        libpq tries no other host after one that accepts a connection and closes it.
+        """
+        hosts = str(self.connect_params.get("host", "")).split(",")
+        ports = map(int, str(self.connect_params.get("port", 5432)).split(","))
+        return sorted(zip(hosts, ports, strict=True), key=lambda each: each != self.server)
+
+    def _open(self, host: str, port: int) -> Any:
+        at = {"host": host, "port": port} if host else {}
+        conn = self._adapter.connect(self, **{**self.connect_params, **at})
+        conn.autocommit = True
+        return conn
+
+    def _prefer(self, server: Server) -> None:
+        """Idle connections to another server end: this one takes the writes."""
+        if self.server not in (server, _NOWHERE):
+            log.warning("the database is on %s:%s now, not on %s:%s", *server, *self.server)
+            self.age += 1
+        self.server = server
 
     def _begin(self) -> float:
         began = self.breaker.begin()
@@ -124,26 +96,24 @@ class _Opening(PostgresqlDatabase):
             raise DatabaseUnavailable("the database did not answer a moment ago")
         return began
 
-    def _knock(self) -> None:
+    def _knock(self, host: str, port: int) -> None:
         """Finds a host that does not answer, such as a stopped container, in less than a second."""
-        host = self.connect_params.get("host", "")
-        if host and not host.startswith("/") and "," not in host:
-            port = self.connect_params.get("port", 5432)
+        if host and not host.startswith("/"):
             try:
                 socket.create_connection((host, port), _KNOCK_SECONDS).close()
             except OSError as error:
                 raise OSError(f"no connection to {host}: {error}") from error
 
-    def _refusal(self, error: Exception, began: float) -> Exception:
+    def _refusal(self, errors: list[Exception], began: float) -> Exception:
         """A refusal is an answer. When connections have run out, one of ours is free soon."""
-        if "FATAL:" not in str(error):
+        text = "; ".join(map(str, errors))
+        if not (_FULL.search(text) or all("FATAL:" in str(error) for error in errors)):
             self.breaker.failed(began)
-        else:
-            self.breaker.answered()
-            if self._in_use and _FULL.search(str(error)):
-                full: Exception = MaxConnectionsExceeded(str(error))
-                return full
-        return DatabaseUnavailable(str(error))
+            return DatabaseUnavailable(text)
+        self.breaker.answered()
+        if self._in_use and _FULL.search(text):
+            return MaxConnectionsExceeded(text)  # type: ignore[no-any-return]
+        return DatabaseUnavailable(text)
 
 
 def _prepare(conn: Connection) -> None:
@@ -156,15 +126,20 @@ def _prepare(conn: Connection) -> None:
             "createdb -E UTF8 -T template0",
             "its encoding is not UTF8",
         )
-    conn.cursor().execute(_OWN_SETTINGS)
+    mine = conn.cursor()
+    mine.execute(OWN_SETTINGS)
+    if not mine.fetchall():
+        options = conn.pool.connect_params.get("options", "")
+        conn.beginnings = beginnings(options, conn.server_version)
 
 
 class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the pool is untyped
     """After a timeout one thread at a time finds out whether the server answers again."""
 
     def __init__(self, database: Any, **options: Any) -> None:
-        self.age = 0
-        self.breaker = Breaker(_PAUSE_SECONDS, CONNECT_SECONDS + _PAUSE_SECONDS)
+        self.age, self.server = 0, _NOWHERE
+        longest = CONNECT_SECONDS * (1 + str(options.get("host", "")).count(","))
+        self.breaker = Breaker(_PAUSE_SECONDS, longest + _PAUSE_SECONDS)
         super().__init__(database, connection_factory=Connection, cursor_factory=Cursor, **options)
 
     def connect(self, reuse_if_open: bool = False) -> Any:
@@ -186,9 +161,14 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
         conn = self._of_thread()
         conn.unsent += (conn.cursor().mogrify(sql, values),)
 
-    def timed_out(self, began: float) -> None:
-        """A statement that began then had no answer; idle connections are not used again."""
-        if self.breaker.failed(began, watched=True):
+    def timed_out(self, conn: Connection, began: float) -> None:
+        """A statement that began then had no answer."""
+        self.breaker.failed(began, watched=True)
+        self.renew(conn)
+
+    def renew(self, conn: Connection) -> None:
+        """Ends idle connections as old as this one: its server is gone, or takes no writes."""
+        if conn.age == self.age:
             self.age += 1
 
     def _is_closed(self, conn: Any) -> bool:
@@ -200,15 +180,26 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""
-        found: Any = self.execute_sql(_TROUBLE, [MISSING])  # type: ignore[no-untyped-call]
-        return str(found.fetchone()[0] or "")
+        found: Any = self.execute_sql(_TROUBLE, [READ_ONLY, MISSING])  # type: ignore[no-untyped-call]
+        why = str(found.fetchone()[0] or "")
+        if why == READ_ONLY:
+            self.renew(self._of_thread())
+        return why
+
+    def is_pooled(self) -> bool:
+        """Whether a pooler is between this thread's connection and PostgreSQL."""
+        return self._of_thread().beginnings is not DIRECT
 
     def look_for_damage(self) -> None:
         """Reading everything would take too long here; the server says where it meets damage."""
 
     def lift_timeouts(self, lifted: bool) -> None:
         """Lifts the statement and lock timeouts of this thread's connection, or restores them."""
-        self._of_thread().no_timeouts = lifted
+        conn = self._of_thread()
+        conn.no_timeouts = lifted
+        if conn.beginnings is not DIRECT:
+            if not conn.is_between_transactions():
+                self.execute_sql(conn.settings().decode())  # type: ignore[no-untyped-call]
+            return
         verb = "SET {} = 0" if lifted else "RESET {}"
-        both = "; ".join(verb.format(name) for name in ("statement_timeout", "lock_timeout"))
-        self.execute_sql(both)  # type: ignore[no-untyped-call]
+        self.execute_sql("; ".join(map(verb.format, TIMEOUTS)))  # type: ignore[no-untyped-call]

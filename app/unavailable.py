@@ -38,6 +38,7 @@ class DatabaseUnusable(DatabaseUnavailable):
 
 DAMAGED, FULL, FAILING = "it is damaged", "its disk is full", "its disk fails"
 MISSING = "tables are missing"
+READ_ONLY = "it is read only"
 _FOUND_BY_WRITING = {DAMAGED, FULL, FAILING}
 
 # SQLSTATEs, by class or whole (https://www.postgresql.org/docs/current/errcodes-appendix.html)
@@ -54,7 +55,7 @@ _AGAIN = (
     "XX",  # the server's internal errors; XX001 and XX002 are damage
 )
 _REFUSES = {
-    "25006": "it is read only",
+    "25006": READ_ONLY,
     "42501": "no permission",
     "42P01": MISSING,  # it came back without what was in it
     "3F000": MISSING,
@@ -76,7 +77,7 @@ _SQLITE_AGAIN = {
 _SQLITE_REFUSES = {
     sqlite3.SQLITE_PERM: "no permission",
     sqlite3.SQLITE_AUTH: "no permission",
-    sqlite3.SQLITE_READONLY: "it is read only",
+    sqlite3.SQLITE_READONLY: READ_ONLY,
     sqlite3.SQLITE_IOERR: FAILING,
     sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_FULL: FULL,

@@ -48,9 +48,14 @@ class Watch:
             self._ran += min(time.monotonic() - before, 2 * _LOOK_SECONDS)
             with self._lock:
                 for ran, began, conn in self._running.values():
-                    if self._ran - ran > _TIMEOUT_SECONDS and not conn.no_timeouts:
-                        conn.pool.timed_out(began)
+                    if self._ran - ran > _TIMEOUT_SECONDS and not _may_take_longer(conn):
+                        conn.pool.timed_out(conn, began)
                         _cut(conn)
+
+
+def _may_take_longer(conn: Any) -> bool:
+    """A server that writes no longer go to may never answer."""
+    return bool(conn.no_timeouts and conn.server == conn.pool.server)
 
 
 def _cut(conn: Any) -> None:

@@ -55,7 +55,7 @@ class Server:
 
     def options(self) -> dict[str, Any]:
         """How its process is started."""
-        return {"cwd": self.folder, **_as_nobody()}
+        return {"cwd": self.folder, **as_nobody()}
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -125,8 +125,11 @@ class Postgres(Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self.programs = _postgres_programs()
-        _give_to_nobody(self.folder)
+        self.programs = postgres_programs()
+        give_to_nobody(self.folder)
+        self._make()
+
+    def _make(self) -> None:
         initdb = [
             f"{self.programs}/initdb",
             "-D",
@@ -138,7 +141,7 @@ class Postgres(Server):
             "UTF8",
             "--no-sync",
         ]
-        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **_as_nobody())
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **as_nobody())
 
     @property
     def url(self) -> str:
@@ -207,7 +210,7 @@ class Redis(Server):
         self.program = shutil.which("redis-server")
         if self.program is None:
             raise Missing("redis-server is not installed: apt-get install redis-server")
-        _give_to_nobody(self.folder)
+        give_to_nobody(self.folder)
 
     @property
     def url(self) -> str:
@@ -300,7 +303,7 @@ class Silent:
         self._socket.close()
 
 
-def _postgres_programs() -> str:
+def postgres_programs() -> str:
     folders = sorted(
         glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda path: int(path.split("/")[4])
     )
@@ -310,11 +313,11 @@ def _postgres_programs() -> str:
     return str(Path(found).parent)
 
 
-def _as_nobody() -> dict[str, Any]:
+def as_nobody() -> dict[str, Any]:
     """PostgreSQL refuses to run as root; as anybody else it is us."""
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def _give_to_nobody(folder: Path) -> None:
+def give_to_nobody(folder: Path) -> None:
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody", "nogroup")

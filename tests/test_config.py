@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.config import ConfigError, Settings, metrics_directory
+from app.database import connect
 
 from_env = Settings.from_env
 
@@ -101,6 +102,38 @@ def test_an_address_that_leads_nowhere_is_refused_without_being_repeated(
 )
 def test_an_address_that_leads_somewhere_is_taken_as_it_is(name: str, value: str) -> None:
     assert getattr(from_env({name: value}), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://u:hemlig@h1,,h3/d", "host 2 of 3 has no name"),
+        ("postgresql://u:hemlig@h1:5432,h2:0/d", "host 2 of 2 or its port (1 to 65535)"),
+        ("postgresql://u:hemlig@h1:54321234,h2/d", "host 1 of 2 or its port (1 to 65535)"),
+        ("postgresql://u:hemlig@h1,h2:x/d", "host 2 of 2 or its port (1 to 65535)"),
+        ("postgresql://h1,h2/d?target_session_attrs=standby", "target_session_attrs must be one"),
+        ("postgresql://h1/d?target_session=any", "there is no option target_session"),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_hosts_is_said_without_the_password(
+    url: str, why: str
+) -> None:
+    (problem,) = problems_of(DATABASE_URL=url)
+    assert why in problem
+    assert "hemlig" not in problem
+
+
+def test_several_hosts_are_taken_as_they_are_and_the_one_that_takes_writes_is_wanted() -> None:
+    url = "postgresql+pool://ada:s%2Fe,k@h1:5433,h2,[::1]:5434/holdfast?max_connections=5"
+    settings = from_env({"DATABASE_URL": url})
+    assert settings.secrets == ("s%2Fe,k", "s/e,k")
+    options = connect(settings.database_url).connect_params
+    assert (options["host"], options["port"]) == ("h1,h2,::1", "5433,5432,5434")
+    assert (options["target_session_attrs"], options["password"]) == ("read-write", "s/e,k")
+    single = connect("postgresql://h1/d?target_session_attrs=primary").connect_params
+    assert single["target_session_attrs"] == "primary"
+    parts = {"DATABASE_HOST": "db1,db2", "DATABASE_PORT": "6432"}
+    assert "@db1:6432,db2:6432/" in from_env(parts).database_url
 
 
 def test_the_front_is_switched_off_by_its_former_name_too_and_its_own_name_wins() -> None:

@@ -146,7 +146,7 @@ def _require_columns(file: File, kind: Kind) -> None:
 
 def _run(pairs: Sequence[tuple[File, FileReport]], options: Options) -> staging.Notes:
     begin, end = database.dialect().staging
-    with database.without_timeouts(), ExitStack() as tables:
+    with database.without_timeouts(), database.one_session(), ExitStack() as tables:
         tables.callback(database.clean_up, *staging.DROP)
         staging.create()
         with ExitStack() as transaction:

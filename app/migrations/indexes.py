@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 from peewee import PeeweeException
 
-from app.database import DatabaseUnavailable, clean_up, db, dialect, released, without_timeouts
+from app.database import DatabaseUnavailable, db, dialect, released, without_timeouts
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +39,20 @@ def build() -> list[str]:
     """
     if not missing():
         return []
-    with released(), without_timeouts():
-        if not _found(f"SELECT 1 WHERE pg_try_advisory_lock({_KEY})"):
+    # A lock of this transaction, and no transaction for the work: PostgreSQL refuses one.
+    with ThreadPoolExecutor(1) as beside, released(), without_timeouts(), db.atomic():
+        if not _found(f"SELECT 1 WHERE pg_try_advisory_xact_lock({_KEY})"):
             return []
-        try:
-            names = missing()
-            for name in names:
-                db.execute_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # was interrupted
-                db.execute_sql(f"CREATE INDEX CONCURRENTLY {name} ON {INDEXES[name]}")
-            return names
-        finally:
-            clean_up(f"SELECT pg_advisory_unlock({_KEY})")
+        return beside.submit(_build_missing).result()
+
+
+def _build_missing() -> list[str]:
+    with released(), without_timeouts():
+        names = missing()
+        for name in names:
+            db.execute_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # was interrupted
+            db.execute_sql(f"CREATE INDEX CONCURRENTLY {name} ON {INDEXES[name]}")
+        return names
 
 
 def build_in_background() -> None:

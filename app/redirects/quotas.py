@@ -7,9 +7,9 @@ import socket
 from collections import defaultdict
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from app import metrics
+from app.addresses import password_of
 from app.config import Settings
 from app.redirects.connection import RedisUnavailable, Script, redis_connection
 from app.redirects.windows import SLICES, Refused, Windows
@@ -93,7 +93,7 @@ class Quotas:
         self.wrong_codes = policy("wrong-codes", settings.limit_wrong_codes)
         self._windows.clear()
         urls = settings.database_url, settings.redis_url
-        passwords = "\n".join(urlsplit(url).password or "" for url in urls)
+        passwords = "\n".join(map(password_of, urls))
         self._secret = hashlib.sha256(passwords.encode()).digest()
         for each in (wrong_keys, wrong_codes):
             each.forget()

@@ -111,6 +111,11 @@ def _run(name: str, *arguments: str) -> None:
             f"{name} is not installed (Debian: postgresql-client); "
             "in the Compose stack, use deploy/backup.sh and deploy/restore.sh"
         )
+    if db.obj.is_pooled():
+        raise Refused(
+            "DATABASE_URL leads through a connection pooler, where this would change the sessions "
+            "of others: give it the address of PostgreSQL itself (docs/high-availability.md)"
+        )
     server = {
         name: value
         for name, value in db.obj.connect_params.items()
