@@ -92,7 +92,8 @@ drill: $(VENV)/development ## break one thing at a time under load (NAMES="redis
 
 drill-archive: $(VENV)/development $(VENV)/s3 ## restore to a moment from an archive in S3, ROUNDS=3 (needs pgbackrest)
 	$(BIN)/python -m tests.drills.archiving
-drill-ha: $(VENV)/development $(VENV)/ha ## lose PostgreSQL's leader in four ways under load (needs etcd; ROUNDS=1 ONLY="frozen")
+
+drill-ha: $(VENV)/development $(VENV)/ha ## lose PostgreSQL's leader in four ways under load (ROUNDS=3 ONLY=frozen VIA=haproxy or pgbouncer)
 	$(BIN)/python -m tests.drills.failover
 
 lint-stack: $(VENV)/development $(VENV)/kubernetes ## check Dockerfile, Compose, Kubernetes, Nginx, Prometheus, workflows, shell scripts
@@ -176,6 +177,7 @@ $(VENV)/browser: requirements-browser.lock | $(BIN)/holdfast
 
 $(VENV)/s3: requirements-s3.lock | $(BIN)/holdfast
 	$(call install,requirements-s3.lock)
+
 # Two packages come as source only; setuptools, which this lock has too, builds them.
 SOURCES := python-etcd ydiff
 $(VENV)/ha: requirements-ha.lock | $(BIN)/holdfast

@@ -80,7 +80,7 @@ class Etcd(Server):
 class Node(Server):
     """A machine: Patroni with its PostgreSQL, and the network between it and all others.
 
-    `port` is PostgreSQL's as the others see it.
+    `port` is PostgreSQL's as the others see it, `rest_port` Patroni's.
     """
 
     def __init__(self, name: str, scope: str, etcds: list[Etcd]) -> None:
@@ -88,9 +88,10 @@ class Node(Server):
         self.name, self.scope = name, scope
         self.programs, self.python = postgres_programs(), need_patroni()
         self._postgres, self.rest = self.port, free_port()
-        inbound = Relay(self._postgres)
+        inbound, told = Relay(self._postgres), Relay(self.rest)
         outbound = [Relay(etcd.port) for etcd in etcds]
-        self.port, self.network = inbound.port, [inbound, *outbound]
+        self.network = [inbound, told, *outbound]
+        self.port, self.rest_port = inbound.port, told.port
         (self.folder / "patroni.yml").write_text(yaml.safe_dump(self._settings(outbound)))
         (self.folder / "home").mkdir()
         for path in (self.folder, self.folder / "home"):
@@ -103,8 +104,14 @@ class Node(Server):
         return {
             "name": self.name,
             "scope": self.scope,
-            "restapi": {"listen": f"127.0.0.1:{self.rest}"},
-            "etcd3": {"hosts": [f"127.0.0.1:{relay.port}" for relay in outbound]},
+            "restapi": {
+                "listen": f"127.0.0.1:{self.rest}",
+                "connect_address": f"127.0.0.1:{self.rest_port}",
+            },
+            "etcd3": {
+                "hosts": [f"127.0.0.1:{relay.port}" for relay in outbound],
+                "use_proxies": True,  # else it asks etcd where its members are, past the relays
+            },
             "bootstrap": {"dcs": _DCS, "initdb": [{"encoding": "UTF8"}, "no-sync"]},
             "postgresql": {
                 "listen": f"127.0.0.1:{self._postgres}",

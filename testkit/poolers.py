@@ -22,11 +22,26 @@ max_client_conn = 500
 ignore_startup_parameters = options
 """
 
+_CFG = """
+global
+    maxconn 1000
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout check 2s
+    timeout client 30m
+    timeout server 30m
+listen postgres
+    bind 127.0.0.1:{port}
+    option httpchk GET /primary
+    http-check expect status 200
+    default-server inter 1s fall 3 rise 1 on-marked-down shutdown-sessions"""
+
 
 class PgBouncer(Server):
     """PgBouncer in transaction mode before `postgres`, whose databases have the same names."""
 
-    def __init__(self, postgres: Postgres, size: int = 20) -> None:
+    def __init__(self, postgres: Postgres | HAProxy, size: int = 20) -> None:
         super().__init__()
         self.program, self.postgres = need("pgbouncer", "pgbouncer"), postgres
         self._file = self.folder / "pgbouncer.ini"
@@ -41,11 +56,39 @@ class PgBouncer(Server):
         return [self.program, str(self._file)]
 
     def answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), HANGS_SECONDS).close()
-        except OSError:
-            return False
-        return True
+        return _accepts(self.port)
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), HANGS_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+class HAProxy(Server):
+    """HAProxy before PostgreSQL of which Patroni says that it leads: `nodes` are both ports."""
+
+    def __init__(self, nodes: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.program, self._file = need("haproxy", "haproxy"), self.folder / "haproxy.cfg"
+        servers = [
+            f"    server n{number} 127.0.0.1:{port} check port {rest}"
+            for number, (port, rest) in enumerate(nodes)
+        ]
+        self._file.write_text("\n".join([_CFG.format(port=self.port), *servers, ""]))
+        give_to_nobody(self.folder)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://holdfast@127.0.0.1:{self.port}/holdfast"
+
+    def command(self) -> list[str]:
+        return [self.program, "-db", "-f", str(self._file)]
+
+    def answers(self) -> bool:
+        return _accepts(self.port)
 
 
 class Standby(Postgres):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
+import psycopg2
 import pytest
 import redis
 
@@ -46,7 +47,17 @@ def pair() -> Iterator[Pair]:
         standby = Standby(primary)
         cleanup.callback(standby.destroy)
         standby.start()
+        sql(primary.url, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+        sql(primary.url, "SELECT pg_reload_conf()")
+        wait_for(lambda: is_synchronous(primary.url), what="the synchronous standby")
         yield Pair(primary, standby)
+
+
+def is_synchronous(url: str) -> bool:
+    with closing(psycopg2.connect(url.replace("+pool", ""))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+        return cursor.fetchone() is not None
 
 
 def create(api: Api, number: int = 1) -> int:
@@ -79,13 +90,16 @@ def test_the_host_that_takes_writes_is_found_and_after_its_death_the_promoted_on
 def test_a_host_that_hangs_up_and_one_that_is_silent_are_passed_over(
     bound: Bound, postgres_server: Postgres
 ) -> None:
-    with Silent() as silent, socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangsUp) as closing:
-        threading.Thread(target=closing.serve_forever, daemon=True).start()
-        hosts = [f"127.0.0.1:{port}" for port in (closing.server_address[1], silent.port)]
+    with (
+        Silent() as silent,
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangsUp) as hanging_up,
+    ):
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        hosts = [f"127.0.0.1:{port}" for port in (proxy.server_address[1], silent.port)]
         hosts.append(f"127.0.0.1:{postgres_server.port}")
         api = bound(database_url=f"postgresql://holdfast@{','.join(hosts)}/holdfast", redis_url="")
         assert create(api) == 201
-        closing.shutdown()
+        proxy.shutdown()
 
 
 class HangsUp(socketserver.BaseRequestHandler):

@@ -17,6 +17,7 @@ import redis
 
 from testkit.load import Client
 from testkit.patroni import LOOP_WAIT, TTL, Cluster, Node
+from testkit.poolers import HAProxy, PgBouncer
 from testkit.rollups import miscounted
 from testkit.servers import App, ClickWorker, Missing, Redis, Server, wait_for
 from tests.drills.counted import Line, table
@@ -24,6 +25,7 @@ from tests.stack.load import Steady
 
 ROUNDS = int(os.environ.get("ROUNDS", "1"))
 ONLY = os.environ.get("ONLY", "")  # the lines whose names contain this
+VIA = os.environ.get("VIA", "")  # haproxy, or pgbouncer before it; else libpq's list of hosts
 LINKS, REDIRECTS_PER_SECOND, WRITERS = 100, 50, 5
 _CALM_SECONDS, _LONGEST_SECONDS = 5, 300
 _TAKEN_OVER = TTL + 2 * LOOP_WAIT + 10  # the key runs out, the standby sees it and is promoted
@@ -31,6 +33,12 @@ _STORED = (
     "SELECT details::json->>'user_agent', count(*) FROM events WHERE event_type = 'clicked'"
     " AND details LIKE %s GROUP BY 1"
 )
+
+_BETWEEN = {
+    "": "Holdfast has the list of all servers:",
+    "haproxy": "Holdfast has HAProxy's address:",
+    "pgbouncer": "Holdfast has PgBouncer's address (transaction mode), and that HAProxy's:",
+}
 
 
 class Writes:
@@ -80,12 +88,22 @@ class Installation:
         self.redis = Redis()
         _start(cleanup, self.redis)
         self.cluster = Cluster(cleanup)
-        environ = {"DATABASE_URL": self.cluster.url, "REDIS_URL": self.redis.url}
+        environ = {"DATABASE_URL": self._url(cleanup), "REDIS_URL": self.redis.url}
         self.app, self.worker = App(**environ), ClickWorker(**environ)
         _start(cleanup, self.app, self.worker)
         with closing(Client(self.app.port)) as client:
             bodies = [{"original_url": f"https://example.com/{n}"} for n in range(LINKS)]
             self.codes = [client.json("POST", "/urls", body)["short_code"] for body in bodies]
+
+    def _url(self, cleanup: ExitStack) -> str:
+        if not VIA:
+            return self.cluster.url
+        between: Any = HAProxy([(node.port, node.rest_port) for node in self.cluster.nodes])
+        _start(cleanup, between)
+        if VIA == "pgbouncer":
+            between = PgBouncer(between)
+            _start(cleanup, between)
+        return str(between.url)
 
     def query(self, sql: str, *values: str) -> list[Any]:
         url = f"{self.cluster.url}?target_session_attrs=read-write"
@@ -190,7 +208,7 @@ def main() -> int:
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 1
-    print(table(lines))
+    print(f"{_BETWEEN[VIA]}\n\n{table(lines)}")
     return int(not all(line.as_expected() for line in lines))
 
 
