@@ -92,7 +92,7 @@ def test_a_host_that_hangs_up_and_one_that_is_silent_are_passed_over(
 ) -> None:
     with (
         Silent() as silent,
-        socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangsUp) as hanging_up,
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangsUp) as proxy,
     ):
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         hosts = [f"127.0.0.1:{port}" for port in (proxy.server_address[1], silent.port)]
