@@ -41,8 +41,8 @@ def _page(
     status: int = 200,
 ) -> Response:
     """The page; `given` is what a form holds that was refused because of `errors`."""
-    asked = statistics.asked(StatsQuery, url_id)
-    found = stats.of_url(url_id, asked.query)
+    asked = statistics.asked(StatsQuery)
+    found = stats.of_url(url_id, asked.query, asked.whole)
     url = found["url"]
     link = show_url(url, base_url())
     return show(
@@ -58,7 +58,7 @@ def _page(
         labels=history.LABELS,
         history=history.shown(url, request.args.get("versions", "1")),
         clicks=_clicks(url),
-        **statistics.context(asked, found),
+        stats=statistics.context(asked, found),
     )
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterator
+from contextvars import copy_context
+from functools import partial, wraps
+from itertools import chain
 from typing import Any
 
 from flask import Flask, Response, current_app, redirect, render_template, request
 
 from app.access import caller
+from app.database import released
 from app.errors import ApiError, prefers_html
 from app.exposure import exposure
 from app.pages import assets, zones
 from app.pages.declaring import View
 from app.pages.operator import operator
+from app.routes.downloads import sent_in_pieces
 from app.routes.gate import may
 from app.routes.inputs import base_url
 from app.version import VERSION
 
 _REPLACED = "holdfast-pages"
+_PAUSE = "\f"
 
 
 def install(app: Flask) -> None:
@@ -30,7 +36,7 @@ def replace(app: Flask, endpoint: str, shown: View) -> None:
     """Browsers get the page `shown` at the address of an endpoint of the API."""
     api: Any = app.view_functions[endpoint]
 
-    @functools.wraps(api)
+    @wraps(api)
     def answer(**arguments: Any) -> Any:
         view = shown if prefers_html() else api
         response = current_app.make_response(view(**arguments))
@@ -45,6 +51,24 @@ def show(template: str, code: int = 200, /, **context: Any) -> Response:
     """A page that no cache keeps: what it shows is the caller's."""
     text = render_template(template, **context)
     return Response(text, code, headers={"Cache-Control": "private, no-store"})
+
+
+def streamed(template: str, **context: Any) -> Response:
+    """As `show`, for a page that takes long: what stands before `{{ pause }}` is sent at once.
+
+    The rest is made on any thread, as what this one knows: the request, its caller, the settings.
+    """
+    current_app.update_template_context(context)
+    made = current_app.jinja_env.get_template(template).generate(context, pause=_PAUSE)
+    before = "".join(iter(partial(next, made), _PAUSE))
+    rest = map(copy_context().run, (_rest_of,), (made,))
+    response = Response(chain((before,), rest), headers={"Cache-Control": "private, no-store"})
+    return sent_in_pieces(response)
+
+
+def _rest_of(made: Iterator[str]) -> str:
+    with released():
+        return "".join(made)
 
 
 def go(path: str) -> Response:

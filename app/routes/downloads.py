@@ -16,6 +16,11 @@ def csv_file(name: str, pieces: Iterator[bytes]) -> Response:
     first = list(islice(pieces, 2))
     response = Response(chain(first, pieces), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    response.headers["X-Accel-Buffering"] = "no"  # Nginx would write it to disk first
+    return sent_in_pieces(response)
+
+
+def sent_in_pieces(response: Response) -> Response:
+    """Each piece is sent as soon as it is made."""
+    response.headers["X-Accel-Buffering"] = "no"  # Nginx would wait, and write much to disk
     request.environ["asgi.streams"] = True
     return response

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from app.pages import charts
@@ -159,3 +162,47 @@ def test_keys_see_the_statistics_of_their_links_only(
         assert shown["People"] == people
         assert ("Visits that led to no link" in shown) == sees_all
     assert client.get("/overview", headers=BROWSER).status_code == 401
+
+
+# ---- pages that take long ----
+
+
+@pytest.mark.parametrize("query", ["tag=spring", "user_id=1", "tag=none"])
+def test_what_is_known_at_once_is_sent_before_the_clicks_are_counted(
+    client: FlaskClient, api: Api, query: str
+) -> None:
+    some_clicks(api)
+    answer = client.get(f"/overview?{query}", headers=BROWSER, buffered=False)
+    first, rest = (piece.decode() for piece in answer.iter_encoded())
+    assert "are being counted" in first
+    assert '<section class="card" aria-labelledby="clicks">' not in first
+    assert '<section class="card" aria-labelledby="clicks">' in rest
+    assert answer.headers["X-Accel-Buffering"] == "no"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+    assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_what_comes_later_is_for_the_caller_on_whichever_thread_it_is_made(
+    app: Flask, api: Api, given_with: Callable[..., None]
+) -> None:
+    urls = [api.url(tags=["spring"], user_id=api.user(name)["id"]) for name in ("ada", "bob")]
+    for url in urls:
+        follow(api, url)
+    given_with(auth="on")
+    key = bearer(secret_of("read", user_id=urls[0]["user_id"]))
+    answer = app.test_client().get("/overview?tag=spring", headers={**BROWSER, **key})
+    pieces = answer.iter_encoded()
+    first = next(pieces)
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(b"".join, pieces).result()
+    assert figures(section((first + rest).decode(), "clicks"))["People"] == 1
+
+
+def test_a_database_that_goes_while_clicks_are_counted_is_told(bound: Any, tmp_path: Any) -> None:
+    api = bound(database_url=f"sqlite:///{tmp_path}/gone.db", redis_url="")
+    answer = api.client.get("/overview?tag=spring", headers=BROWSER)
+    pieces = answer.iter_encoded()
+    next(pieces)
+    with sqlite3.connect(tmp_path / "gone.db") as broken:
+        broken.execute("ALTER TABLE click_days RENAME TO elsewhere")
+    assert b"The database does not answer" in b"".join(pieces)
