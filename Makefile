@@ -14,7 +14,7 @@ endef
 .PHONY: help run
 .PHONY: test test-services browser lint format schemathesis clients lock
 .PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-ha drill-archive lint-stack dashboards rules kube-try
-.PHONY: bench bench-endpoints bench-compare bench-lists bench-import bench-kills bench-guesses bench-endurance bench-growth bench-capacity bench-upgrade explain load
+.PHONY: bench bench-endpoints bench-compare bench-lists bench-pages bench-import bench-kills bench-guesses bench-endurance bench-growth bench-capacity bench-upgrade explain load
 
 ##@ Start
 
@@ -121,6 +121,9 @@ bench-compare: $(VENV)/development ## CPU time of every endpoint beside OLD=<com
 
 bench-lists: $(VENV)/development ## CPU time of the lists beside plain Flask answering the same bytes
 	$(BIN)/python -m benchmarks.lists
+
+bench-pages: $(VENV)/development ## server time and size of every page with LINKS=100000
+	$(BIN)/python -m benchmarks.pages
 
 bench-import: $(VENV)/development ## rows per second of both imports beside plain COPY
 	$(BIN)/python -m testkit.with_services $(BIN)/python -m benchmarks.imports
