@@ -28,7 +28,7 @@ was a click.
 
 
 IDLE_SECONDS = 60
-"""The server ends a connection that was idle for 75 s, as it may while a busy machine is slow."""
+"""For how long a connection may be idle and be used again. The server closes it after 75 s."""
 
 Answer = tuple[int, str, bytes]
 
@@ -36,7 +36,7 @@ Answer = tuple[int, str, bytes]
 class Client:
     """One keep-alive connection, opened again when it breaks, and after IDLE_SECONDS.
 
-    A patient one sends again what was answered with 503, and counts that in `refused`.
+    A patient client repeats a request that was answered with 503, and counts it in `refused`.
     """
 
     def __init__(self, port: int, *, patient: bool = False) -> None:

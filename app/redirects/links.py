@@ -137,7 +137,7 @@ class Cache:
             return False
 
     def put_new(self, rows: Sequence[Any]) -> None:
-        """Caches new links after the commit, as bans are then; none when that cannot be told."""
+        """Caches new links after the commit, with the bans of that moment; none without them."""
         if db.in_transaction():
             db.after_commit(partial(self.put_new, rows))
         elif redis_connection.url:

@@ -36,7 +36,11 @@ def may_follow(scope: Scope) -> bool:
 
 @dataclass(slots=True)
 class CodeRequest:
-    """`said`: the headers that matter; those that come twice in one. `reply`: of Redis."""
+    """A GET of what may be a short code, while Redis is asked for it and afterwards.
+
+    `said`: the headers that matter, by name in lower case; a header that comes twice has its
+    values joined by a comma. `reply`: what follow.lua returns for the code.
+    """
 
     scope: Scope
     address: str
