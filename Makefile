@@ -13,7 +13,7 @@ endef
 .DEFAULT_GOAL := help
 .PHONY: help run
 .PHONY: test test-services browser lint format schemathesis clients lock
-.PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-ha drill-archive lint-stack dashboards rules kube-try
+.PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-ha drill-archive lint-stack dashboards rules kube-try kube-test
 .PHONY: bench bench-endpoints bench-compare bench-lists bench-pages bench-import bench-kills bench-guesses bench-endurance bench-growth bench-capacity bench-upgrade explain load
 
 ##@ Start
@@ -107,6 +107,9 @@ rules: $(VENV)/development ## write the rules for Kubernetes anew from those of 
 
 kube-try: ## from a cluster (kubectl's current one) to a followed link (IMAGE=holdfast:latest)
 	deploy/kubernetes/try.sh $(IMAGE)
+
+kube-test: $(VENV)/development $(VENV)/kubernetes ## check every promise about Kubernetes on a cluster to test with (KUBE_LOAD=kube-load)
+	$(BIN)/python -m tests.kubernetes.run
 
 ##@ Measure
 

@@ -14,6 +14,7 @@ import yaml
 
 from app.__main__ import main
 from monitoring import kubernetes_rules
+from tests.kubernetes.run import is_for_tests
 from tests.test_stack_files import COMPOSE, ROOT, readable_by_the_application
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -226,3 +227,10 @@ def test_old_names_of_interfaces_are_those_of_kubernetes_1_20() -> None:
         "PodDisruptionBudget": "policy/v1beta1",
         "CronJob": "batch/v1beta1",
     }
+
+
+def test_a_test_deletes_nothing_on_a_cluster_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBE_CONTEXT", raising=False)
+    assert is_for_tests("https://127.0.0.1:6443")
+    assert not is_for_tests("https://192.0.2.1:6443")
+    assert not is_for_tests("https://cluster.invalid")

@@ -73,7 +73,9 @@ def _check(report: Report, stack: Stack, alerts: Alerts) -> None:
         lambda: _meanwhile(report, stack),
     )
     report.heading("the contract through Nginx, with three replicas")
-    report.step("the suite's tests that speak only HTTP", _contract, stack)
+    report.step(
+        "the suite's tests that speak only HTTP", contract, stack.url(), stack.test_servers()
+    )
     replicas.check(report, stack)
     report.heading("faults under load")
     _break(report, Faults(stack, alerts))
@@ -96,10 +98,10 @@ def _break(report: Report, faults: Faults) -> None:
     report.step("the end of every fault was told", faults.alerts.wait_resolved, 120)
 
 
-def _contract(stack: Stack) -> str:
+def contract(url: str, servers: dict[str, str], *left_out: str) -> str:
     """As the suite runs them in the process, but over HTTP.
 
-    What needs the inside of the process is left out.
+    What needs the inside of the process is left out, and what `left_out` names.
     """
     options = [
         "--no-cov",
@@ -110,10 +112,11 @@ def _contract(stack: Stack) -> str:
         "no:cacheprovider",
         "-m",
         "not services",
+        *(f"--deselect={test}" for test in left_out),
     ]
     return _run(
         ["-m", "pytest", *options, *_CONTRACT],
-        {"HOLDFAST_URL": stack.url(), **stack.test_servers()},
+        {"HOLDFAST_URL": url, **servers},
     )
 
 
