@@ -12,8 +12,8 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help run
-.PHONY: test test-services browser lint format schemathesis clients lock
-.PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-ha drill-archive lint-stack dashboards rules kube-try kube-test
+.PHONY: test test-services test-upgrade browser lint format schemathesis clients lock
+.PHONY: stack stack-down backup restore stack-test stack-swarm drill drill-ha drill-archive drill-canary lint-stack dashboards rules kube-try kube-test
 .PHONY: bench bench-endpoints bench-compare bench-lists bench-pages bench-import bench-kills bench-guesses bench-endurance bench-growth bench-capacity bench-upgrade explain load
 
 ##@ Start
@@ -33,6 +33,9 @@ test-services: $(VENV)/development ## the same suite on a PostgreSQL and Redis o
 	$(BIN)/python -m testkit.with_services $(BIN)/python -m pytest \
 	  $(if $(TEST_DATABASE_URL)$(TEST_REDIS_URL),,-n 2) -m "services or not services" \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+test-upgrade: $(VENV)/development ## the last release and this tree take turns on one database, under load
+	LINKS=1000 EVENTS=2000 RATE=40 STEADY_SECONDS=2 GOES_BACK=1 $(BIN)/python -m benchmarks.upgrade --last
 
 browser: $(VENV)/development $(VENV)/browser var/browser/node_modules ## every page in a real Chromium; screenshots in var/screenshots (RENEW=1: in docs, too)
 	RENEW=$(RENEW) $(BIN)/python -m pytest -o norecursedirs=".*" --tb=short -n 2 --dist loadgroup tests/browser $(ONLY)
@@ -98,6 +101,9 @@ drill-ha: $(VENV)/development $(VENV)/ha ## lose PostgreSQL's leader in four way
 
 lint-stack: $(VENV)/development $(VENV)/kubernetes ## check Dockerfile, Compose, Kubernetes, Nginx, Prometheus, workflows, shell scripts
 	PATH="$(CURDIR)/$(BIN):$$PATH" deploy/lint.sh
+
+drill-canary: $(VENV)/development ## roll good and bad images out among processes, ROUNDS=3 times; how each is judged
+	$(BIN)/python -m tests.drills.canary
 
 dashboards: $(VENV)/development ## write monitoring/grafana/dashboards anew from monitoring/grafana/build.py
 	$(BIN)/python -m monitoring.grafana.build

@@ -1,5 +1,7 @@
 """Upgrades a large installation under redirects: `make bench-upgrade OLD=<commit>`.
 
+`make test-upgrade`: a small one, from the last release, and back to it.
+
 The old commit's three replicas and worker serve LINKS links and EVENTS events behind Nginx. This
 tree's migrations run meanwhile; then its worker and replicas take their places, one by one.
 """
@@ -21,6 +23,7 @@ import psycopg2
 import redis as redis_client
 
 from benchmarks.compare import checkout
+from benchmarks.releases import last_release
 from benchmarks.rows import ROWS, fill
 from benchmarks.watching import Locks, Visitors
 from testkit.load import Client
@@ -38,7 +41,8 @@ LINKS = int(os.environ.get("LINKS", "1000000"))
 EVENTS = int(os.environ.get("EVENTS", "5000000"))
 RATE = int(os.environ.get("RATE", "200"))
 _HOT = 100  # so many links get half of the redirects
-_STEADY_SECONDS = 10
+_STEADY_SECONDS = float(os.environ.get("STEADY_SECONDS", "10"))
+_GOES_BACK = os.environ.get("GOES_BACK", "")
 _CLICKS = "event_type IN ('clicked', 'click', 'redirect')"
 _COUNTS = f"SELECT (SELECT count(*) FROM events WHERE {_CLICKS}), sum(click_count) FROM urls"
 _LOGGED = re.compile(r"duration: ([\d.]+) ms  statement: (.*?)(?=\n\d{4}-\d\d-\d\d |\Z)", re.DOTALL)
@@ -149,7 +153,7 @@ def _by_migration(statements: list[tuple[float, str]]) -> list[str]:
     return lines
 
 
-def _upgrade(installation: Installation) -> int:
+def _upgrade(installation: Installation, old: Path) -> int:
     """Prints what happened; returns how many redirects failed or were counted wrongly."""
     before = installation.counts()
     earlier = len(installation.statements())
@@ -166,6 +170,10 @@ def _upgrade(installation: Installation) -> int:
         marks.append(time.monotonic())
         time.sleep(_STEADY_SECONDS)
         marks.append(time.monotonic())
+        if _GOES_BACK:
+            installation.replace(old)
+            time.sleep(_STEADY_SECONDS)
+            marks.append(time.monotonic())
     events, counters = (now - then for now, then in zip(installation.counts(), before, strict=True))
     statements = installation.statements()[earlier:]
     print("Migrations:", *_by_migration(statements), sep="\n  ")
@@ -199,13 +207,8 @@ def _slowest(statements: list[tuple[float, str]]) -> list[str]:
 
 
 def _print_phases(visitors: Visitors, marks: list[float]) -> None:
-    names = (
-        "before",
-        "while the migrations ran",
-        "old replicas on the new schema",
-        "while worker and replicas were replaced",
-        "afterwards",
-    )
+    names = ["before", "while the migrations ran", "old replicas on the new schema"]
+    names += ["while worker and replicas were replaced", "afterwards", "the old ones again"]
     print(f"\n{'':42}{'seconds':>9}{'redirects':>11}{'longest ms':>12}")
     for name, began, ended in zip(names, marks, marks[1:], strict=False):
         seconds = [each.seconds for each in visitors.between(began, ended)]
@@ -218,8 +221,12 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("make bench-upgrade OLD=<commit>", file=sys.stderr)
         return 1
+    name, commit = last_release() if sys.argv[1] == "--last" else ("", sys.argv[1])
+    if not commit:
+        print(f"make test-upgrade did not run: this clone does not have {name}")
+        return 0
     with ExitStack() as cleanup:
-        tree = cleanup.enter_context(checkout(sys.argv[1]))
+        tree = cleanup.enter_context(checkout(commit))
         try:
             installation = Installation(cleanup, tree)
         except Missing as missing:
@@ -229,7 +236,7 @@ def main() -> int:
         dsn = f"host=127.0.0.1 port={port} user=holdfast dbname=holdfast"
         seconds = fill(dsn, LINKS, EVENTS, ROWS)
         print(f"{LINKS:,} links and {EVENTS:,} events made in {seconds:,.0f} s", flush=True)
-        return 1 if _upgrade(installation) else 0
+        return 1 if _upgrade(installation, tree) else 0
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ fail() { say "$*" >&2; exit 1; }
 
 # prepare: starts the canary. weigh PERCENT: returns when Nginx gives it to so many. promote: to all. demote: to none, after that.
 # finish: ends the canary. there ARGUMENTS: Python where "$prometheus" and "$relay" are. $all: the track that has the image after promote.
+# scrape: seconds between two scrapes of replicas.
 # shellcheck source=deploy/canary/compose.sh
 . "$platform"
 
-judge() { there - --prometheus "$prometheus" "$@" < "$here/deploy/judge.py"; }
+judge() { there - --prometheus "$prometheus" --scrape "$scrape" "$@" < "$here/deploy/judge.py"; }
 
 # Whatever ends this script early: nobody gets the canary any more.
 leave() {

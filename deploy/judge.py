@@ -24,6 +24,7 @@ _ERRORS, _MISSING = (0.01, 3), (0.01, 5)  # shares, and numbers: fewer may be ch
 _SLOWER = {0.95: (2.0, 0.001), 0.99: (3.0, 0.005)}  # times as slow as stable, and seconds more
 _MEMORY = 1.5, 64e6  # times as much as stable, and bytes more
 _TRAFFIC = 'endpoint!~"ops.show_(health|readiness|metrics)"'
+_UNITS = {"%": 100, "ms": 1000, "MB": 1e-6}
 _REDIRECTS = 'endpoint=~"redirects.follow_(code|url)"'
 
 Series = dict[tuple[tuple[str, str], ...], float]
@@ -31,20 +32,18 @@ Series = dict[tuple[tuple[str, str], ...], float]
 
 
 class Row(NamedTuple):
-    """One figure as text. `verdict`: ok, worse, too few, or - where it cannot be judged yet."""
+    """`texts`: the canary's figure, stable's, the limit. `verdict`: ok, worse, too few; -: none."""
 
     name: str
-    canary: str
-    stable: str
-    limit: str
+    texts: tuple[str, ...]
     verdict: str
 
 
 class Prometheus:
-    """Asks for figures of the replicas that `select` names, such as job="holdfast"."""
+    """Asks for figures of the replicas that `select` names, scraped every `scrape` seconds."""
 
-    def __init__(self, url: str, select: str) -> None:
-        self.url, self.select = url.rstrip("/"), select
+    def __init__(self, url: str, select: str, scrape: int = 5) -> None:
+        self.url, self.select, self.scrape = url.rstrip("/"), select, scrape
 
     def ask(self, query: str, at: float) -> Series:
         """The value of each series at a time in seconds since 1970."""
@@ -52,6 +51,10 @@ class Prometheus:
         with urlopen(f"{self.url}/api/v1/query?{asked}", timeout=5) as answer:
             found = json.load(answer)["data"]["result"]
         return {tuple(each["metric"].items()): float(each["value"][1]) for each in found}
+
+    def last(self, series: str) -> str:
+        """Their newest values, also when a scrape has failed: then there are none at the moment."""
+        return f"last_over_time({series}[{6 * self.scrape}s])"
 
     def grown(self, query: str, since: float, until: float) -> Series:
         """How much each counter has grown; one that began anew counts from 0."""
@@ -74,20 +77,24 @@ class Side(NamedTuple):
 
 def side(prometheus: Prometheus, track: str, since: float, until: float) -> Side:
     of = f'{prometheus.select}, track="{track}"'
-    counted = f"sum by (instance) (http_requests_total{{{of}, {_TRAFFIC}"
-    buckets = f"http_request_duration_seconds_bucket{{{of}, {_REDIRECTS}}}"
+    last = prometheus.last
+    counted, failed = (
+        f"sum by (instance) ({last(f'http_requests_total{{{of}, {_TRAFFIC}{only}}}')})"
+        for only in ("", ', status=~"5.."')
+    )
+    buckets = last(f"http_request_duration_seconds_bucket{{{of}, {_REDIRECTS}}}")
     grown = prometheus.grown(f"sum by (le, instance) ({buckets})", since, until)
     held: dict[float, float] = {}
     for labels, value in grown.items():
         bound = float(dict(labels)["le"])
         held[bound] = held.get(bound, 0.0) + value
-    largest = prometheus.ask(f"max(process_resident_memory_max_bytes{{{of}}})", until)
+    memory = last(f"process_resident_memory_max_bytes{{{of}}}")
     return Side(
-        sum(prometheus.grown(f"{counted}}})", since, until).values()),
-        sum(prometheus.grown(f'{counted}, status=~"5.."}})', since, until).values()),
+        sum(prometheus.grown(counted, since, until).values()),
+        sum(prometheus.grown(failed, since, until).values()),
         held.get(float("inf"), 0.0),
         {each: percentile(held, each) for each in _SLOWER},
-        max(largest.values(), default=0.0),
+        sum(prometheus.ask(f"max({memory})", until).values()),
     )
 
 
@@ -127,42 +134,45 @@ class Judge:
         enough = min(canary.requests, stable.requests) >= self.given.requests
         counts = f"{canary.requests:,.0f}", f"{stable.requests:,.0f}"
         least = f">= {self.given.requests:,}"
-        return Row("requests", *counts, least, "ok" if enough else "too few")
+        return Row("requests", (*counts, least), "ok" if enough else "too few")
 
     def _restarts(self, now: float) -> Row:
         """Starts of processes since the canary began, and replicas that do not answer."""
-        seconds = max(1, int(now - self.given.began))
+        scrape = self.prometheus.scrape
+        seconds = max(2 * scrape, int(now - self.given.began))
         started = f"changes(process_newest_start_seconds{{{self.track}}}[{seconds}s])"
-        silent = f"(1 - max_over_time(up{{{self.track}}}[15s]))"
+        silent = f"(1 - max_over_time(up{{{self.track}}}[{4 * scrape}s]))"
         found = self.prometheus.ask(f"sum({started}) + sum({silent})", now)
         count = sum(found.values())
         verdict = "too few" if not found else "worse" if count else "ok"
-        return Row("restarts", f"{count:.0f}", "-", "0", verdict)
+        return Row("restarts", (f"{count:.0f}", "-", "0"), verdict)
 
     def _missing(self, now: float) -> Row:
         """Clicks that were answered and are not on record, of all since the canary began."""
-        canary = "_canary" if self.given.of == "canary" else ""
-        recorded = (
-            f"sum(clicks_direct_total{{{self.track}}})"
-            f" + max(clicks_drained{canary}_total{{{self.prometheus.select}}})"
-        )
-        lost = f"sum(redirects_total{{{self.track}}}) - ({recorded})"
-        lowest = f"min_over_time(({lost})[10s:1s])"  # a click on its way is not missing
-        known, began = (self.prometheus.ask(lowest, at) for at in (now, self.given.began))
-        counted = f"sum by (instance) (redirects_total{{{self.track}}})"
-        answered = sum(self.prometheus.grown(counted, self.given.began, now).values())
+        asks, given, last = self.prometheus, self.given, self.prometheus.last
+        canary = "_canary" if given.of == "canary" else ""
+        drained = last(f"clicks_drained{canary}_total{{{asks.select}}}")
+        direct = last(f"clicks_direct_total{{{self.track}}}")
+        redirects = last(f"redirects_total{{{self.track}}}")
+        offset = f"sum({redirects}) - sum({direct}) - max({drained})"
+        # A click on its way is not missing: those of all replicas that wait are taken off.
+        lost = f"{offset} - (max({last(f'click_backlog{{{asks.select}}}')}) or vector(0))"
+        window = f"[{max(10, 3 * asks.scrape)}s:1s]"
+        known = asks.ask(f"quantile_over_time(0.5, ({lost}){window})", now)
+        began = asks.ask(f"min_over_time(({offset}){window})", given.began)
+        grown = asks.grown(f"sum by (instance) ({redirects})", given.began, now)
         missing = max(0.0, sum(known.values()) - sum(began.values()))
-        share, (limit, least) = missing / max(1.0, answered), _MISSING
-        is_worse = share > limit and missing >= least
-        verdict = "too few" if not known else "worse" if is_worse else "ok"
-        return Row("clicks missing", _percent(share), "-", _percent(limit), verdict)
+        share, (limit, least) = missing / max(1.0, sum(grown.values())), _MISSING
+        worse = "worse" if share > limit and missing >= least else "ok"
+        verdict = worse if known and began else "too few"
+        return Row("clicks missing", (*_in("%", share), "-", *_in("%", limit)), verdict)
 
 
 def _errors(canary: Side, stable: Side) -> Row:
     share, base = (each.errors / max(1.0, each.requests) for each in (canary, stable))
     limit, least = base + _ERRORS[0], _ERRORS[1]
     verdict = "worse" if share > limit and canary.errors >= least else "ok"
-    return Row("5xx", _percent(share), _percent(base), _percent(limit), verdict)
+    return Row("5xx", _in("%", share, base, limit), verdict)
 
 
 def _slowness(canary: Side, stable: Side, share: float) -> Row:
@@ -171,32 +181,25 @@ def _slowness(canary: Side, stable: Side, share: float) -> Row:
     limit = max(factor * base, base + more)
     is_known = min(canary.redirects, stable.redirects) * (1 - share) >= _TAIL - 1e-9
     verdict = "-" if not is_known else "worse" if seconds > limit else "ok"
-    return Row(f"p{share * 100:.0f}", _ms(seconds), _ms(base), _ms(limit), verdict)
+    return Row(f"p{share * 100:.0f}", _in("ms", seconds, base, limit), verdict)
 
 
 def _memory(canary: Side, stable: Side) -> Row:
     """Of the largest process: a leak shows before it ends one."""
     factor, more = _MEMORY
     limit = max(factor * stable.memory, stable.memory + more)
-    verdict = "worse" if canary.memory > limit else "ok"
-    return Row("memory", _mb(canary.memory), _mb(stable.memory), _mb(limit), verdict)
+    is_known = stable.memory > 0 and canary.memory > 0
+    verdict = "too few" if not is_known else "worse" if canary.memory > limit else "ok"
+    return Row("memory", _in("MB", canary.memory, stable.memory, limit), verdict)
 
 
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %"
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:,.1f} ms"
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:,.0f} MB"
+def _in(unit: str, *values: float) -> tuple[str, ...]:
+    return tuple(f"{value * _UNITS[unit]:,.1f} {unit}" for value in values)
 
 
 def watch(given: argparse.Namespace, say: Callable[[str], None] = print) -> int:
     """Looks every two seconds until it is worse, or the time is over and there is enough."""
-    judge = Judge(Prometheus(given.prometheus, given.select), given)
+    judge = Judge(Prometheus(given.prometheus, given.select, given.scrape), given)
     ends = time.time() + given.seconds
     while True:
         began = time.time()
@@ -219,8 +222,8 @@ def verdict_of(rows: list[Row]) -> int:
 
 
 def table(rows: list[Row]) -> Iterator[str]:
-    for row in (Row("figure", "canary", "stable", "limit", "verdict"), *rows):
-        yield f"{row.name:16}{row.canary:>12}{row.stable:>12}{row.limit:>12}  {row.verdict}"
+    for row in (Row("figure", ("canary", "stable", "limit"), "verdict"), *rows):
+        yield f"{row.name:16}{''.join(f'{text:>12}' for text in row.texts)}  {row.verdict}"
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
@@ -235,6 +238,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--began", type=float, help="when the canary began; --since")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to look")
     parser.add_argument("--patience", type=float, default=0.0, help="seconds more for requests")
+    parser.add_argument("--scrape", type=int, default=5, help="seconds between two scrapes")
     parser.add_argument("--requests", type=int, default=300, help="fewer say nothing")
     given = parser.parse_args(arguments)
     if given.began is None:

@@ -72,6 +72,7 @@ def replica(
         ("clicks_direct_total", own, lambda _: 0, began),
         ("clicks_drained_canary_total", own, lambda s: canary * (rate - lost) * s, began),
         ("clicks_drained_total", own, lambda s: (rate - lost) * s, began),
+        ("click_backlog", own, lambda _: 3, began),
         ("process_newest_start_seconds", own, lambda s: 9 + (restarts and s > 30), began),
         ("process_resident_memory_max_bytes", own, lambda s: 80e6 + leaking * s, began),
         ("up", own, lambda s: 1 if s < 30 else up, began),
@@ -130,7 +131,9 @@ def prometheus(began: int) -> Iterator[Prometheus]:
 
 def rows(prometheus: Prometheus, since: int, *more: str) -> list[judge.Row]:
     given = judge.parsed(["--prometheus", prometheus.url, "--since", str(since), *more])
-    return judge.Judge(judge.Prometheus(prometheus.url, given.select), given).rows(since + SECONDS)
+    return judge.Judge(judge.Prometheus(prometheus.url, given.select, 2), given).rows(
+        since + SECONDS
+    )
 
 
 @pytest.mark.services
@@ -156,8 +159,8 @@ def test_all_replicas_are_compared_with_what_they_were_before(
     since = began + SECONDS // 2
     given = ["--prometheus", prometheus.url, "--since", str(since), "--of", "stable"]
     asked = judge.parsed([*given, "--stable", str(since - 25), str(since)])
-    found = judge.Judge(judge.Prometheus(prometheus.url, asked.select), asked).rows(since + 25)
-    assert [row.canary for row in found[:2]] == [row.stable for row in found[:2]]
+    found = judge.Judge(judge.Prometheus(prometheus.url, asked.select, 2), asked).rows(since + 25)
+    assert all(row.texts[0] == row.texts[1] for row in found[:2])
     assert judge.verdict_of(found) == judge.PASS
 
 

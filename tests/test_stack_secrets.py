@@ -28,6 +28,7 @@ def test_a_container_of_a_swarm_has_its_own_secrets_only() -> None:
         if "secrets" in service
     }
     assert given.pop("alert-relay") == {"discord_webhook_url"}
+    assert given.pop("canary") == OWN_SECRETS["app"]
     assert given == OWN_SECRETS
 
 
@@ -41,7 +42,7 @@ def test_a_container_of_compose_has_its_own_secrets_only() -> None:
     }
     for name, volumes in mounted.items():
         known = set().union(*(given[volume.removeprefix("secrets-")] for volume in volumes))
-        assert known == OWN_SECRETS.get(re.sub(r"^app\d$", "app", name), set()), name
+        assert known == OWN_SECRETS.get(re.sub(r"^app\d$|^canary$", "app", name), set()), name
     assert {_source(volume) for volume in maker["volumes"]} == {"secrets"} | {
         f"secrets-{name}" for name in given
     }
@@ -74,9 +75,9 @@ def test_every_secret_that_a_container_reads_is_one_that_it_has(stack: dict[str,
             for path in _environment(service).values()
             if re.match("/run/(holdfast|secrets)/", path)
         }
-        assert read <= OWN_SECRETS.get(re.sub(r"^app\d$", "app", name), {"discord_webhook_url"}), (
-            name
-        )
+        assert read <= OWN_SECRETS.get(
+            re.sub(r"^app\d$|^canary$", "app", name), {"discord_webhook_url"}
+        ), name
 
 
 @either

@@ -3,6 +3,7 @@
 prometheus=http://prometheus:9090
 relay=http://127.0.0.1:9094
 all=stable
+scrape=2
 
 new() { HOLDFAST_IMAGE=$image docker compose --profile canary --project-directory "$home" -f "$here/docker-compose.yml" "$@"; }
 old() { HOLDFAST_IMAGE=$previous docker compose --project-directory "$home" -f "$home/docker-compose.yml" "$@"; }
