@@ -1,8 +1,9 @@
 """Finds links: the filters, the search and the orders of their lists.
 
 Plain filters in the order of ids or creation walk along an index, at the same cost at any depth.
-A search, or another order, first gathers the rows that match: at most 100,000, so that a request's
-work is bounded; more are refused.
+A search, newest first, looks at the newest 2,000 links: mostly they fill its page. Else it, or
+another order, gathers the rows that match: at most 100,000, so that a request's work is bounded;
+more are refused.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _ORDERS = {
     "clicks": Order("click_count", keyed=False),
     "title": Order("coalesce(lower(title), '')", keyed=False),
 }
+_NEWEST_FIRST = _ORDERS["id"]._replace(descending=True)
+_IS_NEW = """
+id >= (SELECT min(id) FROM (SELECT id FROM urls ORDER BY id DESC LIMIT 2000) AS newest)
+"""
 _CONDITIONS = {
     "user_id": "user_id = ?",
     "short_code": "short_code = ?",
@@ -45,8 +50,18 @@ def page(query: UrlQuery) -> Page:
     if query.q is None and not order.keyed:
         _refuse_many(wanted, "sort")
     elif query.q is not None or not _walks(query, order):
+        if near := _among_newest(wanted, query, order):
+            return near
         first, wanted = _gathered(wanted, query)
     return paging.read(Url, wanted, query, order, first)
+
+
+def _among_newest(wanted: Conditions, query: UrlQuery, order: Order) -> Page | None:
+    """The page of a search, newest first, if the newest links fill it: no others are looked at."""
+    if query.q is None or query.count or order != _NEWEST_FIRST:
+        return None
+    found = paging.read(Url, _matching(query.q), query, order, {**wanted, _IS_NEW: ()})
+    return found if found.more else None
 
 
 def page_of_user(user_id: int, query: ListQuery) -> Page:

@@ -280,3 +280,33 @@ def test_events_are_found_by_time(
 def test_a_bad_time_of_events_is_refused(client: FlaskClient, name: str) -> None:
     refused = check(client.get(f"/events?{name}=noon"), 400)
     assert set(refused.get_json()["errors"]) == {name}
+
+
+@pytest.mark.parametrize("per_page", [1, 2, 3, 50])
+@pytest.mark.parametrize("more", ["", "&is_active=true", "&tag=a", "&q=none"])
+def test_a_search_is_the_same_whether_the_newest_links_fill_its_page(
+    client: FlaskClient, api: Api, monkeypatch: pytest.MonkeyPatch, per_page: int, more: str
+) -> None:
+    for number in range(9):
+        tags = ["a"] if number % 2 else []
+        api.url(title=f"alpha {number}", tags=tags, is_active=number % 3 > 0)
+
+    def pages() -> list[Any]:
+        query = f"/urls?q=alpha&sort=-id&per_page={per_page}{more}"
+        return [client.get(f"{query}&page={page}").json for page in range(1, 10)]
+
+    found = pages()
+    monkeypatch.setattr(finding, "_IS_NEW", finding._IS_NEW.replace("2000", "4"))
+    assert pages() == found
+    monkeypatch.setattr(finding, "_among_newest", lambda *_: None)
+    assert pages() == found
+
+
+def test_a_page_that_the_newest_links_fill_looks_at_no_others(
+    client: FlaskClient, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        api.url(title=f"alpha {number}")
+    monkeypatch.setattr(finding, "MOST", 2)
+    assert client.get("/urls?q=alpha&sort=-id&per_page=2").status_code == 200
+    assert client.get("/urls?q=alpha&sort=-id&per_page=2&page=2").status_code == 400
