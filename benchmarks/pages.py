@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from testkit.stack import Stack
 
 LINKS = int(os.environ.get("LINKS", "100000"))
 ROUNDS = int(os.environ.get("ROUNDS", "7"))
+ONLY = os.environ.get("ONLY", "")
 _NUMBERS = (
     "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})"
 )
@@ -112,7 +114,9 @@ def _statements(secret: str) -> list[str]:
 class Service:
     """One replica on a database with LINKS links, their clicks, and an API key."""
 
-    def __init__(self, cleanup: ExitStack, database_url: str, redis_url: str, fill: _Fill) -> None:
+    def __init__(
+        self, cleanup: ExitStack, fill: _Fill, database_url: str = "", redis_url: str = ""
+    ) -> None:
         self._stack = Stack(cleanup)
         environment = {
             "DATABASE_URL": database_url or f"sqlite:///{self._stack.folder}/pages.db",
@@ -140,6 +144,14 @@ class Service:
         response.read()
         return response.headers["Set-Cookie"].split(";")[0]
 
+    def watch(self, postgres: Postgres) -> None:
+        if postgres.process:
+            self._stack.watch("postgres", postgres.process.pid)
+
+    def cpu_seconds(self) -> float:
+        """Of the replica and its PostgreSQL."""
+        return sum(self._stack.cpu_seconds().values())
+
     def get(self, path: str, is_signed_in: bool = True) -> tuple[float, float, bytes]:
         """Milliseconds until its first byte and its last one, and the page."""
         headers = {"Accept": "text/html"} | ({"Cookie": self._session} if is_signed_in else {})
@@ -164,7 +176,7 @@ def _fill_sqlite(folder: str, statements: Sequence[str]) -> None:
             connection.execute(statement)
 
 
-def _fill_postgres(postgres: Postgres, statements: Sequence[str]) -> None:
+def _fill_postgres(postgres: Postgres, _folder: str, statements: Sequence[str]) -> None:
     dsn = f"host=127.0.0.1 port={postgres.port} user=holdfast dbname=holdfast"
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
@@ -174,24 +186,34 @@ def _fill_postgres(postgres: Postgres, statements: Sequence[str]) -> None:
 
 
 class Measured(NamedTuple):
-    """Medians in milliseconds; `size` of all that a page loads, in bytes."""
+    """Milliseconds: medians, and the mean of `cpu`. `size` of all that a page loads, in bytes."""
 
     first: float
     whole: float
+    cpu: float
     size: int
     requests: int
 
 
 def _measure(service: Service, page: Page, assets: dict[str, int]) -> Measured:
-    found = [service.get(page.path, page.is_signed_in) for _ in range(ROUNDS + 1)][1:]
+    service.get(page.path, page.is_signed_in)
+    before = service.cpu_seconds()
+    found = [service.get(page.path, page.is_signed_in) for _ in range(ROUNDS)]
+    cpu = (service.cpu_seconds() - before) / ROUNDS * 1e3
     service.hang_up()
     body = found[-1][2]
     loaded = re.findall(r'(?:src|<link [^>]*href)="(/[^"]*)"', body.decode())
     for path in loaded:
         assets.setdefault(path, len(service.get(path)[2]))
-    firsts, wholes = (median(run[way] for run in found) for way in (0, 1))
+    first, whole = median(run[0] for run in found), median(run[1] for run in found)
     size = len(body) + sum(assets[path] for path in loaded)
-    return Measured(firsts, wholes, size, 1 + len(loaded))
+    return Measured(first, whole, cpu, size, 1 + len(loaded))
+
+
+def _line(name: str, found: Sequence[Measured]) -> str:
+    times = "".join(f"{each.first:8,.0f}{each.whole:7,.0f}{each.cpu:6,.0f}" for each in found)
+    size = max(each.size for each in found) / 1000
+    return f"{name:31}{times}{size:7.1f}{found[0].requests:6}"
 
 
 def main() -> int:
@@ -201,28 +223,21 @@ def main() -> int:
             for server in (postgres, redis):
                 cleanup.callback(server.destroy)
                 server.start()
+            fill = partial(_fill_postgres, postgres)
             services = [
-                Service(cleanup, "", "", _fill_sqlite),
-                Service(
-                    cleanup,
-                    postgres.url,
-                    redis.url,
-                    lambda _folder, statements: _fill_postgres(postgres, statements),
-                ),
+                Service(cleanup, _fill_sqlite),
+                Service(cleanup, fill, postgres.url, redis.url),
             ]
+            services[1].watch(postgres)
         except Missing as missing:
             print(missing, file=sys.stderr)
             return 1
-        print(
-            f"{LINKS:,} links; milliseconds until the first and the last byte, medians of {ROUNDS}"
-        )
-        print(f"{'':32}{'SQLite':>14}{'PostgreSQL':>16}{'kB':>8}{'requests':>10}")
+        print(f"{LINKS:,} links; milliseconds until the first and the last byte, and of CPU")
+        print(f"{'':31}{'SQLite':>10}{'PostgreSQL':>24}{'kB':>16}{'requests':>9}")
         assets: dict[str, int] = {}
         for page in PAGES:
-            lite, full = (_measure(service, page, assets) for service in services)
-            times = f"{lite.first:7,.0f}{lite.whole:7,.0f}{full.first:9,.0f}{full.whole:7,.0f}"
-            size = max(lite.size, full.size) / 1000
-            print(f"{page.name:32}{times}{size:8.1f}{full.requests:10}", flush=True)
+            if ONLY in page.name:
+                print(_line(page.name, [_measure(each, page, assets) for each in services]))
     return 0
 
 
