@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import islice
+from statistics import median
 from typing import Any
 
 import psycopg2
@@ -40,6 +42,7 @@ _SIZES = """
 SELECT relname, pg_table_size(oid), pg_indexes_size(oid) FROM pg_class
 WHERE relkind = 'r' AND relname IN ({}) ORDER BY 1
 """
+_WRITTEN = "SELECT pg_current_wal_lsn() - '0/0'"
 _CLICKED = ("events", "click_claims", "click_journal", "click_hours", "click_values", "click_days")
 
 
@@ -130,14 +133,14 @@ def _link(number: int) -> Link:
 
 
 def start_worker(stores: Stores, cleanup: ExitStack) -> ClickWorker:
-    """A worker that has put all active links into Redis."""
-    worker, began = ClickWorker(**stores.environ), time.monotonic()
+    """A worker that has put the active links into Redis, as far as Redis answered in time."""
+    worker = ClickWorker(**stores.environ)
     cleanup.callback(worker.destroy)
-    worker.process = subprocess.Popen(worker.command(), **worker.options())
+    with (worker.folder / "output").open("wb") as output:
+        command, options = worker.command(), worker.options()
+        worker.process = subprocess.Popen(command, stdout=output, stderr=output, **options)
     wait_for(worker.answers, 3600, "the cache's warm-up")
     stores.stack.watch("worker", worker.process.pid)
-    warmed = stores.client.dbsize()
-    say(f"{warmed:,} links read from PostgreSQL into Redis", f"{time.monotonic() - began:,.0f} s")
     return worker
 
 
@@ -171,7 +174,7 @@ def measure_drain(stores: Stores, worker: ClickWorker, links: int) -> None:
     with worker.frozen():
         fill_stream(stores, links)
         waiting = (stores.used() - memory) / CLICKS
-        cpu = stores.stack.cpu_seconds()
+        cpu, [(written,)] = stores.stack.cpu_seconds(), stores.query(_WRITTEN)
     began = time.monotonic()
     wait_for(lambda: stores.client.xlen(STREAM) == 0, 600, "the drain")
     seconds = time.monotonic() - began
@@ -180,8 +183,11 @@ def measure_drain(stores: Stores, worker: ClickWorker, links: int) -> None:
     said = f"{CLICKS / seconds:,.0f} clicks a second; CPU us per click: {shares}"
     say(f"one drain, clicks on {links:,} links in turn", said)
     wait_for(lambda: not stores.query("SELECT 1 FROM click_journal LIMIT 1"), 300, "the fold")
+    logged = (int(stores.query(_WRITTEN)[0][0]) - int(written)) / CLICKS
     grown = _growth(before, stores.sizes(*_CLICKED)) / CLICKS
-    said = f"{waiting:.0f} in Redis while it waits; {grown:.0f} in PostgreSQL, all tables"
+    said = (
+        f"{waiting:.0f} in Redis while it waits; {grown:.0f} in PostgreSQL; {logged:.0f} of its log"
+    )
     say("bytes of such a click", said)
 
 
@@ -190,28 +196,28 @@ def _growth(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]
 
 
 def measure_front() -> None:
-    """CPU time of cached redirects, as `make bench` has it."""
+    """CPU time of cached redirects, as `make bench` has it: the median of three runs."""
     with ExitStack() as cleanup:
         service = Holdfast(cleanup, front=True)
-        ways = (("Nginx and 3 replicas", service.stack.port), ("one replica", *_first(service)))
+        ways = (
+            ("Nginx and 3 replicas", service.stack.port),
+            ("one replica", service.stack.replica_ports[0]),
+        )
         for name, port in ways:
             contender = Contender(name, service.stack, port, "", service.settle, service.verify)
             contender.run(REQUESTS // 4)  # the first requests of a process are dearer
-            run = contender.run(REQUESTS)
-            parts = ", ".join(f"{part} {used:.0f}" for part, used in run.parts.items())
-            say(f"cached redirect, {name}, CPU us", f"{run.cpu():.0f}: {parts}")
-            app = run.parts["app"]
-            say("one core of replicas bears", f"{1e6 / app:,.0f} redirects a second")
-
-
-def _first(service: Holdfast) -> list[int]:
-    return service.stack.replica_ports[:1]
+            runs = [contender.run(REQUESTS).parts for _ in range(3)]
+            used = {part: median(run[part] for run in runs) for part in runs[0]}
+            parts = ", ".join(f"{part} {each:.0f}" for part, each in used.items())
+            say(f"cached redirect, {name}, CPU us", f"{sum(used.values()):.0f}: {parts}")
+            say("one core of replicas bears", f"{1e6 / used['app']:,.0f} redirects a second")
 
 
 def main() -> int:
+    # So that what was started is stopped, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))
     try:
         print("| | |\n|---|---|")
-        measure_front()
         with ExitStack() as cleanup:
             measure_cache(cleanup)
         with ExitStack() as cleanup:
@@ -221,6 +227,7 @@ def main() -> int:
             worker = start_worker(stores, cleanup)
             for links in (FEW, LINKS):
                 measure_drain(stores, worker, links)
+        measure_front()
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ EXAMPLE = (ROOT / "deploy" / "archive" / "pgbackrest.conf.example").read_text()
 
 
 def judged(clicks: dict[str, float], stored: Sequence[str], lost_links: Sequence[float]) -> Result:
-    result = Result("a disaster", kept_until=100.0, lost_at=200.0)
+    result = Result("a disaster", kept_until=100.0, lost_at=200.0, drained=99.0)
     expect_kept(result, clicks, Counter(stored), lost_links)
     return result
 

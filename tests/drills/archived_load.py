@@ -6,6 +6,8 @@ import secrets
 import threading
 import time
 
+import redis
+
 from testkit.load import Client
 
 _PAUSE_SECONDS = 0.02
@@ -14,18 +16,23 @@ _CLICKS_PER_LINK = 5
 
 class Load:
     """`links` and `clicks`: when each was answered, by original URL and by User-Agent; `begun`:
-    when a link's request began. It runs within its `with`.
+    when a link's request began; `drained`: moments before which every click was stored. It runs
+    within its `with`.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, redis_url: str) -> None:
         self._port, self._name = port, secrets.token_hex(4)
+        self._redis = redis.Redis.from_url(redis_url)
+        self.drained: list[float] = []
         self.links: dict[str, float] = {}
         self.begun: dict[str, float] = {}
         self.clicks: dict[str, float] = {}
         self._over = threading.Event()
         followed = Client(port).json("POST", "/urls", {"original_url": "https://example.com/"})
         self._path = f"/{followed['short_code']}"
-        self._threads = [threading.Thread(target=each) for each in (self._make, self._follow)]
+        self._threads = [
+            threading.Thread(target=each) for each in (self._make, self._follow, self._watch)
+        ]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -48,6 +55,12 @@ class Load:
             self.begun[url] = time.time()
             if client.request("POST", "/urls", {"original_url": url})[0] == 201:
                 self.links[url] = time.time()
+
+    def _watch(self) -> None:
+        while not self._over.wait(_PAUSE_SECONDS):
+            now = time.time()
+            if not self._redis.xlen("clicks"):
+                self.drained.append(now)
 
     def _follow(self) -> None:
         client, number = Client(self._port), 0
