@@ -20,7 +20,7 @@ REDIRECT_BYTES = 1000  # assumed: request and answer with their headers, both wa
 PEAK = 3  # assumed: the busiest second has three times the average
 USED = 0.5  # of a core or a thread, at the peak
 WITHOUT_POSTGRES = 600  # seconds of clicks that Redis must hold
-HOUR, DAY = 3600, 86400  # a link that nobody follows for an hour leaves Redis (CACHE_TTL_SECONDS)
+HOUR, DAY = 3600, 86400  # for an hour a link stays in Redis (CACHE_TTL_SECONDS)
 KEPT_DAYS = 30  # EVENT_RETENTION_DAYS
 PRICES = {"core": 20, "memory": 4, "disk": 0.1}
 """Assumed: euros a month of a rented core, GB of memory, GB of a fast disk."""
@@ -41,7 +41,7 @@ def installations(rate: int) -> int:
 
 
 def redis_bytes(links: int, rate: int) -> float:
-    """Links that were followed within the hour, at most, and clicks that wait."""
+    """The most links that are followed within an hour, and clicks that wait."""
     return min(links, rate / PEAK * HOUR) * CACHED_LINK + rate * WITHOUT_POSTGRES * WAITING_CLICK
 
 
@@ -100,7 +100,7 @@ def by_both() -> list[str]:
 def _both_line(links: int, rate: int) -> str:
     all_cores = sum(cores(part, rate) for part in CPU_US)
     return (
-        f"| {links:,} | {rate:,} | {all_cores:.1f} | {size(redis_bytes(links, rate))} |"
+        f"| {links:,} | {rate:,} | {all_cores:.2f} | {size(redis_bytes(links, rate))} |"
         f" {size(postgres_bytes(links, rate))} | {round(price(links, rate), -1):,.0f} |"
     )
 

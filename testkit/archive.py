@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from testkit.machine import HANGS_SECONDS, free_port, wait_for
-from testkit.servers import ROOT, Server, _as_nobody
+from testkit.servers import ROOT, Server, as_nobody
 from testkit.service import SafePostgres
 from testkit.stack import need
 
@@ -137,7 +137,7 @@ class ArchivedPostgres(SafePostgres):
             text=True,
             cwd=self.folder,
             env=self.environ,
-            **_as_nobody(),
+            **as_nobody(),
         )
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"[-2000:]
         return done.stdout

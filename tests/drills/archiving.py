@@ -20,6 +20,7 @@ from typing import Any
 import psycopg2
 
 from testkit.archive import ArchivedPostgres, ObjectStore
+from testkit.machine import HANGS_SECONDS
 from testkit.rollups import miscounted
 from testkit.servers import ROOT, App, ClickWorker, Missing, Redis, wait_for
 from tests.drills.archived_load import Load
@@ -27,8 +28,7 @@ from tests.drills.standstill import standstill
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 TIMEOUT = int(os.environ.get("ARCHIVE_TIMEOUT", "10"))
-_PUSH_SECONDS = 10
-"""How long a segment may be on its way into the archive on a busy machine."""
+_SEGMENT = "SELECT pg_walfile_name(pg_current_wal_lsn()), last_archived_wal FROM pg_stat_archiver"
 
 
 class Service:
@@ -207,15 +207,30 @@ def wrong_change(service: Service) -> Result:
     return result
 
 
+def archived_until(service: Service, until: float) -> float:
+    """Until then PostgreSQL said that its changes were archived; returns after `until`.
+
+    It waits for at least one segment: how long that takes is the machine's, and the table's RPO.
+    """
+    written, kept_until, deadline = [], 0.0, until + HANGS_SECONDS
+    while time.time() < until or not kept_until:
+        assert time.time() < deadline, "no segment was archived"
+        now = time.time()
+        [(segment, archived)] = service.query(_SEGMENT)
+        written.append((now, segment))
+        kept_until = max((at for at, name in written if name <= (archived or "")), default=0.0)
+        time.sleep(0.2)
+    return kept_until
+
+
 def lost_disk(service: Service) -> Result:
     """The data directory is gone; the database goes back to the archive's end."""
     with Load(service.app.port, service.redis.url) as load:
-        load.go_on(2.5 * TIMEOUT)
+        kept_until = archived_until(service, time.time() + 2.5 * TIMEOUT)
         service.postgres.lose_data()
         lost_at = time.time()
         load.go_on(3)
     service.stop()
-    kept_until = lost_at - TIMEOUT - _PUSH_SECONDS
     result = Result("data directory deleted, back to the archive's end", kept_until, lost_at)
     result.steps = service.restore("latest")
     judge(service, load, result)
