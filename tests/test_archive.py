@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from testkit.webserver import ROOT
-from tests.drills.archiving import Result, expect_kept
+from tests.drills.archived_outcome import Result, expect_kept
 from tests.drills.standstill import is_silent
 
 COMPOSE, ARCHIVE = (

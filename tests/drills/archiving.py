@@ -10,10 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,9 +19,9 @@ import psycopg2
 
 from testkit.archive import ArchivedPostgres, ObjectStore
 from testkit.machine import HANGS_SECONDS
-from testkit.rollups import miscounted
 from testkit.servers import ROOT, App, ClickWorker, Missing, Redis, wait_for
 from tests.drills.archived_load import Load
+from tests.drills.archived_outcome import HEAD, Result, expect, judge
 from tests.drills.standstill import standstill
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
@@ -105,88 +103,6 @@ def _timed(step: Callable[[], None]) -> float:
     return time.monotonic() - began
 
 
-@dataclass
-class Result:
-    """What a disaster cost; `wrong` is what should not be.
-
-    All links up to `kept_until` must be there, and all clicks up to `drained`: until then they had
-    left Redis. The database was lost at `lost_at`: later clicks wait in Redis, and must be there.
-    """
-
-    name: str
-    kept_until: float
-    lost_at: float
-    drained: float = 0.0
-    rpo: float = 0.0
-    links: Counter[str] = field(default_factory=Counter)
-    clicks: Counter[str] = field(default_factory=Counter)
-    steps: dict[str, float] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
-
-    def line(self) -> str:
-        links, clicks, total = self.links, self.clicks, sum(self.steps.values())
-        recovery = " + ".join(f"{seconds:.1f}" for seconds in self.steps.values())
-        return (
-            f"| {self.name} | {self.rpo:.1f} s | {links['lost']} of {links['made']} "
-            f"| {clicks['lost']} of {clicks['answered']} | {clicks['waited']} of"
-            f" {clicks['after']} | {clicks['double']} | {total:.1f} s = {recovery}"
-            f" | {'; '.join(self.wrong) or 'as expected'} |"
-        )
-
-
-_AGENTS = "SELECT details::json->>'user_agent' FROM events WHERE event_type = 'clicked'"
-HEAD = (
-    "| Disaster | RPO | links lost | clicks lost | clicks of the outage stored | double"
-    " | RTO = restore + replay + settle + start | |\n|---|---:|---:|---:|---:|---:|---|---|"
-)
-
-
-def judge(service: Service, load: Load, result: Result) -> None:
-    """Compares all that was answered with what is stored, as `expect_kept`."""
-    there = {url for (url,) in service.query("SELECT original_url FROM urls")}
-    lost = [at for url, at in load.links.items() if url not in there]
-    result.links.update(made=len(load.links), lost=len(lost))
-    stored = Counter(agent for (agent,) in service.query(_AGENTS))
-    result.drained = max((at for at in load.drained if at < result.kept_until), default=0.0)
-    expect_kept(result, load.clicks, stored, lost)
-    _expect(result, {"counted wrongly": not miscounted(service.query)})
-
-
-def expect_kept(
-    result: Result,
-    clicks: dict[str, float],
-    stored: Counter[str],
-    lost_links: Sequence[float],
-) -> None:
-    """Notes what is lost, and which promise of `result` is broken.
-
-    `clicks`: when each was answered; `stored`: how often; `lost_links`: when each was answered.
-    """
-    kept_until, lost_at = result.kept_until, result.lost_at
-    missing = [at for name, at in clicks.items() if not stored[name]]
-    after = [name for name, at in clicks.items() if at > lost_at]
-    result.clicks.update(
-        answered=len(clicks),
-        lost=len(missing),
-        double=sum(times - 1 for times in stored.values()),
-        after=len(after),
-        waited=sum(stored[name] > 0 for name in after),
-    )
-    result.rpo = max((lost_at - at for at in lost_links if at < lost_at), default=0.0)
-    early = [at for at in missing if at < result.drained]
-    promises = {
-        "links lost that were made before": not [at for at in lost_links if at < kept_until],
-        "clicks lost that were answered before": not early,
-        "clicks of the outage lost": result.clicks["waited"] == len(after) > 0,
-        "clicks stored twice": not result.clicks["double"],
-    }
-    _expect(result, promises)
-
-
-def _expect(result: Result, promises: dict[str, bool]) -> None:
-    result.wrong += [words for words, kept in promises.items() if not kept]
-
-
 def wrong_change(service: Service) -> Result:
     """A table is dropped; the database goes back to the moment before."""
     with Load(service.app.port, service.redis.url) as load:
@@ -199,10 +115,10 @@ def wrong_change(service: Service) -> Result:
     service.stop()
     result = Result("a table dropped, back to the second before", moment, dropped)
     result.steps = service.restore(datetime.fromtimestamp(moment, UTC).isoformat(" "))
-    judge(service, load, result)
+    judge(service.query, load, result)
     newer = {url for url, at in load.begun.items() if at > moment}
     there = {url for (url,) in service.query("SELECT original_url FROM urls")}
-    _expect(result, {"links of after the moment are there": not newer & there})
+    expect(result, {"links of after the moment are there": not newer & there})
     result.rpo = max(0.0, moment - max(at for url, at in load.links.items() if url in there))
     return result
 
@@ -233,7 +149,7 @@ def lost_disk(service: Service) -> Result:
     service.stop()
     result = Result("data directory deleted, back to the archive's end", kept_until, lost_at)
     result.steps = service.restore("latest")
-    judge(service, load, result)
+    judge(service.query, load, result)
     return result
 
 
