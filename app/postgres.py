@@ -74,8 +74,9 @@ class _Opening(PostgresqlDatabase):
         libpq tries no other host after one that accepts a connection and closes it.
         """
         hosts = str(self.connect_params.get("host", "")).split(",")
-        ports = map(int, str(self.connect_params.get("port", 5432)).split(","))
-        return sorted(zip(hosts, ports, strict=True), key=lambda each: each != self.server)
+        ports = list(map(int, str(self.connect_params.get("port", 5432)).split(",")))
+        servers = zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=True)
+        return sorted(servers, key=lambda each: each != self.server)
 
     def _open(self, host: str, port: int) -> Any:
         at = {"host": host, "port": port} if host else {}

@@ -35,7 +35,12 @@ _DCS = {
     "maximum_lag_on_failover": 1_048_576,
     "postgresql": {
         "use_pg_rewind": True,
-        "parameters": {"max_connections": 100, "wal_keep_size": "256MB", "shared_buffers": "64MB"},
+        "parameters": {
+            "max_connections": 100,
+            "wal_keep_size": "256MB",
+            "shared_buffers": "64MB",
+            "fsync": "off",  # processes are lost here, not the power
+        },
     },
 }
 _LEADS = ("primary", "master")

@@ -121,6 +121,8 @@ def _run(name: str, *arguments: str) -> None:
         for name, value in db.obj.connect_params.items()
         if name not in _NOT_FOR_PROGRAMS
     }
+    if db.obj.server[0]:
+        server |= dict(zip(("host", "port"), db.obj.server, strict=True))  # of several the leader
     address = make_dsn(dbname=db.obj.database, **server)
     environ = {"PATH": os.defpath, "PGPASSWORD": db.obj.connect_params.get("password") or ""}
     done = subprocess.run(  # noqa: S603 - a fixed program, no shell
