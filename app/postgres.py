@@ -7,6 +7,7 @@ import re
 import select
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
@@ -161,6 +162,16 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
         """
         conn = self._of_thread()
         conn.unsent += (conn.cursor().mogrify(sql, values),)
+
+    def look_for_leader(self) -> None:
+        """Finds out which of several servers takes writes, for work that waits for one of them."""
+        servers = self._servers()
+        for server in servers if len(servers) > 1 else ():
+            with suppress(psycopg2.Error, OSError):
+                self._knock(*server)
+                self._open(*server).close()
+                self._prefer(server)
+                return
 
     def timed_out(self, conn: Connection, began: float) -> None:
         """A statement that began then had no answer."""

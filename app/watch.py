@@ -13,6 +13,7 @@ STATEMENT_SECONDS = 5  # a statement that takes longer has lost its client; the 
 # A server that has not ended it by now is no longer there.
 _TIMEOUT_SECONDS = STATEMENT_SECONDS + 1.0
 _LOOK_SECONDS = 0.25
+_LEADER_SECONDS = 10.0  # between two looks for another server, while work without timeouts lasts
 
 
 class Watch:
@@ -27,6 +28,7 @@ class Watch:
         self._running: dict[int, tuple[float, float, Any]] = {}
         self._thread: threading.Thread | None = None
         self._ran = 0.0  # seconds that this process ran; a stopped process reads no answers
+        self._looked = 0.0  # when, in these seconds, for another server
 
     def begin(self, conn: Any) -> None:
         """A statement of this connection begins."""
@@ -48,14 +50,17 @@ class Watch:
             self._ran += min(time.monotonic() - before, 2 * _LOOK_SECONDS)
             with self._lock:
                 for ran, began, conn in self._running.values():
-                    if self._ran - ran > _TIMEOUT_SECONDS and not _may_take_longer(conn):
-                        conn.pool.timed_out(conn, began)
-                        _cut(conn)
+                    if self._ran - ran > _TIMEOUT_SECONDS:
+                        self._judge(began, conn)
 
-
-def _may_take_longer(conn: Any) -> bool:
-    """A server that writes no longer go to may never answer."""
-    return bool(conn.no_timeouts and conn.server == conn.pool.server)
+    def _judge(self, began: float, conn: Any) -> None:
+        """Cuts it, unless it has no timeouts and no other server takes the writes."""
+        if not conn.no_timeouts or conn.server != conn.pool.server:
+            conn.pool.timed_out(conn, began)
+            _cut(conn)
+        elif self._ran - self._looked > _LEADER_SECONDS:
+            self._looked = self._ran
+            threading.Thread(target=conn.pool.look_for_leader, daemon=True).start()
 
 
 def _cut(conn: Any) -> None:
