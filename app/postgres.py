@@ -193,10 +193,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""
         found: Any = self.execute_sql(_TROUBLE, [READ_ONLY, MISSING])  # type: ignore[no-untyped-call]
-        why = str(found.fetchone()[0] or "")
-        if why == READ_ONLY:
-            self.renew(self._of_thread())
-        return why
+        return str(found.fetchone()[0] or "")
 
     def is_pooled(self) -> bool:
         """Whether a pooler is between this thread's connection and PostgreSQL."""
