@@ -170,6 +170,7 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
             with suppress(psycopg2.Error, OSError):
                 self._knock(*server)
                 self._open(*server).close()
+                self.breaker.answered()
                 self._prefer(server)
                 return
 

@@ -143,7 +143,7 @@ def test_work_without_timeouts_ends_when_writes_go_to_another_server_though_nobo
         pair.standby.promote()
         thread.join(30)
         assert len(ended) == 1
-    assert create(api) == 201
+        assert create(api) == 201
 
 
 def test_a_connection_that_refused_a_write_is_not_used_again(
