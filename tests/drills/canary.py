@@ -80,8 +80,9 @@ def _roll_out(ground: Ground, image: str) -> Line:
     figures = {row[:20].strip() for row in done.stdout.splitlines() if row.endswith(" worse")}
     met, failed = ground.met(log, since)
     tells = any(ground.discord.told[told:])
-    is_right = figures <= expected and bool(figures) == bool(expected) == (done.returncode == 1)
-    wrong = "" if is_right and tells == bool(expected) else f"{done.stdout}{done.stderr}"
+    found = done.returncode, bool(figures), figures <= expected, tells
+    is_right = found == ((1, True, True, True) if expected else (0, False, True, False))
+    wrong = "" if is_right else f"{found}\n{done.stdout}{done.stderr}"
     return Line(
         image, became, ", ".join(sorted(figures)), seconds, len(met), len(failed), tells, wrong
     )
