@@ -1,18 +1,20 @@
-"""Clicks with an unknown outcome on a link with a click limit: refused, or counted, never both."""
+"""Clicks that are stored alone; with an unknown outcome and a limit: refused, or counted."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from app.database import db
-from app.redirects import cancelling, recording
+from app.redirects import cancelling, recording, rollups
 from app.redirects.clicks import Click, Outcome
 from app.redirects.drain import store
 from app.redirects.links import SPENT
 from app.redirects.storing import spend
 from tests.conftest import Api
+from tests.redirects.test_drain import Bound
 from tests.redirects.test_recording import clicks_on
 
 
@@ -74,3 +76,14 @@ def test_a_click_that_is_not_stored_yet_is_one_whoever_comes_first(api: Api, lin
     assert not spent(click)
     bring(click)
     assert api.clicks(link) == 1
+
+
+def test_a_click_that_is_stored_alone_is_one_towards_the_next_folding(
+    bound: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = bound(redis_url="")
+    plain, limited = api.url(), api.url(max_clicks=9)
+    monkeypatch.setattr(rollups, "_stored", itertools.count(1))
+    api.follow(plain, 2)
+    api.follow(limited, 3)
+    assert next(rollups._stored) == 6
