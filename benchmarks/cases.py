@@ -131,7 +131,7 @@ CASES = [
     Case("GET /import", "GET /import", "/import"),
     Case("GET /status", "GET /status", "/status"),
     Case("GET /docs", "GET /docs", "/docs"),
-    Case("GET /docs/<noun>", "GET /docs/<noun>", "/docs/links"),
+    Case("GET /docs/<noun>", "GET /docs/<noun>", "/docs/urls"),
     Case("GET /audit", "GET /audit", "/audit?per_page=10"),
     Case("GET /audit?kind=&subject_id=", "GET /audit", "/audit?kind=url&subject_id=$link"),
     Case("GET /audit.csv?kind=&subject_id=", "GET /audit.csv", "/audit.csv?kind=url&subject_id=1"),
