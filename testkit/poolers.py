@@ -20,6 +20,7 @@ pool_mode = transaction
 default_pool_size = {size}
 max_client_conn = 500
 ignore_startup_parameters = options
+server_login_retry = 1
 """
 
 _CFG = """
