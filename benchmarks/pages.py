@@ -196,11 +196,11 @@ class Measured(NamedTuple):
 
 
 def _measure(service: Service, page: Page, assets: dict[str, int]) -> Measured:
+    service.hang_up()
     service.get(page.path, page.is_signed_in)
     before = service.cpu_seconds()
     found = [service.get(page.path, page.is_signed_in) for _ in range(ROUNDS)]
     cpu = (service.cpu_seconds() - before) / ROUNDS * 1e3
-    service.hang_up()
     body = found[-1][2]
     loaded = re.findall(r'(?:src|<link [^>]*href)="(/[^"]*)"', body.decode())
     for path in loaded:
