@@ -1,4 +1,4 @@
-"""Reads pages of statistics: their figures, their tables and their fields."""
+"""Reads pages: their figures, their tables and their fields."""
 
 from __future__ import annotations
 

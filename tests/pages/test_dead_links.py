@@ -19,8 +19,7 @@ from app.models import Url
 from app.services import hosts
 from testkit import icon
 from tests.conftest import Api
-
-BROWSER = {"Accept": "text/html"}
+from tests.pages.reading import BROWSER
 
 
 def ask(client: FlaskClient, path: str) -> TestResponse:

@@ -20,16 +20,10 @@ from app.pages import assets, docs
 from app.pages.fields import PATTERNS
 from app.pages.fields import field as row_of
 from app.schemas.interface import TAGS
+from tests.pages.reading import BROWSER, page_at
 
-BROWSER = {"Accept": "text/html"}
 NOUNS = pytest.mark.parametrize("noun", TAGS)
 ERRORS_OF_ALL = {"401", "403", "413", "422", "429", "503"}
-
-
-def page(client: FlaskClient, path: str) -> str:
-    answer = client.get(path, headers=BROWSER)
-    assert (answer.status_code, answer.mimetype) == (200, "text/html")
-    return answer.text
 
 
 def operations(app: Flask, noun: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -71,7 +65,7 @@ def rows(text: str) -> list[str]:
 def test_a_page_has_every_endpoint_of_its_noun_with_its_parameters_and_fields(
     client: FlaskClient, app: Flask, noun: str
 ) -> None:
-    text, schemas = page(client, f"/docs/{noun}"), document(app, "")["components"]["schemas"]
+    text, schemas = page_at(client, f"/docs/{noun}"), document(app, "")["components"]["schemas"]
     found = list(operations(app, noun))
     assert found
     for head, operation in found:
@@ -90,7 +84,7 @@ def test_a_page_has_every_endpoint_of_its_noun_with_its_parameters_and_fields(
 def test_a_page_has_every_answer_and_error_that_is_not_everywhere(
     client: FlaskClient, app: Flask, noun: str
 ) -> None:
-    text = page(client, f"/docs/{noun}")
+    text = page_at(client, f"/docs/{noun}")
     for _, operation in operations(app, noun):
         shown = section(text, operation["operationId"])
         statuses = set(re.findall(r"<li><strong>(\w+)</strong>", shown))
@@ -98,7 +92,7 @@ def test_a_page_has_every_answer_and_error_that_is_not_everywhere(
 
 
 def test_errors_that_are_everywhere_are_on_the_first_page(client: FlaskClient) -> None:
-    text = page(client, "/docs")
+    text = page_at(client, "/docs")
     described = re.findall(r"<tr><td>(\d+(?:, \d+)*)<td>", text)
     assert {status for each in described for status in each.split(", ")} >= ERRORS_OF_ALL
 
@@ -106,7 +100,7 @@ def test_errors_that_are_everywhere_are_on_the_first_page(client: FlaskClient) -
 def test_the_first_page_leads_to_every_endpoint_and_no_link_leads_nowhere(
     client: FlaskClient, app: Flask
 ) -> None:
-    pages = {path: page(client, path) for path in ("/docs", *(f"/docs/{noun}" for noun in TAGS))}
+    pages = {path: page_at(client, path) for path in ("/docs", *(f"/docs/{noun}" for noun in TAGS))}
     ids = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages.items()}
     led = set()
     for path, text in pages.items():
@@ -124,7 +118,7 @@ def test_every_object_that_a_type_names_is_described_on_its_page(
     client: FlaskClient, app: Flask
 ) -> None:
     schemas = document(app, "")["components"]["schemas"]
-    text = page(client, "/docs/urls")
+    text = page_at(client, "/docs/urls")
     for name in ("Url", "UrlStats", "Share", "UrlOutcome", "BadRow"):
         assert set(rows(section(text, name))) == schemas[name]["properties"].keys()
 
@@ -185,19 +179,19 @@ def test_a_page_that_is_the_same_is_not_sent_again(client: FlaskClient) -> None:
 def test_where_keys_are_needed_examples_have_one_and_scopes_are_named(
     client: FlaskClient, given_with: Callable[..., None]
 ) -> None:
-    assert "HOLDFAST_KEY" not in page(client, "/docs/urls")
+    assert "HOLDFAST_KEY" not in page_at(client, "/docs/urls")
     given_with(auth="on")
-    shown = section(page(client, "/docs/urls"), "create_url")
+    shown = section(page_at(client, "/docs/urls"), "create_url")
     assert shown.count("HOLDFAST_KEY") == 3
     assert "scope create, write, admin" in shown
-    assert "HOLDFAST_KEY" not in section(page(client, "/docs/redirects"), "follow_code")
+    assert "HOLDFAST_KEY" not in section(page_at(client, "/docs/redirects"), "follow_code")
 
 
 def test_the_first_page_stays_below_60_kb_and_all_pages_below_80(client: FlaskClient) -> None:
     both = sum(len(client.get(assets.address(name)).data) for name in ("style.css", "script.js"))
-    assert len(page(client, "/docs").encode()) + both < 60_000
+    assert len(page_at(client, "/docs").encode()) + both < 60_000
     for noun in TAGS:
-        assert len(page(client, f"/docs/{noun}").encode()) + both < 80_000
+        assert len(page_at(client, f"/docs/{noun}").encode()) + both < 80_000
 
 
 # ---- the bookmarklet ----
@@ -210,7 +204,7 @@ def bookmarklet(text: str) -> str:
 
 
 def test_the_bookmarklet_opens_the_form_of_this_server(client: FlaskClient) -> None:
-    text = page(client, "/docs")
+    text = page_at(client, "/docs")
     shown = bookmarklet(text)
     assert shown.startswith("javascript:void(open('http://localhost/?url='+encodeURIComponent(")
     assert f"<pre><code>{shown}</code></pre>" in unescape(text)
@@ -227,7 +221,7 @@ def test_a_quote_in_the_base_url_stays_a_part_of_it(
     client: FlaskClient, given_with: Callable[..., None]
 ) -> None:
     given_with(base_url="https://example.com/it's")
-    assert "open('https://example.com/it%27s/?url='+" in bookmarklet(page(client, "/docs"))
+    assert "open('https://example.com/it%27s/?url='+" in bookmarklet(page_at(client, "/docs"))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +262,7 @@ def test_trying_it_loads_and_sends_nothing_elsewhere(client: FlaskClient) -> Non
 def test_trying_it_needs_two_requests_for_swagger_ui_that_are_kept_for_a_year(
     client: FlaskClient,
 ) -> None:
-    text = page(client, "/docs/try")
+    text = page_at(client, "/docs/try")
     loaded = re.findall(r'(?:src|<link [^>]*href)="([^"]*)"', text)
     assert len(loaded) == 3
     for path in loaded:

@@ -18,9 +18,9 @@ from app.imports import undoing
 from app.models import Audit, Url
 from app.routes.uploads import uploaded_with
 from tests.conftest import Api, Command
+from tests.pages.reading import BROWSER, page_at
 from tests.walking import bearer, secret_of
 
-BROWSER = {"Accept": "text/html"}
 LINKS = "short_code,original_url\none,https://example.com/1\ntwo,https://example.com/2\n"
 BITLY = "Bitlink,Long URL,Title\nbit.ly/one,https://example.com/1,One\n"
 
@@ -28,12 +28,6 @@ BITLY = "Bitlink,Long URL,Title\nbit.ly/one,https://example.com/1,One\n"
 def send(client: FlaskClient, text: str = LINKS, **fields: str) -> TestResponse:
     data = {**fields, "file": (BytesIO(text.encode()), "links.csv")}
     return client.post("/import", data=data, headers=BROWSER)
-
-
-def page(client: FlaskClient, path: str = "/import") -> str:
-    answer = client.get(path, headers=BROWSER)
-    assert (answer.status_code, answer.mimetype) == (200, "text/html")
-    return answer.text
 
 
 def count() -> int:
@@ -215,7 +209,7 @@ def test_an_import_is_undone(client: FlaskClient, api: Api) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, "/import?undone=2")
     assert (count(), client.get("/one").status_code) == (1, 404)
     assert client.get(f"/{kept['short_code']}").status_code == 302
-    shown = page(client, "/import?undone=2")
+    shown = page_at(client, "/import?undone=2")
     assert "The import was undone: 2 links deleted" in shown
     assert ">undone</span>" in shown
     assert '/undo"' not in shown
@@ -307,7 +301,7 @@ def test_an_import_by_command_is_undone_as_well(
     file = tmp_path / "urls.csv"
     file.write_text(LINKS, encoding="utf-8")
     assert holdfast("import", file).exit_code == 0
-    client.post(undo_path(page(client)))
+    client.post(undo_path(page_at(client, "/import")))
     assert count() == 0
 
 

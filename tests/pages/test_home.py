@@ -13,9 +13,9 @@ from werkzeug.test import TestResponse
 from app.models import Url
 from app.services import hosts
 from tests.conftest import Api
+from tests.pages.reading import BROWSER
 from tests.routes.test_stats import click_at
 
-BROWSER = {"Accept": "text/html"}
 GOOD = "https://example.com/page"
 
 

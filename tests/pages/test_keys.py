@@ -12,21 +12,15 @@ from flask.testing import FlaskClient
 from app.database import now
 from app.models import ApiKey, IdempotencyKey
 from tests.conftest import Api
+from tests.pages.reading import BROWSER, page_at
 from tests.walking import bearer, secret_of
 
-BROWSER = {"Accept": "text/html"}
 SECRET = re.compile("holdfast_[0-9A-Za-z]{49}")
-
-
-def page(client: FlaskClient, path: str = "/keys") -> str:
-    answer = client.get(path, headers=BROWSER)
-    assert (answer.status_code, answer.mimetype) == (200, "text/html")
-    return answer.text
 
 
 def test_a_browser_gets_the_page_and_a_program_the_list(client: FlaskClient, api: Api) -> None:
     api.key("deploy", "write")
-    assert "deploy" in page(client)
+    assert "deploy" in page_at(client, "/keys")
     answer = client.get("/keys")
     assert [key["name"] for key in answer.json or []] == ["deploy"]
     assert "Accept" in answer.headers["Vary"]
@@ -38,7 +32,7 @@ def test_the_page_shows_all_of_a_key_and_its_state(client: FlaskClient, api: Api
     past = now() - timedelta(days=1)
     secret_of("admin", expires_at=past)
     secret_of("admin", revoked_at=past)
-    text = page(client)
+    text = page_at(client, "/keys")
     assert 'datetime="2099-12-31 12:00:00Z"' in text
     assert f"<td>{user['id']}</td>" in text
     assert all(f">{state}</span>" in text for state in ("active", "expired", "revoked"))
@@ -52,7 +46,7 @@ def test_a_new_keys_secret_is_shown_on_the_answer_and_never_again(client: FlaskC
     found = SECRET.search(answer.text)
     assert found
     assert client.get("/urls", headers=bearer(found[0])).status_code == 200
-    assert SECRET.search(page(client)) is None
+    assert SECRET.search(page_at(client, "/keys")) is None
 
 
 def test_the_new_key_is_as_the_form_says(client: FlaskClient, api: Api) -> None:
@@ -120,7 +114,7 @@ def test_a_key_is_revoked_only_with_the_button_that_says_so(client: FlaskClient,
     answer = client.post(path, data={"action": "revoke"}, headers=BROWSER)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/keys")
     assert ApiKey.get().revoked_at is not None
-    assert 'value="revoke"' not in page(client)
+    assert 'value="revoke"' not in page_at(client, "/keys")
 
 
 def test_no_stored_answer_has_a_secret(client: FlaskClient, api: Api) -> None:
@@ -141,7 +135,7 @@ def test_a_form_that_was_answered_leads_back_to_the_list(client: FlaskClient) ->
 def test_many_keys_are_paged(client: FlaskClient) -> None:
     for _ in range(26):
         secret_of("read")
-    first, second = page(client), page(client, "/keys?page=2")
+    first, second = page_at(client, "/keys"), page_at(client, "/keys?page=2")
     assert 'rel="next" href="/keys?page=2"' in first
     assert 'rel="prev" href="/keys?page=1"' in second
     assert (first.count('value="revoke"'), second.count('value="revoke"')) == (25, 1)
@@ -149,7 +143,7 @@ def test_many_keys_are_paged(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("asked", ["x", "-1", "99999999999999999999999"])
 def test_a_page_that_cannot_be_is_no_failure(client: FlaskClient, asked: str) -> None:
-    page(client, f"/keys?page={asked}")
+    page_at(client, f"/keys?page={asked}")
 
 
 def test_only_an_admin_comes_in(client: FlaskClient, given_with: Callable[..., None]) -> None:
@@ -166,11 +160,11 @@ def test_whoever_is_signed_in_sees_which_key_is_theirs(
     given_with(auth="on")
     client.post("/keys/session", data={"key": secret_of("admin")}, headers=BROWSER)
     secret_of("read")
-    assert page(client).count(">yours</span>") == 1
+    assert page_at(client, "/keys").count(">yours</span>") == 1
 
 
 def test_a_name_is_text(client: FlaskClient, api: Api) -> None:
     api.key("<script>alert(1)</script>", "read")
-    text = page(client)
+    text = page_at(client, "/keys")
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text

@@ -17,9 +17,9 @@ from app.services import keys, sessions
 from app.services.keysecrets import new_secret
 from testkit.servers import free_port
 from tests.conftest import Api
+from tests.pages.reading import BROWSER
 from tests.walking import secret_of
 
-BROWSER = {"Accept": "text/html"}
 COOKIE = "holdfast_session"
 
 
@@ -96,7 +96,8 @@ def test_a_session_lasts_a_day_longer_than_a_rotated_secret(client: FlaskClient)
 
 
 def test_a_session_ends_after_a_week(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    sign_in(client, secret_of("read"))
+    said = sign_in(client, secret_of("read")).headers["Set-Cookie"]
+    assert f"Max-Age={7 * 24 * 3600}" in said.split("; ")
     monkeypatch.setattr(sessions, "SECONDS", -1)
     assert client.get("/urls").status_code == 401
 

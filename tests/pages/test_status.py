@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from app.database import db
 from testkit.servers import free_port
 from tests.conftest import Api
+from tests.pages.reading import BROWSER
 from tests.walking import secret_of
 
-BROWSER = {"Accept": "text/html"}
 OUTSIDE = {**BROWSER, "X-Forwarded-For": "203.0.113.9"}
 PARTS = ("Database", "Tables", "Redis", "Clicks on their way", "Links that are on")
 
