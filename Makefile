@@ -38,7 +38,7 @@ test-upgrade: $(VENV)/development ## the last release and this tree take turns o
 	LINKS=1000 EVENTS=2000 RATE=40 STEADY_SECONDS=2 GOES_BACK=1 $(BIN)/python -m benchmarks.upgrade --last
 
 browser: $(VENV)/development $(VENV)/browser var/browser/node_modules ## every page in a real Chromium; screenshots in var/screenshots (RENEW=1: in docs, too)
-	RENEW=$(RENEW) $(BIN)/python -m pytest -o norecursedirs=".*" --tb=short -n 2 --dist loadgroup tests/browser $(ONLY)
+	RENEW=$(RENEW) $(BIN)/python -m pytest -o norecursedirs=".*" --tb=short -n 2 --dist worksteal tests/browser $(ONLY)
 
 lint: $(VENV)/development ## style, types, layers
 	$(BIN)/ruff check .

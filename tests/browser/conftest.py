@@ -103,11 +103,11 @@ def windows(chromium: Browser) -> Iterator[dict[tuple[str, bool], Window]]:
 
 @pytest.fixture
 def window(chromium: Browser, windows: dict[tuple[str, bool], Window]) -> Iterator[Windows]:
-    """Opens a window: one that is as new, or a new one with options of its own."""
+    """Opens a window: one that is as new, or one of the test's own, with options."""
     made: list[Window] = []
 
-    def open_window(site: Site, script: bool = True, **more: Any) -> Window:
-        if more:
+    def open_window(site: Site, script: bool = True, own: bool = False, **more: Any) -> Window:
+        if own or more:
             made.append(Window(chromium, site, script, **more))
             return made[-1]
         place = (site.base, script)

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 from PIL import Image, ImageChops
+from PIL.PngImagePlugin import PngInfo
 
 COLOURS = 64
 _SCALE = 4  # letters that are drawn a little differently are alike at this scale
@@ -19,9 +20,15 @@ def small(png: bytes) -> Image.Image:
     return picture.quantize(COLOURS, dither=Image.Dither.NONE)
 
 
-def save(picture: Image.Image, path: Path) -> None:
+def save(picture: Image.Image, path: Path, drawn_by: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, optimize=True)
+    noted = PngInfo()
+    noted.add_text("Software", drawn_by)
+    picture.save(path, optimize=True, pnginfo=noted)
+
+
+def drawn_by(picture: Image.Image) -> str:
+    return str(picture.info.get("Software", ""))
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:

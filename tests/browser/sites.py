@@ -31,20 +31,21 @@ class Site(WebServer):
     def base(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    def ask(self, path: str, body: Any = None, method: str = "", **headers: str) -> Any:
+    def ask(self, path: str, body: Any = None, method: str = "", scope: str = "admin") -> Any:
         """The JSON of an answer, which must be no error."""
         way = method or ("GET" if body is None else "POST")
-        reply = self.get(path, way, {**headers, **self._signed()}, body)
+        reply = self.get(path, way, self._signed(scope), body)
         assert reply.status < 400, (path, reply.status, reply.text)
         return reply.json() if reply.text else None
 
-    def _signed(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.keys['admin']}"} if self.keys else {}
+    def _signed(self, scope: str = "admin") -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.keys[scope]}"} if self.keys else {}
 
-    def new_link(self, **more: Any) -> dict[str, Any]:
-        """One that is nobody else's, with a change and a click."""
-        url = f"https://example.com/{next(_numbers)}"
-        made: dict[str, Any] = self.ask("/urls", {"original_url": url, "title": "A link", **more})
+    def new_link(self, scope: str | None = None, **more: Any) -> dict[str, Any]:
+        """A new one, of the key of this scope if that sees only its own; changed and followed."""
+        body = {"original_url": f"https://example.com/{next(_numbers)}", "title": "A link", **more}
+        by = "create" if scope == "create" else "admin"
+        made: dict[str, Any] = self.ask("/urls", body, scope=by)
         self.ask(f"/urls/{made['id']}", {"title": "A changed link"}, "PUT")
         self.follow(made["short_code"])
         return made

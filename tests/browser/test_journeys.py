@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 from testkit.servers import wait_for
@@ -13,8 +13,6 @@ from testkit.webserver import ROOT
 from tests.browser.conftest import Windows
 from tests.browser.sites import Site
 from tests.browser.test_pages import WITH_AND_WITHOUT
-
-pytestmark = pytest.mark.xdist_group("pages")
 
 BITLY = ROOT / "tests" / "imports" / "foreign" / "bitly.csv"
 
@@ -33,7 +31,7 @@ def test_from_the_first_page_to_a_counted_and_charted_click(
     expect(short).to_have_text(re.compile(rf"^{re.escape(open_site.base)}/\w+$"))
     expect(made.locator("svg")).to_be_visible()
 
-    shown.expects_arrival = True
+    shown.let_arrive()
     short.click()
     expect(page.get_by_text("You have arrived")).to_be_visible()
     assert shown.arrived == ["https://example.com/a/long/address"]
@@ -122,9 +120,20 @@ def test_signing_in_and_out(window: Windows, guarded_site: Site, script: bool) -
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
     [cookie] = [each for each in shown.context.cookies() if each["name"] == "holdfast_session"]
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+    assert 6 < (cookie["expires"] - time.time()) / 86400 <= 7
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
     assert shown.open("/urls/1/view") == 401
+    shown.must_be_quiet()
+
+
+def test_the_second_page_is_in_the_zone_of_the_browser(window: Windows, open_site: Site) -> None:
+    shown = window(open_site, timezone_id="Asia/Tokyo")
+    page = shown.page.locator("html")
+    shown.open("/")
+    expect(page).to_have_attribute("data-zone", "UTC")
+    shown.open("/urls/10/view")
+    expect(page).to_have_attribute("data-zone", "Asia/Tokyo")
     shown.must_be_quiet()
 
 
@@ -147,16 +156,16 @@ def test_a_deleted_link_stays_when_undo_is_pressed_within_ten_seconds(
     window: Windows, open_site: Site
 ) -> None:
     made = open_site.new_link()
-    shown = window(open_site)
+    shown = window(open_site, own=True)  # the clock stays
     shown.page.clock.install()
     shown.open(f"/urls/{made['id']}/view")
     for presses_undo in (True, False):
         shown.page.get_by_role("button", name="Delete").click()
-        shown.page.clock.run_for(9_000)
+        shown.page.clock.run_for(5_000)
         assert open_site.follow(made["short_code"]) == 302
         if presses_undo:
             shown.page.get_by_role("button", name="Undo").click()
-        shown.page.clock.run_for(2_000)
+        shown.page.clock.run_for(6_000)
     shown.page.wait_for_url(f"{open_site.base}/**")
     wait_for(lambda: open_site.follow(made["short_code"]) == 404)
     shown.must_be_quiet()

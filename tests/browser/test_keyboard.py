@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.browser import looking
 from tests.browser.conftest import Windows
 from tests.browser.pages import Page
 from tests.browser.sites import Site
 from tests.browser.test_pages import EVERY_PAGE
 from tests.browser.watching import Window
-
-pytestmark = pytest.mark.xdist_group("pages")
 
 # What has the focus: whether that can be seen, and whether anything lies above it.
 _STEP = """(foreign) => {
@@ -30,7 +26,7 @@ _STEP = """(foreign) => {
     closed: it.matches('summary') && !it.parentElement.open,
     outlined: style.outlineStyle === 'auto' || isPart || it.closest(foreign)
       || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2),
-    seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight
+    seen: it.closest(foreign) || box.width > 0 && box.bottom > 0 && box.top < innerHeight
       && Boolean(above && (it.contains(above) || above.contains(it))),
   };
 }"""
@@ -47,7 +43,7 @@ _MOST_STEPS = 600
 
 def _step(window: Window, key: str = "Tab") -> dict[str, Any] | None:
     window.page.keyboard.press(key)
-    stop: dict[str, Any] | None = window.page.evaluate(_STEP, looking.FOREIGN)
+    stop: dict[str, Any] | None = window.page.evaluate(_STEP, looking.foreign(window))
     return stop
 
 
@@ -68,7 +64,7 @@ def test_tab_reaches_everything_and_the_focus_is_seen(
             shown.page.keyboard.press("Enter")
         if without_news > 12:  # a field for a moment has as many parts
             break
-    assert shown.page.evaluate(_LEFT_OUT, looking.FOREIGN) == []
+    assert shown.page.evaluate(_LEFT_OUT, looking.foreign(shown)) == []
     shown.must_be_quiet()
 
 

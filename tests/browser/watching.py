@@ -30,16 +30,16 @@ _ARRIVED = "<!doctype html><title>Arrived</title><h1>You have arrived</h1>"
 class Window:
     """One browser profile with one page: `faults` has what it must not do, `loaded` its requests.
 
-    Requests to other servers never leave. Those of links that a person follows get a page that
-    says "Arrived"; all others are faults.
+    Requests to other servers never leave, since Chromium knows no name of any; they are faults.
     """
 
     def __init__(self, browser: Browser, site: Site, script: bool = True, **more: Any) -> None:
         self.site = site
+        self.script = script
         self.faults: list[str] = []
         self.loaded: list[Response] = []
         self.arrived: list[str] = []
-        self.expects_arrival = False
+        self._may_arrive = False
         self.context = browser.new_context(
             **{
                 "base_url": site.base,
@@ -61,8 +61,8 @@ class Window:
         context.on("console", self._note_message)
         context.on("dialog", self._note_dialog)
         context.on("weberror", lambda error: self.faults.append(f"script error: {error.error}"))
+        context.on("request", self._note_request)
         context.on("response", self._note_response)
-        context.route(re.compile(f"^(?!{re.escape(self.site.base)}/)"), self._stop)
 
     def _note_message(self, message: ConsoleMessage) -> None:
         # A page of an error is said once more on the console.
@@ -80,13 +80,19 @@ class Window:
         if response.status >= 500 or (response.status >= 400 and not is_page):
             self.faults.append(f"{response.status} of {response.url}")
 
-    def _stop(self, route: Route, request: Request) -> None:
-        if self.expects_arrival and request.is_navigation_request():
-            self.arrived.append(request.url)
-            route.fulfill(body=_ARRIVED, content_type="text/html")
-            return
-        self.faults.append(f"a request to {request.url}")
-        route.abort()
+    def _note_request(self, request: Request) -> None:
+        is_away = not request.url.startswith((f"{self.site.base}/", "blob:"))
+        if is_away and not (self._may_arrive and request.is_navigation_request()):
+            self.faults.append(f"a request to {request.url}")
+
+    def let_arrive(self) -> None:
+        """Links to elsewhere lead to a page that says so; costs the memory of style sheets."""
+        self._may_arrive = True
+        self.context.route(re.compile(f"^(?!{re.escape(self.site.base)}/)"), self._arrive)
+
+    def _arrive(self, route: Route, request: Request) -> None:
+        self.arrived.append(request.url)
+        route.fulfill(body=_ARRIVED, content_type="text/html")
 
     def open(self, path: str) -> int:
         """Goes there as by the address bar; returns the status."""
@@ -115,7 +121,8 @@ class Window:
         self.context.clear_cookies()
         self.page.set_viewport_size(DESK)
         self.page.emulate_media(color_scheme="light")
-        self.expects_arrival = False
+        self._may_arrive = False
+        self.context.unroute_all()
         for noted in (self.faults, self.loaded, self.arrived):
             noted.clear()
 
