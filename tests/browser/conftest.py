@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from testkit.webserver import ROOT
 from tests.browser.sites import Site, opened
-from tests.browser.watching import Window
+from tests.browser.watching import HANGS_MILLISECONDS, Window
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
@@ -30,6 +30,7 @@ _ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 Windows = Callable[..., Window]
+expect.set_options(timeout=HANGS_MILLISECONDS)  # a busy machine answers late
 
 
 def _program() -> str:
