@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,6 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
-    Route,
     ViewportSize,
 )
 
@@ -24,7 +22,6 @@ from tests.browser.sites import Site
 HANGS_MILLISECONDS = 30_000
 DESK: ViewportSize = {"width": 1280, "height": 900}
 _LOADING_FAILED = "Failed to load resource: the server responded with a status of 4"
-_ARRIVED = "<!doctype html><title>Arrived</title><h1>You have arrived</h1>"
 
 
 class Window:
@@ -38,8 +35,7 @@ class Window:
         self.script = script
         self.faults: list[str] = []
         self.loaded: list[Response] = []
-        self.arrived: list[str] = []
-        self._may_arrive = False
+        self.may_lead_to = ""  # the one address elsewhere that a link may lead to
         self.context = browser.new_context(
             **{
                 "base_url": site.base,
@@ -82,17 +78,8 @@ class Window:
 
     def _note_request(self, request: Request) -> None:
         is_away = not request.url.startswith((f"{self.site.base}/", "blob:"))
-        if is_away and not (self._may_arrive and request.is_navigation_request()):
+        if is_away and request.url != self.may_lead_to:
             self.faults.append(f"a request to {request.url}")
-
-    def let_arrive(self) -> None:
-        """Links to elsewhere lead to a page that says so; costs the memory of style sheets."""
-        self._may_arrive = True
-        self.context.route(re.compile(f"^(?!{re.escape(self.site.base)}/)"), self._arrive)
-
-    def _arrive(self, route: Route, request: Request) -> None:
-        self.arrived.append(request.url)
-        route.fulfill(body=_ARRIVED, content_type="text/html")
 
     def open(self, path: str) -> int:
         """Goes there as by the address bar; returns the status."""
@@ -121,10 +108,9 @@ class Window:
         self.context.clear_cookies()
         self.page.set_viewport_size(DESK)
         self.page.emulate_media(color_scheme="light")
-        self._may_arrive = False
-        self.context.unroute_all()
-        for noted in (self.faults, self.loaded, self.arrived):
-            noted.clear()
+        self.may_lead_to = ""
+        self.faults.clear()
+        self.loaded.clear()
 
     def close(self) -> None:
         self.context.close()
