@@ -193,7 +193,8 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
 
     def trouble(self) -> str:
         """Why nothing can be written, as far as that can be seen without writing."""
-        found: Any = self.execute_sql(_TROUBLE, [READ_ONLY, MISSING])  # type: ignore[no-untyped-call]
+        names = [READ_ONLY, MISSING]
+        found: Any = self.execute_sql(_TROUBLE, names)  # type: ignore[no-untyped-call]
         return str(found.fetchone()[0] or "")
 
     def is_pooled(self) -> bool:
