@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
+from testkit.beside import Beside
 from testkit.load import Client
 
 _THREADS = 8
@@ -34,7 +34,7 @@ class Followed(NamedTuple):
     wrong: str
 
 
-class Visitors:
+class Visitors(Beside):
     """Follow links at `rate` per second until the block ends; one makes and changes links.
 
     `pick` returns a path and where it leads.
@@ -44,24 +44,12 @@ class Visitors:
         self.answers: list[Followed] = []
         self.writes: list[str] = []  # what was wrong with each, or ""
         self._port, self._period, self._pick = port, _THREADS / rate, pick
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._follow) for _ in range(_THREADS)]
-        self._threads.append(threading.Thread(target=self._write))
-
-    def __enter__(self) -> Visitors:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*[self._follow] * _THREADS, self._write)
 
     def _follow(self) -> None:
         due = time.monotonic() + random.random() * self._period
         with closing(Client(self._port)) as client:
-            while not self._over.wait(max(0.0, due - time.monotonic())):
+            while not self.over.wait(max(0.0, due - time.monotonic())):
                 due += self._period
                 self._ask(client, *self._pick())
 
@@ -75,7 +63,7 @@ class Visitors:
 
     def _write(self) -> None:
         with closing(Client(self._port)) as client:
-            while not self._over.wait(_SECONDS_BETWEEN_WRITES):
+            while not self.over.wait(_SECONDS_BETWEEN_WRITES):
                 link = {"original_url": "https://example.com/new"}
                 made = self._change(client, "POST", "/urls", link, 201)
                 if made is not None:
@@ -104,29 +92,20 @@ class Visitors:
         return [each.wrong for each in self.answers if each.wrong]
 
 
-class Locks:
+class Locks(Beside):
     """Samples the locks that keep writers out of the large tables, until the block ends."""
 
     def __init__(self, address: dict[str, Any]) -> None:
         self.closed: list[float] = []  # moments when nobody else could read one of the tables
         self._address = address
         self._seconds: dict[tuple[str, str, str], float] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._sample)
-
-    def __enter__(self) -> Locks:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._over.set()
-        self._thread.join()
+        super().__init__(self._sample)
 
     def _sample(self) -> None:
         with closing(psycopg2.connect(**self._address)) as connection:
             connection.autocommit = True
             cursor, last = connection.cursor(), time.monotonic()
-            while not self._over.wait(_SECONDS_BETWEEN_SAMPLES):
+            while not self.over.wait(_SECONDS_BETWEEN_SAMPLES):
                 cursor.execute(_STRONG)
                 held = {(table, mode, _how(granted)) for table, mode, granted in cursor}
                 now = time.monotonic()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 
 import redis
 
+from testkit.beside import Beside
 from testkit.load import Client
 
 _PAUSE_SECONDS = 0.02
 _CLICKS_PER_LINK = 5
 
 
-class Load:
+class Load(Beside):
     """`links` and `clicks`: when each was answered, by original URL and by User-Agent; `begun`:
     when a link's request began; `drained`: moments before which every click was stored. It runs
     within its `with`.
@@ -27,29 +27,16 @@ class Load:
         self.links: dict[str, float] = {}
         self.begun: dict[str, float] = {}
         self.clicks: dict[str, float] = {}
-        self._over = threading.Event()
         followed = Client(port).json("POST", "/urls", {"original_url": "https://example.com/"})
         self._path = f"/{followed['short_code']}"
-        self._threads = [
-            threading.Thread(target=each) for each in (self._make, self._follow, self._watch)
-        ]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._make, self._follow, self._watch)
 
     def go_on(self, seconds: float) -> None:
         time.sleep(seconds)
 
     def _make(self) -> None:
         client, number = Client(self._port), 0
-        while not self._over.wait(_PAUSE_SECONDS * _CLICKS_PER_LINK):
+        while not self.over.wait(_PAUSE_SECONDS * _CLICKS_PER_LINK):
             number += 1
             url = f"https://example.com/{self._name}/{number}"
             self.begun[url] = time.time()
@@ -57,14 +44,14 @@ class Load:
                 self.links[url] = time.time()
 
     def _watch(self) -> None:
-        while not self._over.wait(_PAUSE_SECONDS):
+        while not self.over.wait(_PAUSE_SECONDS):
             now = time.time()
             if not self._redis.xlen("clicks"):
                 self.drained.append(now)
 
     def _follow(self) -> None:
         client, number = Client(self._port), 0
-        while not self._over.wait(_PAUSE_SECONDS):
+        while not self.over.wait(_PAUSE_SECONDS):
             number += 1
             name = f"{self._name}-{number}"
             if client.request("GET", self._path, **{"User-Agent": name})[0] == 302:

@@ -8,12 +8,12 @@ import random
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from testkit.beside import Beside
 from testkit.load import Client
 from testkit.servers import ROOT, App, ClickWorker, Postgres, Redis, Server, wait_for
 from testkit.stack import need
@@ -84,28 +84,17 @@ class Prometheus(Server):
             return False
 
 
-class Visitors:
+class Visitors(Beside):
     """Follow links at RATE per second until the block ends, each request as one of VISITORS."""
 
     def __init__(self, port: int, codes: list[str]) -> None:
         self._port, self._codes, self._period = port, codes, _THREADS / RATE
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._follow) for _ in range(_THREADS)]
-
-    def __enter__(self) -> Visitors:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*[self._follow] * _THREADS)
 
     def _follow(self) -> None:
         due = time.monotonic() + random.random() * self._period
         with closing(Client(self._port)) as client:
-            while not self._over.wait(max(0.0, due - time.monotonic())):
+            while not self.over.wait(max(0.0, due - time.monotonic())):
                 due = max(due + self._period, time.monotonic() - 1)  # a pause is not made up for
                 agent = f"visitor {random.randrange(VISITORS)}"
                 client.request("GET", f"/{random.choice(self._codes)}", **{"User-Agent": agent})

@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import psycopg2
 import redis
 
+from testkit.beside import Beside
 from testkit.load import Client
 from testkit.patroni import LOOP_WAIT, TTL, Cluster, Node
 from testkit.poolers import HAProxy, PgBouncer
@@ -41,29 +41,19 @@ _BETWEEN = {
 }
 
 
-class Writes:
+class Writes(Beside):
     """Makes links, one after the other in each of WRITERS threads; remembers the answers."""
 
     def __init__(self, port: int) -> None:
-        self._port, self._stop, self._numbers = port, threading.Event(), itertools.count()
+        super().__init__(*[self._work] * WRITERS)
+        self._port, self._numbers = port, itertools.count()
+        self._name = f"https://example.com/{time.time_ns()}"
         self.acknowledged: list[tuple[float, str]] = []  # monotonic time, original URL
         self.slowest = 0.0
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(WRITERS)]
-
-    def __enter__(self) -> Writes:
-        self._name = f"https://example.com/{time.time_ns()}"
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def _work(self) -> None:
         client = Client(self._port)
-        while not self._stop.wait(0.2):
+        while not self.over.wait(0.2):
             url, began = f"{self._name}/{next(self._numbers)}", time.monotonic()
             status, _, _ = client.request("POST", "/urls", {"original_url": url})
             ended = time.monotonic()
