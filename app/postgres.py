@@ -34,8 +34,9 @@ WHEN to_regclass('urls') IS NULL THEN %s ELSE (
         'cache_updates']) AS name,
     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
     WHERE NOT has_table_privilege(to_regclass(name), privilege) LIMIT 1
-) END
+) END, current_setting('default_transaction_read_only') = 'on'
 """
+_PAST = -1  # the age of a connection that goes back into no pool
 
 
 Server = tuple[str, int]
@@ -195,7 +196,10 @@ class Postgres(PooledPostgresqlDatabase, _Opening):  # type: ignore[misc]  # the
         """Why nothing can be written, as far as that can be seen without writing."""
         names = [READ_ONLY, MISSING]
         found: Any = self.execute_sql(_TROUBLE, names)  # type: ignore[no-untyped-call]
-        return str(found.fetchone()[0] or "")
+        why, session_is = found.fetchone()
+        if why == READ_ONLY and session_is:
+            self._of_thread().age = _PAST  # a new session may write again, this one never does
+        return str(why or "")
 
     def is_pooled(self) -> bool:
         """Whether a pooler is between this thread's connection and PostgreSQL."""

@@ -96,7 +96,8 @@ def empty(settings: Settings) -> None:
         for table in TABLES:
             table.delete().execute()
         empty_audit()
-        db.execute_sql("DELETE FROM banned_hosts")
+        for name in ("banned_hosts", "retired_codes"):
+            db.execute_sql(f"DELETE FROM {name}")
     empty_redis(settings)
     products.forget()
     sessions.forget()
@@ -187,7 +188,7 @@ def log(tmp_path: Path, settings: Settings) -> Iterator[Log]:
 @pytest.fixture
 def redis_server() -> Iterator[Redis]:
     """A Redis for this test alone."""
-    yield from _running(Redis())
+    yield from running(Redis())
 
 
 @pytest.fixture
@@ -205,10 +206,10 @@ def shared(bound: Callable[..., Api], redis_server: Redis) -> Api:
 
 @pytest.fixture(scope="session")
 def session_postgres() -> Iterator[Postgres]:
-    yield from _running(Postgres())
+    yield from running(Postgres())
 
 
-def _running(server: Any) -> Iterator[Any]:
+def running(server: Any) -> Iterator[Any]:
     try:
         server.start()
         yield server

@@ -16,7 +16,7 @@ from app.redirects.drain import drain
 from app.redirects.rollups import fold
 from testkit.poolers import PgBouncer
 from testkit.servers import Postgres, Redis
-from tests.conftest import Api
+from tests.conftest import Api, running
 from tests.test_database import at_once
 
 Bound = Callable[..., Api]
@@ -27,12 +27,7 @@ SHOW = "SELECT current_setting('{}')"
 @pytest.fixture
 def pooler(postgres_server: Postgres) -> Iterator[PgBouncer]:
     """Two sessions, which all clients share."""
-    server = PgBouncer(postgres_server, size=2)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.destroy()
+    yield from running(PgBouncer(postgres_server, size=2))
 
 
 @pytest.fixture
